@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every service needs and none decides. Read `bus` first, then `service`."""

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""/healthz: the process lives. /readyz: it can do its work. /metrics: what it has done."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Route
+
+from mlops.chassis import metrics
+
+Check = Callable[[], Awaitable[str | None]]
+Asgi = Callable[
+    [
+        MutableMapping[str, Any],
+        Callable[[], Awaitable[MutableMapping[str, Any]]],
+        Callable[[MutableMapping[str, Any]], Awaitable[None]],
+    ],
+    Awaitable[None],
+]
+
+
+class HealthServer:
+    """The HTTP door of a service; *app* answers what is not about health."""
+
+    def __init__(self, host: str, port: int, checks: dict[str, Check], app: Asgi | None = None) -> None:
+        self._checks = checks
+        routes: list[Route | Mount] = [
+            Route("/healthz", _alive),
+            Route("/readyz", self._ready),
+            Route("/metrics", _metrics),
+        ]
+        if app is not None:
+            routes.append(Mount("/", app=app))
+        config = uvicorn.Config(
+            Starlette(routes=routes),
+            log_level="warning",
+            access_log=False,
+            lifespan="off",
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=5,
+        )
+        self._server = _QuietServer(config)
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._address = (host, port)
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def port(self) -> int:
+        """Return the port it listens on."""
+        return int(self._socket.getsockname()[1])
+
+    async def start(self) -> None:
+        """Listen; raises OSError when the port is taken."""
+        self._socket.bind(self._address)
+        self._task = asyncio.create_task(self._server.serve([self._socket]), name="http")
+
+    async def stop(self) -> None:
+        """Finish open requests, then close."""
+        self._server.should_exit = True
+        if self._task is not None:
+            await asyncio.wait([self._task], timeout=8)
+            self._task.cancel()
+        with contextlib.suppress(OSError):
+            self._socket.close()
+
+    async def _ready(self, _: Request) -> Response:
+        found = {name: await check() for name, check in self._checks.items()}
+        status = 200 if all(reason is None for reason in found.values()) else 503
+        return JSONResponse({name: reason or "ok" for name, reason in found.items()}, status)
+
+
+class _QuietServer(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Any:  # noqa: ANN401 - uvicorn's own signature; the service handles signals
+        yield
+
+
+async def _alive(_: Request) -> Response:
+    return JSONResponse({"status": "ok"})
+
+
+async def _metrics(_: Request) -> Response:
+    return Response(metrics.exposition(), media_type="text/plain; version=0.0.4")

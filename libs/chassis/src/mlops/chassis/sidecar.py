@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sidecar: a heavy vendor library in a child process, spoken to in JSON lines.
+
+Used where a library costs hundreds of megabytes or may take its process down with it (Evidently, Ray, BentoML):
+the service stays small and alive; the child starts at the first call and ends when idle.
+
+The child runs `serve({"name": function})`: it reads `{"call": name, "with": {...}}` lines from standard input and
+writes `{"ok": ...}` or `{"error": ..., "kind": "rejected" | "unavailable"}` lines to what was its standard output;
+prints of the library go to standard error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+import structlog
+
+from mlops.chassis.errors import RejectedError, UnavailableError
+
+_LINE_LIMIT = 64 * 1024 * 1024
+
+
+class Sidecar:
+    """One child process that runs a module; calls are answered one at a time, in order."""
+
+    def __init__(
+        self,
+        module: str,
+        *,
+        env: Mapping[str, str] | None = None,
+        idle: timedelta = timedelta(minutes=10),
+    ) -> None:
+        self._module = module
+        self._env = {**os.environ, **(env or {})}
+        self._idle_s = idle.total_seconds()
+        self._child: asyncio.subprocess.Process | None = None
+        self._lock = asyncio.Lock()
+        self._retirement: asyncio.TimerHandle | None = None
+        self._log = structlog.get_logger("sidecar")
+
+    async def call(self, function: str, timeout: timedelta, **arguments: Any) -> Any:
+        """Call a function of the child.
+
+        Raises RejectedError when the child says that it can never work, UnavailableError when it failed, hung
+        for *timeout*, or died; a hung child is killed, the next call starts a new one.
+        """
+        async with self._lock:
+            self._stay()
+            try:
+                async with asyncio.timeout(timeout.total_seconds()):
+                    child = await self._running()
+                    reply = await self._exchange(child, function, arguments)
+            except TimeoutError as error:
+                await self._kill()
+                raise UnavailableError(
+                    f"{self._module}.{function} gave no answer within {timeout.total_seconds():g} s"
+                ) from error
+            finally:
+                self._retire_later()
+        if "ok" in reply:
+            return reply["ok"]
+        family = RejectedError if reply.get("kind") == "rejected" else UnavailableError
+        raise family(str(reply.get("error", "no reason given")))
+
+    async def close(self) -> None:
+        """End the child."""
+        self._stay()
+        await self._kill()
+
+    async def _running(self) -> asyncio.subprocess.Process:
+        if self._child is not None and self._child.returncode is None:
+            return self._child
+        self._log.info("sidecar.starting", module=self._module)
+        self._child = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            self._module,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env=self._env,
+            limit=_LINE_LIMIT,
+        )
+        return self._child
+
+    async def _exchange(
+        self, child: asyncio.subprocess.Process, function: str, arguments: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        if child.stdin is None or child.stdout is None:
+            raise UnavailableError(f"{self._module} was started without pipes")
+        try:
+            child.stdin.write(json.dumps({"call": function, "with": arguments}).encode() + b"\n")
+            await child.stdin.drain()
+            line = await child.stdout.readline()
+        except (BrokenPipeError, ConnectionResetError) as error:
+            await self._kill()
+            raise UnavailableError(f"{self._module} died during {function}") from error
+        if not line:
+            await self._kill()
+            raise UnavailableError(f"{self._module} died during {function}")
+        reply: dict[str, Any] = json.loads(line)
+        return reply
+
+    async def _kill(self) -> None:
+        child, self._child = self._child, None
+        if child is None or child.returncode is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            child.kill()
+        await child.wait()
+
+    def _stay(self) -> None:
+        if self._retirement is not None:
+            self._retirement.cancel()
+            self._retirement = None
+
+    def _retire_later(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._retirement = loop.call_later(self._idle_s, self._retire)
+
+    def _retire(self) -> None:
+        # End of input is the child's signal to leave; a call that began meanwhile starts a new child.
+        child = self._child
+        if child is not None and child.stdin is not None and not self._lock.locked():
+            child.stdin.close()
+            self._child = None
+
+
+def serve(functions: Mapping[str, Callable[..., Any]]) -> None:
+    """Answer calls until standard input ends; what the child's `__main__` calls.
+
+    A function may be plain (blocking): calls come one at a time.
+    """
+    replies = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # whatever the library prints must not look like a reply
+    for line in sys.stdin:
+        request = json.loads(line)
+        replies.write(json.dumps(_answer(functions, request)) + "\n")
+        replies.flush()
+
+
+def _answer(functions: Mapping[str, Callable[..., Any]], request: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return {"ok": functions[request["call"]](**request["with"])}
+    except RejectedError as error:
+        return {"error": str(error), "kind": "rejected"}
+    except Exception as error:  # noqa: BLE001 - whatever the library met becomes an answer, the child lives on
+        traceback.print_exc()
+        return {"error": f"{type(error).__name__}: {error}", "kind": "unavailable"}

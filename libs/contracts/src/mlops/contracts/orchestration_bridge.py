@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Messages of orchestration_bridge: what waits, runs and ended, and why."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import AwareDatetime, Field
+
+from mlops.contracts.message import Part, ProjectCommand, ProjectEvent
+from mlops.contracts.units import OpenEnum, Ratio
+
+
+class WorkflowKind(OpenEnum):
+    """What a workflow does."""
+
+    TRAIN = "train"
+    RETRAIN = "retrain"
+    EVALUATE = "evaluate"
+    FEDERATED = "federated"
+    UNKNOWN = "unknown"
+
+
+class Decision(Part):
+    """Why a workflow may start now, or why it waits and until when."""
+
+    admitted: bool
+    reason: str = Field(max_length=500)
+    running: int = Field(default=0, ge=0, description="Workflows of the project that run now.")
+    waiting: int = Field(default=0, ge=0, description="Workflows of the project that wait before it.")
+    used_today: int = Field(default=0, ge=0, description="Retrainings of the last 24 hours.")
+    share_used_ratio: Ratio | None = Field(default=None, description="Part of its share that the project has used.")
+    thermal_level: int | None = Field(default=None, ge=0, le=4, description="Ladder of heat of the node, None when unknown.")
+    node: str | None = Field(default=None, max_length=63)
+    expected_start_at: AwareDatetime | None = None
+
+
+class _WorkflowEvent(ProjectEvent):
+    about: ClassVar[str | None] = "workflow_key"
+
+    workflow_key: str = Field(max_length=128, description="Names the workflow; Airflow's run id is made of it.")
+    kind: WorkflowKind
+    model: str | None = Field(default=None, max_length=256)
+
+
+class WorkflowQueued(_WorkflowEvent):
+    """A workflow stands in the durable queue."""
+
+    type: ClassVar[str] = "workflow.queued"
+
+    why: str = Field(max_length=1000)
+    trigger_type: str = Field(max_length=128, description="Type of the message that asked for it.")
+    trigger_id: str = Field(max_length=128)
+    place: int = Field(ge=1, description="Place in the project's queue.")
+    depth: int = Field(default=1, ge=1, description="Which workflow of its story this is.")
+    awaits_approval: bool = False
+    decision: Decision
+
+
+class WorkflowDeclined(ProjectEvent):
+    """A trigger started nothing, and why: cooldown, budget, loop, or the project's own settings."""
+
+    type: ClassVar[str] = "workflow.declined"
+    about: ClassVar[str | None] = "trigger_id"
+
+    kind: WorkflowKind
+    model: str | None = Field(default=None, max_length=256)
+    trigger_type: str = Field(max_length=128)
+    trigger_id: str = Field(max_length=128)
+    reason: str = Field(max_length=1000)
+    retry_at: AwareDatetime | None = Field(default=None, description="From when on the same trigger would be accepted.")
+
+
+class WorkflowStarted(_WorkflowEvent):
+    """The orchestrator runs the workflow."""
+
+    type: ClassVar[str] = "workflow.started"
+
+    dag_id: str = Field(max_length=250)
+    dag_run_id: str = Field(max_length=250)
+    node: str | None = Field(default=None, max_length=63)
+    url: str = Field(default="", max_length=1024)
+    waited_s: float = Field(ge=0, description="Time in the queue.")
+
+
+class WorkflowCompleted(_WorkflowEvent):
+    """All steps of the workflow succeeded."""
+
+    type: ClassVar[str] = "workflow.completed"
+
+    dag_id: str = Field(max_length=250)
+    dag_run_id: str = Field(max_length=250)
+    duration_s: float = Field(ge=0, description="From start to end.")
+
+
+class WorkflowFailed(_WorkflowEvent):
+    """A step of the workflow failed for good."""
+
+    type: ClassVar[str] = "workflow.failed"
+
+    dag_id: str = Field(default="", max_length=250)
+    dag_run_id: str = Field(default="", max_length=250)
+    step: str = Field(default="", max_length=250)
+    diagnosis: str = Field(max_length=4000, description="What failed, the last lines of its log, and the fix where known.")
+    duration_s: float | None = Field(default=None, ge=0, description="From start to end.")
+
+
+class WorkflowRescheduled(_WorkflowEvent):
+    """A workflow waits again, or waits elsewhere."""
+
+    type: ClassVar[str] = "workflow.rescheduled"
+
+    reason: str = Field(max_length=500)
+    from_node: str | None = Field(default=None, max_length=63)
+    to_node: str | None = Field(default=None, max_length=63)
+    not_before: AwareDatetime | None = None
+
+
+class WorkflowCancelled(_WorkflowEvent):
+    """A person or the archiving of the project took the workflow out."""
+
+    type: ClassVar[str] = "workflow.cancelled"
+
+    reason: str = Field(max_length=500)
+
+
+class StartWorkflow(ProjectCommand):
+    """Queue a workflow; the command's id makes it unique."""
+
+    type: ClassVar[str] = "cmd.workflow.start"
+
+    kind: WorkflowKind = WorkflowKind.TRAIN
+    model: str | None = Field(default=None, max_length=256)
+    why: str = Field(default="", max_length=500)
+
+
+class CancelWorkflow(ProjectCommand):
+    """Take a workflow out of the queue, or stop it."""
+
+    type: ClassVar[str] = "cmd.workflow.cancel"
+    about: ClassVar[str | None] = "workflow_key"
+
+    workflow_key: str = Field(max_length=128)
+    reason: str = Field(default="", max_length=500)
+
+
+class ApproveWorkflow(ProjectCommand):
+    """Let a workflow go that waits for a person."""
+
+    type: ClassVar[str] = "cmd.workflow.approve"
+    about: ClassVar[str | None] = "workflow_key"
+
+    workflow_key: str = Field(max_length=128)

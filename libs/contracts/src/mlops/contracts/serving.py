@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Messages of serving: what is deployed, how its rollout goes, and what it answered."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import AwareDatetime, Field
+
+from mlops.contracts.message import Part, ProjectCommand, ProjectEvent
+from mlops.contracts.units import Ratio
+
+Scalar = float | int | bool | str | None
+
+
+class _DeploymentEvent(ProjectEvent):
+    about: ClassVar[str | None] = "deployment_id"
+
+    deployment_id: str = Field(max_length=128, description="Names this rollout of this version.")
+    model: str = Field(max_length=256)
+    version: int = Field(ge=1, description="Version in the registry.")
+
+
+class DeploymentStarted(_DeploymentEvent):
+    """A version is wanted in production; packaging begins."""
+
+    type: ClassVar[str] = "deployment.started"
+
+    endpoint: str = Field(max_length=1024, description="Path at the gateway.")
+    previous_version: int | None = Field(default=None, ge=1, description="The version that answers now.")
+    why: str = Field(default="", max_length=500)
+
+
+class DeploymentProgressed(_DeploymentEvent):
+    """A phase of the rollout has begun."""
+
+    type: ClassVar[str] = "deployment.progressed"
+
+    phase: str = Field(max_length=32, description="packed, warm, canary.")
+    bento_tag: str = Field(default="", max_length=256)
+    backend: str = Field(default="", max_length=32)
+    traffic_ratio: Ratio = Field(default=0.0, description="Share of the traffic that the new version gets.")
+    error_ratio: Ratio | None = Field(default=None, description="Failed requests of the new version.")
+    latency_ms: float | None = Field(default=None, ge=0, description="Median answer time of the new version.")
+
+
+class DeploymentCompleted(_DeploymentEvent):
+    """The version answers all requests; the one before is drained."""
+
+    type: ClassVar[str] = "deployment.completed"
+
+    bento_tag: str = Field(default="", max_length=256)
+    backend: str = Field(default="", max_length=32)
+    endpoint: str = Field(max_length=1024)
+    replicas: int = Field(default=1, ge=0, description="Replicas that answer.")
+    previous_version: int | None = Field(default=None, ge=1)
+    metric: str = Field(default="", max_length=128, description="The metric it was promoted by.")
+    metrics: dict[str, float] = Field(default_factory=dict, description="What it was promoted with.")
+    error_ratio: Ratio | None = Field(default=None, description="Failed requests during the rollout.")
+    latency_ms: float | None = Field(default=None, ge=0, description="Median answer time during the rollout.")
+    duration_s: float | None = Field(default=None, ge=0, description="From start to completion.")
+
+
+class DeploymentFailed(_DeploymentEvent):
+    """The version could not be brought up; the one before still answers."""
+
+    type: ClassVar[str] = "deployment.failed"
+
+    phase: str = Field(default="", max_length=32)
+    reason: str = Field(max_length=4000)
+
+
+class DeploymentReverted(_DeploymentEvent):
+    """The rollout was taken back; the version before answers all requests again."""
+
+    type: ClassVar[str] = "deployment.reverted"
+
+    to_version: int | None = Field(default=None, ge=1, description="The version that answers.")
+    reason: str = Field(max_length=1000)
+    error_ratio: Ratio | None = Field(default=None, description="Failed requests of the version taken back.")
+
+
+class DeploymentRemoved(_DeploymentEvent):
+    """A version no longer runs."""
+
+    type: ClassVar[str] = "deployment.removed"
+
+    reason: str = Field(default="", max_length=500)
+
+
+class Prediction(Part):
+    """One row that was answered."""
+
+    request_id: str = Field(max_length=128, description="The caller's id; `<id>:<row>` when a request had several rows.")
+    at: AwareDatetime
+    features: dict[str, Scalar] = Field(default_factory=dict)
+    prediction: Scalar
+    latency_ms: float | None = Field(default=None, ge=0, description="Time in the replica.")
+
+
+class PredictionLogged(ProjectEvent):
+    """A batch of predictions of one version."""
+
+    type: ClassVar[str] = "prediction.logged"
+    about: ClassVar[str | None] = "model"
+
+    model: str = Field(max_length=256)
+    version: int = Field(ge=1, description="Version in the registry.")
+    predictions: tuple[Prediction, ...] = Field(min_length=1, max_length=500)
+    dropped: int = Field(default=0, ge=0, description="Predictions lost since the batch before, because the log was full.")
+
+
+class DeployModel(ProjectCommand):
+    """Roll out a version of a model."""
+
+    type: ClassVar[str] = "cmd.model.deploy"
+    about: ClassVar[str | None] = "model"
+
+    model: str = Field(max_length=256)
+    version: int = Field(ge=1, description="Version in the registry.")
+    why: str = Field(default="", max_length=500)
+
+
+class UndeployModel(ProjectCommand):
+    """Stop serving a model."""
+
+    type: ClassVar[str] = "cmd.model.undeploy"
+    about: ClassVar[str | None] = "model"
+
+    model: str = Field(max_length=256)
+
+
+class RollbackModel(ProjectCommand):
+    """Serve the version before again, or the one named."""
+
+    type: ClassVar[str] = "cmd.model.rollback"
+    about: ClassVar[str | None] = "model"
+
+    model: str = Field(max_length=256)
+    to_version: int | None = Field(default=None, ge=1, description="The version to serve; None means the one before.")

@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The settings of a project: what `mlops.toml` (or `[tool.mlops]` of pyproject.toml) says."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from mlops.contracts.message import Part, Scope
+from mlops.contracts.units import Duration, OpenEnum, Ratio
+
+
+class Accelerator(OpenEnum):
+    """What a training command needs beside the CPU."""
+
+    ANY = "any"
+    MPS = "mps"
+    MLX = "mlx"
+    CUDA = "cuda"
+    NONE = "none"
+    UNKNOWN = "unknown"
+
+
+class Goal(OpenEnum):
+    """Whether more or less of the metric is better."""
+
+    MAX = "max"
+    MIN = "min"
+    UNKNOWN = "unknown"
+
+
+class Consent(OpenEnum):
+    """Who says yes: the platform, a person, or nobody."""
+
+    AUTO = "auto"
+    APPROVE = "approve"
+    SUGGEST = "suggest"
+    NEVER = "never"
+    UNKNOWN = "unknown"
+
+
+class RolloutKind(OpenEnum):
+    """How a new version takes over."""
+
+    CANARY = "canary"
+    DIRECT = "direct"
+    UNKNOWN = "unknown"
+
+
+class Priority(OpenEnum):
+    """The order among projects that have used the same share."""
+
+    LOW = "low"
+    NORMAL = "normal"
+    HIGH = "high"
+    UNKNOWN = "unknown"
+
+
+class Resources(Part):
+    """What one training takes of a machine."""
+
+    cpu: float = Field(default=1.0, gt=0, description="Cores.")
+    memory_gb: float = Field(default=2.0, gt=0, description="Main (or unified) memory in GiB.")
+    accelerator: Accelerator = Accelerator.ANY
+
+
+class TrainSettings(Part):
+    """`[train]`: the project's own code, run in its own environment."""
+
+    command: str = Field(default="", max_length=2000, description="Run in the project's folder; gets MLFLOW_* and MLOPS_*.")
+    resources: Resources = Resources()
+    timeout: Duration = timedelta(hours=6)
+
+
+class DataSettings(Part):
+    """`[data]`: dataset name to path, relative to the project's folder."""
+
+    datasets: dict[str, str] = Field(default_factory=dict, description="Name to path; each is versioned before a training.")
+
+
+class EvaluateSettings(Part):
+    """`[evaluate]`: the gate, challenger against champion on the same rows."""
+
+    metric: str = Field(default="accuracy", min_length=1, max_length=128)
+    goal: Goal = Goal.MAX
+    min_gain: float = Field(default=0.0, description="The challenger must beat the champion by at least this, in units of the metric.")
+    promote: Consent = Consent.AUTO
+    command: str = Field(
+        default="",
+        max_length=2000,
+        description="Optional. Gets MLOPS_CHAMPION_URI and logs `champion_<metric>` to the run it is given.",
+    )
+
+
+class ServeSettings(Part):
+    """`[serve]`: which model answers, and how a new version takes over."""
+
+    model: str = Field(default="", max_length=128, pattern=r"^[A-Za-z0-9._-]*$", description="Registered model; empty means the project serves nothing.")
+    backend: str = Field(default="auto", max_length=32)
+    rollout: RolloutKind = RolloutKind.CANARY
+    steps: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(default=(0.05, 0.5, 1.0), min_length=1, max_length=20, description="Shares of traffic, rising, the last 1.0.")
+    step_hold: Duration = timedelta(seconds=3)
+    max_error_ratio: Ratio = Field(default=0.02, description="A rollout above this share of failed requests is reverted.")
+    min_replicas: int = Field(default=1, ge=0, le=64, description="Replicas kept.")
+    max_replicas: int = Field(default=1, ge=1, le=64, description="Replicas at most.")
+    memory_gb: float = Field(default=1.0, gt=0, description="Memory of one replica in GiB.")
+    log_predictions: Ratio = Field(default=1.0, description="Share of predictions that become events.")
+
+    @model_validator(mode="after")
+    def _steps_rise_to_one(self) -> ServeSettings:
+        if list(self.steps) != sorted(set(self.steps)) or self.steps[-1] != 1.0:
+            raise ValueError("steps must rise and end with 1.0, for example [0.05, 0.5, 1.0]")
+        if self.min_replicas > self.max_replicas:
+            raise ValueError("min_replicas must not exceed max_replicas")
+        return self
+
+
+class DriftSettings(Part):
+    """`drift` of `[monitor]`: when a window counts as drifted."""
+
+    share: Ratio = Field(default=0.5, description="Share of columns whose drift makes the whole window a drifted one.")
+    alpha: float = Field(default=0.05, gt=0, lt=1, description="False-discovery rate over the columns of a window.")
+    persist_windows: int = Field(default=2, ge=1, le=20, description="Windows that must alarm before the event goes out.")
+
+
+class PerformanceSettings(Part):
+    """`accuracy` of `[monitor]`: when labelled performance counts as degraded."""
+
+    min: float | None = Field(default=None, description="Absolute floor of the metric of [evaluate].")
+    drop: float | None = Field(default=0.05, gt=0, description="Allowed loss against the metric the version was promoted with.")
+
+
+class MonitorSettings(Part):
+    """`[monitor]`: windows and thresholds."""
+
+    window: int = Field(default=500, ge=50, le=1_000_000, description="Predictions per window.")
+    drift: DriftSettings = DriftSettings()
+    accuracy: PerformanceSettings = PerformanceSettings()
+
+
+class RetrainSettings(Part):
+    """`[retrain]`: what starts a retraining, and what holds it back."""
+
+    on: tuple[str, ...] = ("drift.detected", "performance.degraded")
+    mode: Consent = Consent.AUTO
+    cooldown: Duration = timedelta(minutes=10)
+    max_per_day: int = Field(default=8, ge=0, le=1000, description="Retrainings per 24 hours.")
+    max_causation_depth: int = Field(default=3, ge=1, le=20, description="Retrainings that one story may start before the loop is broken.")
+    follow_up_windows: int = Field(
+        default=0,
+        ge=0,
+        le=100,
+        description="One more retraining this many measured windows after a retraining, "
+        "when its data were still mostly from before the change; 0 means none.",
+    )
+
+
+class ShareSettings(Part):
+    """`[share]`: the project's part of the machine."""
+
+    weight: float = Field(default=1.0, gt=0, le=1000, description="Relative share.")
+    priority: Priority = Priority.NORMAL
+    max_parallel: int = Field(default=2, ge=1, le=100, description="Workflows of this project that may run at once.")
+
+
+class ProjectSettings(Part):
+    """Everything a project says about itself; only the name is required."""
+
+    name: Scope
+    description: str = Field(default="", max_length=500)
+    train: TrainSettings = TrainSettings()
+    data: DataSettings = DataSettings()
+    evaluate: EvaluateSettings = EvaluateSettings()
+    serve: ServeSettings = ServeSettings()
+    monitor: MonitorSettings = MonitorSettings()
+    retrain: RetrainSettings = RetrainSettings()
+    share: ShareSettings = ShareSettings()

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Messages of tracking: what became of runs and of registered models."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import AwareDatetime, Field
+
+from mlops.contracts.message import ProjectCommand, ProjectEvent
+from mlops.contracts.units import DatasetVersion
+
+Metrics = dict[str, float]
+
+
+class _RunEvent(ProjectEvent):
+    about: ClassVar[str | None] = "run_id"
+
+    run_id: str = Field(max_length=64)
+    experiment_id: str = Field(max_length=64)
+    experiment_name: str = Field(default="", max_length=500)
+    run_name: str = Field(default="", max_length=500)
+    user: str = Field(default="", max_length=256)
+    started_at: AwareDatetime | None = None
+    source_commit: str | None = Field(default=None, max_length=64)
+    datasets: tuple[DatasetVersion, ...] = Field(default=(), max_length=64)
+    params: dict[str, str] = Field(default_factory=dict, description="At most 100, values cut at 250 characters.")
+    tags: dict[str, str] = Field(default_factory=dict, description="At most 50, values cut at 250 characters, without mlflow.* ones.")
+    artifact_uri: str = Field(default="", max_length=1024)
+
+
+class RunStarted(_RunEvent):
+    """A run has begun."""
+
+    type: ClassVar[str] = "run.started"
+
+
+class _RunEnded(_RunEvent):
+    ended_at: AwareDatetime | None = None
+    metrics: Metrics = Field(default_factory=dict, description="The last value of each metric, at most 200.")
+    hardware: dict[str, str] = Field(default_factory=dict, description="Tags under hw.*, as logged by the run.")
+
+
+class RunCompleted(_RunEnded):
+    """A run ended with status FINISHED."""
+
+    type: ClassVar[str] = "run.completed"
+
+
+class RunFailed(_RunEnded):
+    """A run ended with status FAILED or KILLED."""
+
+    type: ClassVar[str] = "run.failed"
+
+    status: str = Field(default="FAILED", max_length=32)
+
+
+class RunStale(_RunEnded):
+    """A run stopped giving signs of life; its status was set to KILLED."""
+
+    type: ClassVar[str] = "run.stale"
+
+    last_seen_at: AwareDatetime | None = None
+
+
+class _ModelEvent(ProjectEvent):
+    about: ClassVar[str | None] = "name"
+
+    name: str = Field(max_length=256, description="Registered model.")
+    version: int = Field(ge=1, description="Version in the registry.")
+    run_id: str | None = Field(default=None, max_length=64)
+
+
+class ModelRegistered(_ModelEvent):
+    """A version of a model stands in the registry."""
+
+    type: ClassVar[str] = "model.registered"
+
+    source_uri: str = Field(max_length=1024, description="Where the model's files are, as MLflow writes it.")
+    flavors: tuple[str, ...] = ()
+    size_bytes: int | None = Field(default=None, ge=0, description="Size of the model's files.")
+    signature: str | None = Field(default=None, max_length=8000, description="MLflow's signature as JSON.")
+    metrics: Metrics = Field(default_factory=dict, description="Last metrics of its run.")
+    datasets: tuple[DatasetVersion, ...] = ()
+    apple_compatibility: dict[str, str] = Field(default_factory=dict)
+
+
+class ModelPromoted(_ModelEvent):
+    """A version now holds the alias `champion`, whoever set it."""
+
+    type: ClassVar[str] = "model.promoted"
+
+    alias: str = Field(default="champion", max_length=64)
+    source_uri: str = Field(default="", max_length=1024)
+    previous_version: int | None = Field(default=None, ge=1, description="The champion before.")
+    metric: str = Field(default="", max_length=128)
+    candidate_metrics: Metrics = Field(default_factory=dict)
+    champion_metrics: Metrics = Field(default_factory=dict, description="Of the champion before, on the same rows where the project evaluates it.")
+    reason: str = Field(default="", max_length=1000)
+
+
+class ModelRejected(_ModelEvent):
+    """The gate kept the champion."""
+
+    type: ClassVar[str] = "model.rejected"
+
+    champion_version: int | None = Field(default=None, ge=1, description="The champion that stays.")
+    metric: str = Field(default="", max_length=128)
+    candidate_metrics: Metrics = Field(default_factory=dict)
+    champion_metrics: Metrics = Field(default_factory=dict)
+    reason: str = Field(max_length=1000)
+
+
+class PromoteModel(ProjectCommand):
+    """Give a version the alias `champion`, past the gate."""
+
+    type: ClassVar[str] = "cmd.model.promote"
+    about: ClassVar[str | None] = "name"
+
+    name: str = Field(max_length=256)
+    version: int = Field(ge=1, description="Version in the registry.")
+    reason: str = Field(default="", max_length=500)
