@@ -355,7 +355,9 @@ async def test_history_is_read_in_order_and_filtered(harness: Harness) -> None:
     await harness.start()
     await harness.bus.publish(alert("rain", id="1", source="/t"))
     await harness.bus.publish(CancelWorkflow(project="rain", workflow_key="w", id="2"))
-    await harness.bus.publish(WorkflowCancelled(project="snow", workflow_key="w", kind="train", reason="", id="3"))
+    await harness.bus.publish(
+        WorkflowCancelled(project="snow", workflow_key="w", kind="train", reason="", id="3")
+    )
 
     every = await recorded(harness)
     cancelled = await recorded(harness, "workflow.cancelled")

@@ -112,7 +112,9 @@ class Bus(Protocol):
     async def publish(self, message: Message) -> None:
         """Store *message*; RejectedError when the bus will never take it."""
 
-    def on(self, service: str, kind: type[M], handler: Handler[M], delivery: Delivery = ...) -> None:
+    def on(
+        self, service: str, kind: type[M], handler: Handler[M], delivery: Delivery = ...
+    ) -> None:
         """Subscribe *service* to every scope of *kind*; takes effect when the bus starts."""
 
     def answer(self, service: str, verb: str, answer: Answer) -> None:

@@ -8,6 +8,7 @@ Messages pass as bytes, are redelivered, deduplicated and dead-lettered as on NA
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -88,10 +89,8 @@ class MemoryBus:
         self._ids.add(message_id)
         stored = _Stored(len(self._stored) + 1, datetime.now(UTC), subject, payload)
         self._stored.append(stored)
-        try:
+        with contextlib.suppress(MessageError):  # a stranger's bytes are stored all the same
             self.published.append(read(payload))
-        except MessageError:
-            pass  # a stranger's bytes: stored, and dead-lettered by whoever subscribed
         for subscription in self._subscriptions:
             if _matches(subscription.kind, subject):
                 self._pending.append((subscription, stored, 1))
@@ -160,9 +159,15 @@ class MemoryBus:
     async def replay(self, sequence: int) -> None:
         """Give a dead message back to the service that gave it up."""
         letter = next(found for found in self.dead if found.sequence == sequence)
-        stored = next(found for found in self._stored if found.subject == letter.subject and found.payload == letter.payload)
+        stored = next(
+            found
+            for found in self._stored
+            if found.subject == letter.subject and found.payload == letter.payload
+        )
         for subscription in self._subscriptions:
-            if subscription.service == letter.service and _matches(subscription.kind, letter.subject):
+            if subscription.service == letter.service and _matches(
+                subscription.kind, letter.subject
+            ):
                 self._pending.append((subscription, stored, 1))
         await self.discard(sequence)
 
@@ -245,5 +250,3 @@ def _envelope(payload: bytes) -> dict[str, Any]:
     except ValueError:
         return {}
     return event if isinstance(event, dict) else {}
-
-

@@ -63,7 +63,9 @@ async def judge(
         message = _read(copy, kind)
         with tracing.handling(message, copy.subject) as trace:
             returned = await handler(message)
-            verdict = Verdict(Outcome.DONE, _sent_on(returned, message, copy.receiver, trace.parent()))
+            verdict = Verdict(
+                Outcome.DONE, _sent_on(returned, message, copy.receiver, trace.parent())
+            )
     except RejectedError as error:
         verdict = Verdict(Outcome.DEAD, _refusal(message, copy, str(error)), reason=str(error))
     except Exception as error:  # noqa: BLE001 - the bus is where every other failure becomes a retry
@@ -114,7 +116,9 @@ def _refusal(message: Message | None, copy: Copy, reason: str) -> tuple[Message,
 
 
 def _failed(copy: Copy, delivery: Delivery, error: Exception) -> Verdict:
-    reason = str(error) if isinstance(error, UnavailableError) else f"{type(error).__name__}: {error}"
+    reason = (
+        str(error) if isinstance(error, UnavailableError) else f"{type(error).__name__}: {error}"
+    )
     if copy.attempt >= delivery.max_deliver:
         return Verdict(Outcome.DEAD, reason=f"given up after {copy.attempt} tries: {reason}")
     delay = delivery.delays[copy.attempt - 1] * (1 + random.uniform(-_JITTER, _JITTER))  # noqa: S311 - jitter

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The two families of errors that cross the bus: try again, or never.
 
-    ChassisError
-    ├── UnavailableError      something is away; the message comes again after a delay
-    └── RejectedError         it can never work; the message is dead-lettered at once
+ChassisError
+├── UnavailableError      something is away; the message comes again after a delay
+└── RejectedError         it can never work; the message is dead-lettered at once
 """
 
 

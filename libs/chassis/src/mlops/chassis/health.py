@@ -31,7 +31,9 @@ Asgi = Callable[
 class HealthServer:
     """The HTTP door of a service; *app* answers what is not about health."""
 
-    def __init__(self, host: str, port: int, checks: dict[str, Check], app: Asgi | None = None) -> None:
+    def __init__(
+        self, host: str, port: int, checks: dict[str, Check], app: Asgi | None = None
+    ) -> None:
         self._checks = checks
         routes: list[Route | Mount] = [
             Route("/healthz", _alive),
@@ -81,7 +83,7 @@ class HealthServer:
 
 class _QuietServer(uvicorn.Server):
     @contextlib.contextmanager
-    def capture_signals(self) -> Any:  # noqa: ANN401 - uvicorn's own signature; the service handles signals
+    def capture_signals(self) -> Any:
         yield
 
 

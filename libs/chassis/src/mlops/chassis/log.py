@@ -19,7 +19,9 @@ def configure(service: str, level: str = "info") -> None:
     """Set up logging for this process; call once, at start."""
     threshold = getattr(logging, level.upper())
     renderer: structlog.types.Processor = (
-        structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
+        structlog.dev.ConsoleRenderer()
+        if sys.stderr.isatty()
+        else structlog.processors.JSONRenderer()
     )
     structlog.configure(
         processors=[
@@ -34,11 +36,18 @@ def configure(service: str, level: str = "info") -> None:
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(service=service)
-    logging.basicConfig(stream=sys.stderr, level=max(threshold, logging.WARNING), format="%(message)s")
+    logging.basicConfig(
+        stream=sys.stderr, level=max(threshold, logging.WARNING), format="%(message)s"
+    )
 
 
 def handled(
-    subject: str, attempt: int, message: Message | None, outcome: str, reason: str, duration_s: float
+    subject: str,
+    attempt: int,
+    message: Message | None,
+    outcome: str,
+    reason: str,
+    duration_s: float,
 ) -> None:
     """Write the line of one handled message."""
     line = structlog.get_logger("bus")

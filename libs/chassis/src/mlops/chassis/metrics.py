@@ -8,7 +8,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 REGISTRY = CollectorRegistry()
 
 _handled = Counter(
-    "chassis_messages_handled_total", "Messages handled.", ["service", "type", "outcome"], registry=REGISTRY
+    "chassis_messages_handled_total",
+    "Messages handled.",
+    ["service", "type", "outcome"],
+    registry=REGISTRY,
 )
 _duration = Histogram(
     "chassis_message_duration_seconds",
@@ -21,10 +24,15 @@ _published = Counter(
     "chassis_messages_published_total", "Messages stored.", ["type", "by"], registry=REGISTRY
 )
 outbox_messages = Gauge(
-    "chassis_outbox_messages", "Messages that wait in the local outbox for the bus.", registry=REGISTRY
+    "chassis_outbox_messages",
+    "Messages that wait in the local outbox for the bus.",
+    registry=REGISTRY,
 )
 source_failures = Counter(
-    "chassis_source_failures_total", "Times a source was started again.", ["source"], registry=REGISTRY
+    "chassis_source_failures_total",
+    "Times a source was started again.",
+    ["source"],
+    registry=REGISTRY,
 )
 
 

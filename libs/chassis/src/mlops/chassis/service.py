@@ -113,13 +113,14 @@ class Service:
                     sender = f"/services/{self.name}"
                     await self.bus.publish(message.model_copy(update={"source": sender}))
                     failures = 0
-                return
             except Exception as error:  # noqa: BLE001 - a source is an edge: it must come back whatever it met
                 delay = _RESTART_DELAYS_S[min(failures, len(_RESTART_DELAYS_S) - 1)]
                 failures += 1
                 metrics.source_failures.labels(name).inc()
                 self._log.warning("source.failed", source=name, error=repr(error), again_in_s=delay)
                 await asyncio.sleep(delay)
+            else:
+                return
 
 
 def main(
@@ -145,7 +146,9 @@ async def _start(
     name: str, settings: ServiceSettings, build: Callable[[Service], Awaitable[None]]
 ) -> None:
     token = settings.nats_token.get_secret_value() if settings.nats_token else None
-    bus = NatsBus(settings.nats_url, token=token, name=name, outbox=settings.state_dir(name) / "outbox.db")
+    bus = NatsBus(
+        settings.nats_url, token=token, name=name, outbox=settings.state_dir(name) / "outbox.db"
+    )
     service = Service(name, settings, bus)
     await build(service)
     await service.run()
@@ -166,8 +169,7 @@ def _run(work: Awaitable[None]) -> None:
 def _explain_settings(name: str, error: ValidationError) -> None:
     for item in error.errors(include_url=False, include_input=False):
         where = ".".join(str(step) for step in item["loc"])
-        print(f"mlops {name}: setting {where}: {item['msg']}", file=sys.stderr)
-    print(
-        "Start the platform with `mlops up` (it writes endpoints.json), or set the variable.",
-        file=sys.stderr,
+        sys.stderr.write(f"mlops {name}: setting {where}: {item['msg']}\n")
+    sys.stderr.write(
+        "Start the platform with `mlops up` (it writes endpoints.json), or set the variable.\n"
     )

@@ -25,14 +25,24 @@ class ServiceSettings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
     home: Path = Field(
-        default=Path(".mlops"), validation_alias=AliasChoices("MLOPS_HOME"), description="State of the installation."
+        default=Path(".mlops"),
+        validation_alias=AliasChoices("MLOPS_HOME"),
+        description="State of the installation.",
     )
-    nats_url: str = Field(validation_alias=AliasChoices("NATS_URL", "nats"), description="Where the bus is.")
-    nats_token: SecretStr | None = Field(default=None, validation_alias=AliasChoices("NATS_TOKEN", "nats_token"))
+    nats_url: str = Field(
+        validation_alias=AliasChoices("NATS_URL", "nats"), description="Where the bus is."
+    )
+    nats_token: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices("NATS_TOKEN", "nats_token")
+    )
     log_level: str = Field(default="info", validation_alias="MLOPS_LOG_LEVEL")
     http_host: str = Field(default="127.0.0.1", validation_alias="MLOPS_HTTP_HOST")
     http_port: int = Field(
-        default=0, ge=0, le=65535, validation_alias="MLOPS_HTTP_PORT", description="0 takes a free port."
+        default=0,
+        ge=0,
+        le=65535,
+        validation_alias="MLOPS_HTTP_PORT",
+        description="0 takes a free port.",
     )
 
     @classmethod
@@ -41,8 +51,8 @@ class ServiceSettings(BaseSettings):
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic-settings' signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the same
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Read arguments, then the environment, then the home folder."""
         return init_settings, env_settings, _HomeFiles(settings_cls)
@@ -71,7 +81,11 @@ class _HomeFiles(PydanticBaseSettingsSource):
         }
         return {key: value for key, value in found.items() if key in known}
 
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+    def get_field_value(
+        self,
+        field: FieldInfo,  # noqa: ARG002 - pydantic-settings' signature
+        field_name: str,
+    ) -> tuple[Any, str, bool]:
         """Unused: all values come at once from the files."""
         return None, field_name, False
 

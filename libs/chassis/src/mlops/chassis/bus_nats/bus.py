@@ -207,7 +207,9 @@ class NatsBus:
     async def _on_reconnect(self) -> None:
         self._log.info("bus.reconnected")
         self._publisher.renew()
-        for part in (*self._consumers, *self._readers):
-            part.renew()
+        for consumer in self._consumers:
+            consumer.renew()
+        for reader in self._readers:
+            reader.renew()
         if self._collector is not None:
             self._collector.renew()

@@ -19,7 +19,13 @@ from nats.js import JetStreamContext
 
 from mlops.chassis.bus import Delivery
 from mlops.chassis.bus_nats.pull import Pull
-from mlops.chassis.bus_nats.topology import REPLAYS, durable_name, ensure_consumer, replay_name, stream_of
+from mlops.chassis.bus_nats.topology import (
+    REPLAYS,
+    durable_name,
+    ensure_consumer,
+    replay_name,
+    stream_of,
+)
 from mlops.chassis.deliver import Copy, Outcome, Verdict, judge
 from mlops.contracts.message import Message
 
@@ -61,6 +67,8 @@ class Consumer:
         self._held = max(self._delivery.concurrency * 4, 64)
         self._pull = Pull(client, self._stream, self._name, self._held, self._ensure)
         self._working = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._workers: list[asyncio.Task[None]] = []
         self._pulse: asyncio.Task[None] | None = None
         self._log = structlog.get_logger("bus").bind(consumer=self._name)
@@ -84,9 +92,9 @@ class Consumer:
         while not self._pull.messages.empty():
             with contextlib.suppress(nats.errors.Error):
                 await self._pull.messages.get_nowait().nak(delay=0.01)
-        deadline = asyncio.get_running_loop().time() + grace.total_seconds()
-        while self._working and asyncio.get_running_loop().time() < deadline:
-            await asyncio.sleep(0.02)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace.total_seconds()):
+                await self._idle.wait()
         for task in [*self._workers, *([self._pulse] if self._pulse else [])]:
             task.cancel()
         await asyncio.gather(*self._workers, return_exceptions=True)
@@ -100,6 +108,7 @@ class Consumer:
         while True:
             message = await self._pull.messages.get()
             self._working += 1
+            self._idle.clear()
             try:
                 await self._serve(message)
             except (nats.errors.Error, TimeoutError, OSError) as error:
@@ -107,6 +116,8 @@ class Consumer:
                 self._log.warning("bus.ack_failed", subject=message.subject, error=repr(error))
             finally:
                 self._working -= 1
+                if self._working == 0:
+                    self._idle.set()
                 self._pull.done(message)
 
     async def _serve(self, message: Msg) -> None:

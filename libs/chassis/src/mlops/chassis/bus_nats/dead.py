@@ -77,7 +77,9 @@ class Graveyard:
         headers = {
             "Nats-Msg-Id": f"dlq-{stream}-{consumer}-{sequence}",
             "Dlq-Service": service,
-            "Dlq-Reason": " ".join(reason.split())[:_REASON_LENGTH].encode("ascii", "replace").decode(),
+            "Dlq-Reason": " ".join(reason.split())[:_REASON_LENGTH]
+            .encode("ascii", "replace")
+            .decode(),
             "Dlq-Deliveries": str(deliveries),
             "Dlq-Origin": f"{stream}/{consumer}/{sequence}",
         }
@@ -85,7 +87,8 @@ class Graveyard:
 
     async def list(self) -> list[DeadLetter]:
         """Return all dead letters, oldest first."""
-        found, sequence = [], 1
+        found: list[DeadLetter] = []
+        sequence = 1
         while True:
             try:
                 raw = await self._js.get_msg(DLQ, seq=sequence, next=True, subject="dlq.>")
@@ -114,7 +117,9 @@ class Graveyard:
         try:
             return _letter(await self._js.get_msg(DLQ, sequence))
         except nats.js.errors.NotFoundError as error:
-            raise RejectedError(f"no dead letter {sequence}; `mlops events dlq list` shows them") from error
+            raise RejectedError(
+                f"no dead letter {sequence}; `mlops events dlq list` shows them"
+            ) from error
 
 
 class Collector:

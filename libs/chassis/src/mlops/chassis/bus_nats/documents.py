@@ -86,13 +86,19 @@ class NatsDocuments(Generic[D]):
             self._kv = None
             raise UnavailableError(f"{self._bucket}/{key}: {error!r}") from error
         kept = from_json(entry.value or b"{}")
-        return self._kind.model_validate(kept["document"]), kept["applied"], int(entry.revision or 0)
+        return (
+            self._kind.model_validate(kept["document"]),
+            kept["applied"],
+            int(entry.revision or 0),
+        )
 
     async def _write(self, key: str, document: D, ids: list[str], revision: int) -> bool:
         kv = await self._open()
         value = to_json({"document": _plain(document), "applied": ids})
         if len(value) > _MAX_BYTES:
-            raise RejectedError(f"{self._bucket}/{key}: {len(value)} bytes are too many for a document")
+            raise RejectedError(
+                f"{self._bucket}/{key}: {len(value)} bytes are too many for a document"
+            )
         try:
             await kv.update(key, value, last=revision)
         except nats.js.errors.KeyWrongLastSequenceError:

@@ -30,7 +30,12 @@ class Reader:
     """Reads one stream from a point on; finds its place again when the server lost its consumer."""
 
     def __init__(
-        self, client: Client, js: JetStreamContext, stream: str, subjects: list[str], since: datetime | None
+        self,
+        client: Client,
+        js: JetStreamContext,
+        stream: str,
+        subjects: list[str],
+        since: datetime | None,
     ) -> None:
         self._client = client
         self._js = js
@@ -116,9 +121,7 @@ def subjects_of(types: Sequence[str], scope: str) -> dict[str, list[str]]:
     return {name: found for name, found in ((EVENTS, events), (COMMANDS, commands)) if found}
 
 
-async def merged(
-    readers: Sequence[Reader], *, live: bool
-) -> AsyncIterator[Recorded]:
+async def merged(readers: Sequence[Reader], *, live: bool) -> AsyncIterator[Recorded]:
     """Yield what the streams hold, ordered by time, then (with *live*) what comes, as it comes."""
     async for recorded in _backlog(readers):
         yield recorded

@@ -22,7 +22,7 @@ from mlops.chassis.outbox import Outbox, Waiting
 from mlops.contracts.errors import MessageError
 from mlops.contracts.message import CONTENT_TYPE, Message
 
-_TIMEOUT_S = 5.0
+_TIMEOUT_S = 2.0
 _LAST_CHANCE_S = 2.0
 _PAUSES_S = (0.1, 0.25, 0.5, 1.0, 2.0)
 # The server's own trouble, which passes: no space, no leader, no JetStream (nats-server, errors.json).
@@ -69,7 +69,9 @@ class Publisher:
             try:
                 await self._send(message_id, subject, payload)
             except UnavailableError as error:
-                self._log.warning("bus.unavailable", subject=subject, id=message_id, reason=str(error))
+                self._log.warning(
+                    "bus.unavailable", subject=subject, id=message_id, reason=str(error)
+                )
             else:
                 metrics.observe_published(type_, "bus")
                 return

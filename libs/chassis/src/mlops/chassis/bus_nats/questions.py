@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -32,13 +31,15 @@ async def offer(client: Client, answers: dict[tuple[str, str], Answer]) -> list[
         for (owner, verb), answer in answers.items():
             if owner == name:
                 await service.add_endpoint(
-                    EndpointConfig(name=verb, subject=f"query.{name}.{verb}", handler=_replying(answer))
+                    EndpointConfig(
+                        name=verb, subject=f"query.{name}.{verb}", handler=_replying(answer)
+                    )
                 )
         services.append(service)
     return services
 
 
-def _replying(answer: Answer) -> Any:  # noqa: ANN401 - nats.micro's own handler type
+def _replying(answer: Answer) -> Any:
     async def reply(request: Request) -> None:
         try:
             question = from_json(request.data or b"{}")
@@ -61,7 +62,9 @@ async def ask(
     """Ask another service; see `Bus.ask`."""
     subject = f"query.{service}.{verb}"
     try:
-        reply = await client.request(subject, to_json(dict(question)), timeout=timeout.total_seconds())
+        reply = await client.request(
+            subject, to_json(dict(question)), timeout=timeout.total_seconds()
+        )
     except nats.errors.NoRespondersError as error:
         raise UnavailableError(f"nobody answers {subject}; is {service} running?") from error
     except (nats.errors.Error, TimeoutError) as error:

@@ -39,10 +39,21 @@ def streams() -> list[StreamConfig]:
     """
     advisory = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.>"
     return [
-        _stream(EVENTS, [f"{kind.type}.*" for kind in EVENT_TYPES], max_age=30 * _DAY_S, max_bytes=4 * _GIB),
+        _stream(
+            EVENTS,
+            [f"{kind.type}.*" for kind in EVENT_TYPES],
+            max_age=30 * _DAY_S,
+            max_bytes=4 * _GIB,
+        ),
         _stream(COMMANDS, ["cmd.*.*.*"], max_age=30 * _DAY_S, max_bytes=_GIB),
         _stream(DLQ, ["dlq.>"], max_age=90 * _DAY_S, max_bytes=_GIB),
-        _stream(REPLAYS, ["replay.>"], max_age=7 * _DAY_S, max_bytes=_GIB, retention=RetentionPolicy.WORK_QUEUE),
+        _stream(
+            REPLAYS,
+            ["replay.>"],
+            max_age=7 * _DAY_S,
+            max_bytes=_GIB,
+            retention=RetentionPolicy.WORK_QUEUE,
+        ),
         _stream(ADVISORIES, [advisory], max_age=7 * _DAY_S, max_bytes=_GIB // 4),
     ]
 

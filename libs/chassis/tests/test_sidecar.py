@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A sidecar answers, says which family of error it met, and comes back after death."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from mlops.chassis.errors import RejectedError, UnavailableError
+from mlops.chassis.sidecar import Sidecar
+
+MODULE = """
+import os, time
+from mlops.chassis.errors import RejectedError
+from mlops.chassis.sidecar import serve
+
+def add(a, b):
+    print("noise of a library")
+    return a + b
+
+def refuse():
+    raise RejectedError("never")
+
+def fail():
+    raise ValueError("now")
+
+def hang():
+    time.sleep(60)
+
+def die():
+    os._exit(3)
+
+def pid():
+    return os.getpid()
+
+serve({f.__name__: f for f in (add, refuse, fail, hang, die, pid)})
+"""
+SOON = timedelta(seconds=20)
+
+
+@pytest.fixture
+async def sidecar(tmp_path: Path) -> AsyncIterator[Sidecar]:
+    (tmp_path / "odd_library.py").write_text(MODULE)
+    child = Sidecar("odd_library", env={"PYTHONPATH": str(tmp_path)}, idle=timedelta(seconds=0.5))
+    yield child
+    await child.close()
+
+
+async def test_calls_are_answered_whatever_the_library_prints(sidecar: Sidecar) -> None:
+    assert await sidecar.call("add", SOON, a=2, b=3) == 5
+
+
+async def test_errors_keep_their_family(sidecar: Sidecar) -> None:
+    with pytest.raises(RejectedError, match="never"):
+        await sidecar.call("refuse", SOON)
+    with pytest.raises(UnavailableError, match="ValueError: now"):
+        await sidecar.call("fail", SOON)
+
+
+async def test_a_dead_child_is_replaced(sidecar: Sidecar) -> None:
+    with pytest.raises(UnavailableError, match="died during die"):
+        await sidecar.call("die", SOON)
+
+    assert await sidecar.call("add", SOON, a=1, b=1) == 2
+
+
+async def test_a_hung_child_is_killed(sidecar: Sidecar) -> None:
+    await sidecar.call("pid", SOON)
+
+    with pytest.raises(UnavailableError, match="no answer within"):
+        await sidecar.call("hang", timedelta(seconds=0.3))
+
+    assert await sidecar.call("add", SOON, a=1, b=1) == 2
+
+
+async def test_an_idle_child_ends(sidecar: Sidecar) -> None:
+    first = await sidecar.call("pid", SOON)
+    await asyncio.sleep(1.0)
+
+    assert await sidecar.call("pid", SOON) != first

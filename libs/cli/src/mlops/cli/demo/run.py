@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Run: the acts of the demo, in order; each says what it waits for."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from mlops.chassis.bus_nats import NatsBus
+from mlops.chassis.errors import ChassisError
+from mlops.cli.demo import stage
+from mlops.cli.demo.door import Door
+from mlops.cli.demo.outcome import Outcome, judge
+from mlops.cli.demo.plan import MODEL, Plan
+from mlops.cli.demo.show import Show
+from mlops.cli.demo.story import FOLLOWED, Story
+from mlops.cli.demo.world import Days, World
+from mlops.cli.errors import CliError
+from mlops.cli.home import Home, read_json
+
+_FIRST_MODEL_S = 240.0
+_LAST_EPISODE_S = 120.0
+
+
+@dataclass
+class Replay:
+    """One demo from a running platform to its outcome."""
+
+    home: Home
+    plan: Plan
+    project: str
+    folder: Path
+    show: Show
+
+    async def run(self) -> tuple[Story, Outcome]:
+        """Play all acts."""
+        endpoints, credentials = read_json(self.home.endpoints), read_json(self.home.credentials)
+        door = Door(endpoints["gateway"], credentials["gateway_token"])
+        story = Story()
+        world = World(
+            plan=self.plan,
+            days=Days.read(self.folder / "data" / "rainfall.csv.xz"),
+            door=door,
+            observations=self.folder / "data" / "observations.csv",
+            under_way=lambda: story.under_way,
+            project=self.project,
+            name=secrets.token_hex(3),
+        )
+        bus = NatsBus(endpoints["nats"], token=credentials["nats_token"], name="demo")
+        await bus.start()
+        try:
+            async with _listening(bus, self.project, story, world):
+                return story, await self._acts(door, story, world)
+        finally:
+            await door.close()
+            await bus.stop()
+
+    async def _acts(self, door: Door, story: Story, world: World) -> Outcome:
+        self.show.phase(f"registering project {self.project}")
+        await stage.register(door, self.project, self.folder, story)
+        self.show.phase("versioning the first data, training and deploying the first model")
+        await self._first_model(door, story)
+        lines = asyncio.create_task(
+            stage.baselines(self.folder, self.plan.first_day, self.plan.last_day, self.plan.window)
+        )
+        try:
+            self.show.phase(f"replaying {self.plan.days} days")
+            await self._live(story, world)
+            self.show.phase("report")
+            baselines = json.loads(await lines)
+        finally:
+            lines.cancel()
+        self.show.phase("")
+        return judge(
+            self.plan,
+            story,
+            door.tally,
+            world.correct,
+            seconds=self.show.seconds,
+            baselines=baselines,
+        )
+
+    async def _first_model(self, door: Door, story: Story) -> None:
+        data = {"name": "observations", "path": "data/observations.csv"}
+        await door.command("cmd.data.add", self.project, data)
+        why = "the first model"
+        await door.command("cmd.workflow.start", self.project, {"kind": "train", "model": MODEL, "why": why})
+
+        def answering() -> bool:
+            _stop_at(story)
+            self.show.story(story)
+            return bool(story.deployed())
+
+        await stage.until(answering, _FIRST_MODEL_S, lambda: "no first model answers")
+
+    async def _live(self, story: Story, world: World) -> None:
+        self.show.days(self.plan.days)
+        living = asyncio.create_task(world.run())
+        while not living.done():
+            await asyncio.wait([living], timeout=0.5)
+            text = "slow: a retraining is under way" if story.under_way else "quick"
+            self.show.day(world.day - self.plan.first_day, text)
+            self.show.story(story)
+        living.result()
+        with contextlib.suppress(CliError):  # the outcome says it when an episode stays open
+            await stage.until(lambda: not story.under_way, _LAST_EPISODE_S, lambda: "an episode is open")
+        self.show.story(story)
+
+
+def _stop_at(story: Story) -> None:
+    if story.refused:
+        raise CliError(story.refused[0], "see `mlops events dlq list` and `mlops projects`")
+    failed = [moment for moment in story.moments if moment.type in ("workflow.failed", "deployment.failed")]
+    if failed:
+        raise CliError(f"{failed[0].type}: {failed[0].text}", "see `mlops logs orchestration_bridge` or serving")
+
+
+@contextlib.asynccontextmanager
+async def _listening(bus: NatsBus, project: str, story: Story, world: World) -> AsyncIterator[None]:
+    since = datetime.now(UTC)
+
+    async def listen() -> None:
+        seen: set[str] = set()
+        while True:
+            with contextlib.suppress(ChassisError):
+                async for recorded in bus.follow(FOLLOWED, project, since=since):
+                    if (message_id := str(recorded.envelope.get("id"))) not in seen:
+                        seen.add(message_id)
+                        story.add(recorded.envelope, world.day)
+            await asyncio.sleep(0.5)
+
+    listening = asyncio.create_task(listen())
+    try:
+        yield
+    finally:
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
+
