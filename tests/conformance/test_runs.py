@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The promises of tracking's ports, each held by the memory fake and by the real MLflow."""
 
+# MLflow takes two seconds to import, which a run without these tests saves.
+# ruff: noqa: PLC0415
+
 from __future__ import annotations
 
 import asyncio
@@ -34,6 +37,7 @@ class MlflowLab:
     """The real stores and listeners; acts as MLflow's own request handlers do."""
 
     def __init__(self, server: Any) -> None:
+        from mlops.tracking.adapters.beside import beside
         from mlops.tracking.adapters.mlflow_files import ModelFiles
         from mlops.tracking.adapters.mlflow_registry import MlflowRegistry
         from mlops.tracking.adapters.mlflow_runs import MlflowRuns
@@ -41,8 +45,9 @@ class MlflowLab:
 
         self._server = server
         self._steps = itertools.count()
-        self.rows = SqlRows(server.engine)
-        self.runs = MlflowRuns(server.engine, ModelFiles(server.tracking, server.artifacts))
+        engine = beside(server.engine)
+        self.rows = SqlRows(engine)
+        self.runs = MlflowRuns(engine, ModelFiles(server.tracking, server.artifacts))
         self.registry = MlflowRegistry(server, self.runs)
 
     async def open(self) -> None:
@@ -54,7 +59,11 @@ class MlflowLab:
         await self.rows.close()
 
     async def start_run(
-        self, project: str, *, params: Mapping[str, str] | None = None, tags: Mapping[str, str] | None = None
+        self,
+        project: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
     ) -> str:
         return await asyncio.to_thread(self._start, project, params or {}, tags or {})
 
@@ -77,7 +86,9 @@ class MlflowLab:
         return await asyncio.to_thread(self._register, project, name, run_id)
 
     async def set_alias(self, project: str, name: str, alias: str, version: int) -> None:
-        await self._in(project, self._server.registry.set_registered_model_alias, name, alias, version)
+        await self._in(
+            project, self._server.registry.set_registered_model_alias, name, alias, version
+        )
 
     def _start(self, project: str, params: Mapping[str, str], tags: Mapping[str, str]) -> str:
         from mlflow.entities import Param, RunTag
@@ -122,7 +133,11 @@ class MemoryLab:
         self.rows = self.runs = self.registry = self._memory
 
     async def start_run(
-        self, project: str, *, params: Mapping[str, str] | None = None, tags: Mapping[str, str] | None = None
+        self,
+        project: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
     ) -> str:
         return self._memory.start_run(project, params=params, tags=tags)
 
@@ -223,7 +238,9 @@ async def test_a_moved_alias_names_the_version_before(lab: Lab, project: str) ->
     assert (await changes(lab))[-1] == ChampionChanged("rain", 2, 1, None)
 
 
-async def test_the_gates_reason_is_in_the_row_of_its_own_change_only(lab: Lab, project: str) -> None:
+async def test_the_gates_reason_is_in_the_row_of_its_own_change_only(
+    lab: Lab, project: str
+) -> None:
     run_id = await lab.start_run(project)
     await lab.register(project, "rain", run_id)
     await lab.register(project, "rain", run_id)

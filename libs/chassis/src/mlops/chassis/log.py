@@ -8,10 +8,12 @@ import sys
 from typing import TYPE_CHECKING
 
 import structlog
+from pydantic_core import to_json
 
 if TYPE_CHECKING:
     from mlops.contracts.message import Message
 
+_LINE = structlog.get_logger("bus")
 _CHATTY = ("prediction.logged", "telemetry.sampled", "label.recorded")
 
 
@@ -21,7 +23,7 @@ def configure(service: str, level: str = "info") -> None:
     renderer: structlog.types.Processor = (
         structlog.dev.ConsoleRenderer()
         if sys.stderr.isatty()
-        else structlog.processors.JSONRenderer()
+        else structlog.processors.JSONRenderer(serializer=_to_json)
     )
     structlog.configure(
         processors=[
@@ -41,6 +43,11 @@ def configure(service: str, level: str = "info") -> None:
     )
 
 
+def _to_json(line: object, **_: object) -> str:
+    # Several times as fast as the standard library's encoder, and it knows dates.
+    return to_json(line, fallback=repr).decode()
+
+
 def handled(
     subject: str,
     attempt: int,
@@ -50,7 +57,7 @@ def handled(
     duration_s: float,
 ) -> None:
     """Write the line of one handled message."""
-    line = structlog.get_logger("bus")
+    line = _LINE
     quiet = outcome == "done" and subject.rpartition(".")[0] in _CHATTY
     write = line.debug if quiet else line.info if outcome == "done" else line.warning
     extra = {"reason": reason} if reason else {}

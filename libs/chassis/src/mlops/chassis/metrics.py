@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 REGISTRY = CollectorRegistry()
@@ -38,14 +40,26 @@ source_failures = Counter(
 
 def observe_handled(receiver: str, type_: str, outcome: str, duration_s: float) -> None:
     """Count one handled copy."""
-    service = receiver.rpartition("/")[2]
-    _handled.labels(service, type_, outcome).inc()
-    _duration.labels(service, type_).observe(duration_s)
+    counter, histogram = _children(receiver, type_, outcome)
+    counter.inc()
+    histogram.observe(duration_s)
 
 
 def observe_published(type_: str, by: str) -> None:
     """Count one stored message; *by* is `bus` or `outbox`."""
-    _published.labels(type_, by).inc()
+    _published_by(type_, by).inc()
+
+
+# Looking a child up costs as much as the rest of the measurement; types and services are few.
+@lru_cache(maxsize=1024)
+def _children(receiver: str, type_: str, outcome: str) -> tuple[Counter, Histogram]:
+    service = receiver.rpartition("/")[2]
+    return _handled.labels(service, type_, outcome), _duration.labels(service, type_)
+
+
+@lru_cache(maxsize=1024)
+def _published_by(type_: str, by: str) -> Counter:
+    return _published.labels(type_, by)
 
 
 def exposition() -> bytes:

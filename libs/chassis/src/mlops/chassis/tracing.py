@@ -35,11 +35,13 @@ def configure(service: str) -> None:
 class Handling:
     """The span of one handler."""
 
-    span: Span
+    span: Span | None
     received: str | None
 
     def parent(self) -> str | None:
         """Return the traceparent for what the handler sends on: its own span, or what it received."""
+        if self.span is None:
+            return self.received
         carrier: dict[str, str] = {}
         propagate.inject(carrier, context=trace.set_span_in_context(self.span))
         return carrier.get(_FIELD) or self.received
@@ -48,6 +50,9 @@ class Handling:
 @contextmanager
 def handling(message: Message, subject: str) -> Iterator[Handling]:
     """Open the span in which *message* is handled, as a child of whoever sent it."""
+    if not _recording():
+        yield Handling(None, message.traceparent)
+        return
     carrier = {_FIELD: message.traceparent} if message.traceparent else {}
     context = propagate.extract(carrier)
     tracer = trace.get_tracer("mlops.chassis")
@@ -66,6 +71,12 @@ def handling(message: Message, subject: str) -> Iterator[Handling]:
 
 def current() -> str | None:
     """Return the traceparent of the current span, or None outside of any."""
+    if not _recording():
+        return None
     carrier: dict[str, str] = {}
     propagate.inject(carrier)
     return carrier.get(_FIELD)
+
+
+def _recording() -> bool:
+    return not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)

@@ -26,8 +26,12 @@ class ValidationFinished(ProjectEvent):
     type: ClassVar[str] = "validation.finished"
     about: ClassVar[str | None] = "check"
 
-    suite: str = Field(max_length=128)
-    check: str = Field(max_length=128)
-    outcome: Outcome
-    figures: dict[str, float] = Field(default_factory=dict, description="Measured figures, the unit in each name.")
-    note: str = Field(default="", max_length=1000)
+    suite: str = Field(max_length=128, description="The suite of validations.")
+    check: str = Field(max_length=128, description="The check within the suite.")
+    outcome: Outcome = Field(description="How the check ended.")
+    figures: dict[str, float] = Field(
+        default_factory=dict, description="Measured figures, the unit in each name."
+    )
+    note: str = Field(
+        default="", max_length=1000, description="What a person should know about it."
+    )

@@ -15,8 +15,9 @@ class CommandRefused(ProjectEvent):
 
     type: ClassVar[str] = "command.refused"
     about: ClassVar[str | None] = "command_id"
+    answers: ClassVar[str] = "cmd."
 
-    command_id: str = Field(max_length=128)
-    command_type: str = Field(max_length=128)
+    command_id: str = Field(max_length=128, description="Id of the refused command.")
+    command_type: str = Field(max_length=128, description="Type of the refused command.")
     refused_by: str = Field(max_length=64, description="The service that owns the command.")
     reason: str = Field(max_length=2000, description="What is wrong, which, and the fix.")

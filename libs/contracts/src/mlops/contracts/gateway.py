@@ -15,7 +15,7 @@ class Label(Part):
     """What turned out to be true for one prediction."""
 
     request_id: str = Field(max_length=128, description="The request id of the prediction.")
-    label: Scalar
+    label: Scalar = Field(description="The true value.")
     at: AwareDatetime = Field(description="When the truth was known.")
 
 
@@ -25,5 +25,9 @@ class LabelRecorded(ProjectEvent):
     type: ClassVar[str] = "label.recorded"
     about: ClassVar[str | None] = "model"
 
-    model: str = Field(max_length=256)
-    labels: tuple[Label, ...] = Field(min_length=1, max_length=500)
+    model: str = Field(max_length=256, description="Registered model.")
+    labels: tuple[Label, ...] = Field(
+        min_length=1,
+        max_length=500,
+        description="The labels, each with the prediction it belongs to.",
+    )

@@ -21,7 +21,9 @@ CONTENT_TYPE = "application/cloudevents+json"
 
 Scope = Annotated[
     str,
-    Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", description="One subject token: a project or a node."),
+    Field(
+        pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", description="One subject token: a project or a node."
+    ),
 ]
 
 _ENVELOPE = ("id", "source", "time", "correlation_id", "causation_id", "traceparent")
@@ -38,12 +40,14 @@ class Message(Part):
     """What travels on the bus; subclasses name their `type`, `about` and fields.
 
     `type` is the CloudEvents type, `about` the field that becomes the CloudEvents subject,
-    `scoped_by` the field whose value is the last token of the NATS subject.
+    `scoped_by` the field whose value is the last token of the NATS subject, and `answers`
+    the prefix of the types whose readers tell this message; empty where only its owner does.
     """
 
     type: ClassVar[str] = ""
     about: ClassVar[str | None] = None
     scoped_by: ClassVar[Literal["project", "node"]] = "project"
+    answers: ClassVar[str] = ""
 
     id: str = Field(default_factory=lambda: str(uuid.uuid4()), min_length=1, max_length=128)
     source: str = Field(default="/unknown", min_length=1, max_length=256)
@@ -103,7 +107,7 @@ class Message(Part):
             "specversion": "1.0",
             "type": self.type,
             **outer,
-            "subject": None if about is None else str(about),
+            "subject": str(about) if about not in (None, "") else None,
             "datacontenttype": "application/json",
             "dataschema": schema_uri(self.type),
             self.scoped_by: scope,
@@ -135,6 +139,8 @@ class Message(Part):
             raise UnreadableMessageError(f"{cls.type}: `data` must be an object")
         if not event.get("id") or not event.get("time") or not event.get("source"):
             raise UnreadableMessageError(f"{cls.type}: `id`, `source` and `time` are required")
+        if strict and (misplaced := sorted(event["data"].keys() & {*_ENVELOPE, cls.scoped_by})):
+            raise UnreadableMessageError(f"{cls.type}: {misplaced} belong beside `data`, not in it")
         outer = {name: event.get(_WIRE_NAMES.get(name, name)) for name in _ENVELOPE}
         fields = {**event["data"], **outer, cls.scoped_by: event.get(cls.scoped_by)}
         try:

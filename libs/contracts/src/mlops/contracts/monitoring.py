@@ -33,12 +33,12 @@ class Severity(OpenEnum):
 class ColumnDrift(Part):
     """How far one column is from its reference."""
 
-    name: str = Field(max_length=256)
-    test: str = Field(max_length=64)
+    name: str = Field(max_length=256, description="The column.")
+    test: str = Field(max_length=64, description="The statistical test.")
     score: float = Field(description="Effect size of the test.")
     threshold: float = Field(description="The effect from which on the column counts as drifted.")
     p_value: Ratio | None = Field(default=None, description="Corrected for all columns.")
-    drifted: bool
+    drifted: bool = Field(description="Whether the column left its reference.")
 
 
 class Window(Part):
@@ -46,22 +46,24 @@ class Window(Part):
 
     index: int = Field(ge=0, description="Counts the windows of the model.")
     rows: int = Field(ge=0, description="Predictions in the window.")
-    labelled: int = Field(default=0, ge=0, description="Predictions of the window whose truth is known.")
-    first_at: AwareDatetime
-    last_at: AwareDatetime
+    labelled: int = Field(
+        default=0, ge=0, description="Predictions of the window whose truth is known."
+    )
+    first_at: AwareDatetime = Field(description="Time of the first prediction of the window.")
+    last_at: AwareDatetime = Field(description="Time of the last prediction of the window.")
 
 
 class Suspect(Part):
     """A possible cause, with what speaks for it."""
 
     cause: str = Field(max_length=64, description="data, concept, hardware, version …")
-    evidence: str = Field(max_length=500)
+    evidence: str = Field(max_length=500, description="What was seen that speaks for the cause.")
 
 
 class _ModelWatched(ProjectEvent):
     about: ClassVar[str | None] = "model"
 
-    model: str = Field(max_length=256)
+    model: str = Field(max_length=256, description="Registered model.")
     version: int = Field(ge=1, description="Version in the registry.")
 
 
@@ -70,13 +72,19 @@ class DriftDetected(_ModelWatched):
 
     type: ClassVar[str] = "drift.detected"
 
-    kind: DriftKind
-    severity: Severity = Severity.WARNING
-    columns: tuple[ColumnDrift, ...] = Field(default=(), max_length=64)
+    kind: DriftKind = Field(description="What drifted.")
+    severity: Severity = Field(
+        default=Severity.WARNING, description="How much a person should care."
+    )
+    columns: tuple[ColumnDrift, ...] = Field(
+        default=(),
+        max_length=64,
+        description="The columns judged, the furthest from the reference first.",
+    )
     share_drifted_ratio: Ratio = Field(description="Share of the columns that drifted.")
-    window: Window
-    report_uri: str | None = Field(default=None, max_length=1024)
-    suggestion: str = Field(default="", max_length=1000)
+    window: Window = Field(description="The rows this is about.")
+    report_uri: str | None = Field(default=None, max_length=1024, description="The full report.")
+    suggestion: str = Field(default="", max_length=1000, description="What a person could do.")
 
 
 class DriftCleared(_ModelWatched):
@@ -84,8 +92,8 @@ class DriftCleared(_ModelWatched):
 
     type: ClassVar[str] = "drift.cleared"
 
-    kind: DriftKind
-    window: Window
+    kind: DriftKind = Field(description="What had drifted.")
+    window: Window = Field(description="The rows this is about.")
 
 
 class PerformanceMeasured(_ModelWatched):
@@ -93,11 +101,13 @@ class PerformanceMeasured(_ModelWatched):
 
     type: ClassVar[str] = "performance.measured"
 
-    metric: str = Field(max_length=128)
+    metric: str = Field(max_length=128, description="Name of the metric, as in [evaluate].")
     value: float = Field(description="The metric over the labelled rows of the window.")
-    expected: float | None = Field(default=None, description="The metric the version was promoted with.")
-    degraded: bool = False
-    window: Window
+    expected: float | None = Field(
+        default=None, description="The metric the version was promoted with."
+    )
+    degraded: bool = Field(default=False, description="Whether the value counts as degraded.")
+    window: Window = Field(description="The rows this is about.")
 
 
 class PerformanceDegraded(_ModelWatched):
@@ -105,14 +115,18 @@ class PerformanceDegraded(_ModelWatched):
 
     type: ClassVar[str] = "performance.degraded"
 
-    metric: str = Field(max_length=128)
+    metric: str = Field(max_length=128, description="Name of the metric, as in [evaluate].")
     value: float = Field(description="The metric over the labelled rows of the window.")
-    expected: float | None = Field(default=None, description="The metric the version was promoted with.")
+    expected: float | None = Field(
+        default=None, description="The metric the version was promoted with."
+    )
     threshold: float = Field(description="The value that counts as degraded.")
-    window: Window
-    suspects: tuple[Suspect, ...] = Field(default=(), max_length=16)
-    report_uri: str | None = Field(default=None, max_length=1024)
-    suggestion: str = Field(default="", max_length=1000)
+    window: Window = Field(description="The rows this is about.")
+    suspects: tuple[Suspect, ...] = Field(
+        default=(), max_length=16, description="Possible causes, the likeliest first."
+    )
+    report_uri: str | None = Field(default=None, max_length=1024, description="The full report.")
+    suggestion: str = Field(default="", max_length=1000, description="What a person could do.")
 
 
 class PerformanceRecovered(_ModelWatched):
@@ -120,10 +134,10 @@ class PerformanceRecovered(_ModelWatched):
 
     type: ClassVar[str] = "performance.recovered"
 
-    metric: str = Field(max_length=128)
+    metric: str = Field(max_length=128, description="Name of the metric, as in [evaluate].")
     value: float = Field(description="The metric over the labelled rows of the window.")
     threshold: float = Field(description="The value that counts as degraded.")
-    window: Window
+    window: Window = Field(description="The rows this is about.")
 
 
 class ReportPublished(ProjectEvent):
@@ -133,11 +147,17 @@ class ReportPublished(ProjectEvent):
     about: ClassVar[str | None] = "uri"
 
     kind: str = Field(max_length=64, description="drift, performance, demo …")
-    model: str | None = Field(default=None, max_length=256)
-    uri: str = Field(max_length=1024)
+    model: str | None = Field(
+        default=None,
+        max_length=256,
+        description="Registered model; None when the report is about more than one.",
+    )
+    uri: str = Field(max_length=1024, description="Where the report can be read.")
     size_bytes: int | None = Field(default=None, ge=0, description="Size of the report.")
-    period_from: AwareDatetime | None = None
-    period_to: AwareDatetime | None = None
+    period_from: AwareDatetime | None = Field(
+        default=None, description="Beginning of the time it covers."
+    )
+    period_to: AwareDatetime | None = Field(default=None, description="End of the time it covers.")
 
 
 class AlertRaised(ProjectEvent):
@@ -146,12 +166,14 @@ class AlertRaised(ProjectEvent):
     type: ClassVar[str] = "alert.raised"
     about: ClassVar[str | None] = "alert_id"
 
-    alert_id: str = Field(max_length=128)
-    severity: Severity
-    title: str = Field(max_length=300)
-    about_model: str | None = Field(default=None, max_length=256)
-    dedup_key: str = Field(max_length=256)
-    links: tuple[str, ...] = Field(default=(), max_length=16)
+    alert_id: str = Field(max_length=128, description="Names the alert.")
+    severity: Severity = Field(description="How much a person should care.")
+    title: str = Field(max_length=300, description="The alert in one line.")
+    about_model: str | None = Field(
+        default=None, max_length=256, description="Registered model that the alert is about."
+    )
+    dedup_key: str = Field(max_length=256, description="What it is about; one open alert per key.")
+    links: tuple[str, ...] = Field(default=(), max_length=16, description="Where to look.")
 
 
 class AlertAcknowledged(ProjectEvent):
@@ -160,8 +182,8 @@ class AlertAcknowledged(ProjectEvent):
     type: ClassVar[str] = "alert.acknowledged"
     about: ClassVar[str | None] = "alert_id"
 
-    alert_id: str = Field(max_length=128)
-    by: str = Field(default="", max_length=256)
+    alert_id: str = Field(max_length=128, description="Names the alert.")
+    by: str = Field(default="", max_length=256, description="Who has seen it.")
 
 
 class AlertResolved(ProjectEvent):
@@ -170,8 +192,8 @@ class AlertResolved(ProjectEvent):
     type: ClassVar[str] = "alert.resolved"
     about: ClassVar[str | None] = "alert_id"
 
-    alert_id: str = Field(max_length=128)
-    reason: str = Field(default="", max_length=500)
+    alert_id: str = Field(max_length=128, description="Names the alert.")
+    reason: str = Field(default="", max_length=500, description="Why it is over.")
 
 
 class SetReference(ProjectCommand):
@@ -180,8 +202,12 @@ class SetReference(ProjectCommand):
     type: ClassVar[str] = "cmd.monitor.reference"
     about: ClassVar[str | None] = "model"
 
-    model: str = Field(max_length=256)
-    uri: str | None = Field(default=None, max_length=1024, description="CSV or Parquet file; None takes the next window.")
+    model: str = Field(max_length=256, description="Registered model.")
+    uri: str | None = Field(
+        default=None,
+        max_length=1024,
+        description="CSV or Parquet file; None takes the next window.",
+    )
 
 
 class EvaluateWindow(ProjectCommand):
@@ -190,7 +216,7 @@ class EvaluateWindow(ProjectCommand):
     type: ClassVar[str] = "cmd.monitor.evaluate"
     about: ClassVar[str | None] = "model"
 
-    model: str = Field(max_length=256)
+    model: str = Field(max_length=256, description="Registered model.")
 
 
 class AcknowledgeAlert(ProjectCommand):
@@ -199,5 +225,5 @@ class AcknowledgeAlert(ProjectCommand):
     type: ClassVar[str] = "cmd.alert.acknowledge"
     about: ClassVar[str | None] = "alert_id"
 
-    alert_id: str = Field(max_length=128)
-    by: str = Field(default="", max_length=256)
+    alert_id: str = Field(max_length=128, description="Names the alert.")
+    by: str = Field(default="", max_length=256, description="Who has seen it.")

@@ -24,23 +24,37 @@ class WorkflowKind(OpenEnum):
 class Decision(Part):
     """Why a workflow may start now, or why it waits and until when."""
 
-    admitted: bool
-    reason: str = Field(max_length=500)
+    admitted: bool = Field(description="Whether it may start now.")
+    reason: str = Field(max_length=500, description="Why, in one sentence.")
     running: int = Field(default=0, ge=0, description="Workflows of the project that run now.")
-    waiting: int = Field(default=0, ge=0, description="Workflows of the project that wait before it.")
+    waiting: int = Field(
+        default=0, ge=0, description="Workflows of the project that wait before it."
+    )
     used_today: int = Field(default=0, ge=0, description="Retrainings of the last 24 hours.")
-    share_used_ratio: Ratio | None = Field(default=None, description="Part of its share that the project has used.")
-    thermal_level: int | None = Field(default=None, ge=0, le=4, description="Ladder of heat of the node, None when unknown.")
-    node: str | None = Field(default=None, max_length=63)
-    expected_start_at: AwareDatetime | None = None
+    share_used_ratio: Ratio | None = Field(
+        default=None, description="Part of its share that the project has used."
+    )
+    thermal_level: int | None = Field(
+        default=None, ge=0, le=4, description="Ladder of heat of the node, None when unknown."
+    )
+    node: str | None = Field(
+        default=None, max_length=63, description="The machine that was looked at."
+    )
+    expected_start_at: AwareDatetime | None = Field(
+        default=None, description="When it will probably start."
+    )
 
 
 class _WorkflowEvent(ProjectEvent):
     about: ClassVar[str | None] = "workflow_key"
 
-    workflow_key: str = Field(max_length=128, description="Names the workflow; Airflow's run id is made of it.")
-    kind: WorkflowKind
-    model: str | None = Field(default=None, max_length=256)
+    workflow_key: str = Field(
+        max_length=128, description="Names the workflow; Airflow's run id is made of it."
+    )
+    kind: WorkflowKind = Field(description="What the workflow does.")
+    model: str | None = Field(
+        default=None, max_length=256, description="Registered model, where it is about one."
+    )
 
 
 class WorkflowQueued(_WorkflowEvent):
@@ -48,13 +62,13 @@ class WorkflowQueued(_WorkflowEvent):
 
     type: ClassVar[str] = "workflow.queued"
 
-    why: str = Field(max_length=1000)
+    why: str = Field(max_length=1000, description="Why it is wanted, in one sentence.")
     trigger_type: str = Field(max_length=128, description="Type of the message that asked for it.")
-    trigger_id: str = Field(max_length=128)
+    trigger_id: str = Field(max_length=128, description="Id of the message that asked for it.")
     place: int = Field(ge=1, description="Place in the project's queue.")
     depth: int = Field(default=1, ge=1, description="Which workflow of its story this is.")
-    awaits_approval: bool = False
-    decision: Decision
+    awaits_approval: bool = Field(default=False, description="Whether it waits for a person's yes.")
+    decision: Decision = Field(description="Why it may start, or why it waits.")
 
 
 class WorkflowDeclined(ProjectEvent):
@@ -63,12 +77,16 @@ class WorkflowDeclined(ProjectEvent):
     type: ClassVar[str] = "workflow.declined"
     about: ClassVar[str | None] = "trigger_id"
 
-    kind: WorkflowKind
-    model: str | None = Field(default=None, max_length=256)
-    trigger_type: str = Field(max_length=128)
-    trigger_id: str = Field(max_length=128)
-    reason: str = Field(max_length=1000)
-    retry_at: AwareDatetime | None = Field(default=None, description="From when on the same trigger would be accepted.")
+    kind: WorkflowKind = Field(description="What the workflow does.")
+    model: str | None = Field(
+        default=None, max_length=256, description="Registered model, where it is about one."
+    )
+    trigger_type: str = Field(max_length=128, description="Type of the message that asked.")
+    trigger_id: str = Field(max_length=128, description="Id of the message that asked.")
+    reason: str = Field(max_length=1000, description="Which rule held it back, and its figures.")
+    retry_at: AwareDatetime | None = Field(
+        default=None, description="From when on the same trigger would be accepted."
+    )
 
 
 class WorkflowStarted(_WorkflowEvent):
@@ -76,10 +94,10 @@ class WorkflowStarted(_WorkflowEvent):
 
     type: ClassVar[str] = "workflow.started"
 
-    dag_id: str = Field(max_length=250)
-    dag_run_id: str = Field(max_length=250)
-    node: str | None = Field(default=None, max_length=63)
-    url: str = Field(default="", max_length=1024)
+    dag_id: str = Field(max_length=250, description="Airflow's DAG.")
+    dag_run_id: str = Field(max_length=250, description="Airflow's run of the DAG.")
+    node: str | None = Field(default=None, max_length=63, description="The machine it runs on.")
+    url: str = Field(default="", max_length=1024, description="Its page in the orchestrator.")
     waited_s: float = Field(ge=0, description="Time in the queue.")
 
 
@@ -88,8 +106,8 @@ class WorkflowCompleted(_WorkflowEvent):
 
     type: ClassVar[str] = "workflow.completed"
 
-    dag_id: str = Field(max_length=250)
-    dag_run_id: str = Field(max_length=250)
+    dag_id: str = Field(max_length=250, description="Airflow's DAG.")
+    dag_run_id: str = Field(max_length=250, description="Airflow's run of the DAG.")
     duration_s: float = Field(ge=0, description="From start to end.")
 
 
@@ -98,10 +116,13 @@ class WorkflowFailed(_WorkflowEvent):
 
     type: ClassVar[str] = "workflow.failed"
 
-    dag_id: str = Field(default="", max_length=250)
-    dag_run_id: str = Field(default="", max_length=250)
-    step: str = Field(default="", max_length=250)
-    diagnosis: str = Field(max_length=4000, description="What failed, the last lines of its log, and the fix where known.")
+    dag_id: str = Field(default="", max_length=250, description="Airflow's DAG.")
+    dag_run_id: str = Field(default="", max_length=250, description="Airflow's run of the DAG.")
+    step: str = Field(default="", max_length=250, description="The task that failed.")
+    diagnosis: str = Field(
+        max_length=4000,
+        description="What failed, the last lines of its log, and the fix where known.",
+    )
     duration_s: float | None = Field(default=None, ge=0, description="From start to end.")
 
 
@@ -110,10 +131,14 @@ class WorkflowRescheduled(_WorkflowEvent):
 
     type: ClassVar[str] = "workflow.rescheduled"
 
-    reason: str = Field(max_length=500)
-    from_node: str | None = Field(default=None, max_length=63)
-    to_node: str | None = Field(default=None, max_length=63)
-    not_before: AwareDatetime | None = None
+    reason: str = Field(max_length=500, description="Why it waits again.")
+    from_node: str | None = Field(
+        default=None, max_length=63, description="The machine it was meant for."
+    )
+    to_node: str | None = Field(
+        default=None, max_length=63, description="The machine it is meant for now."
+    )
+    not_before: AwareDatetime | None = Field(default=None, description="Earliest start.")
 
 
 class WorkflowCancelled(_WorkflowEvent):
@@ -121,7 +146,7 @@ class WorkflowCancelled(_WorkflowEvent):
 
     type: ClassVar[str] = "workflow.cancelled"
 
-    reason: str = Field(max_length=500)
+    reason: str = Field(max_length=500, description="Who or what cancelled it, and why.")
 
 
 class StartWorkflow(ProjectCommand):
@@ -129,9 +154,11 @@ class StartWorkflow(ProjectCommand):
 
     type: ClassVar[str] = "cmd.workflow.start"
 
-    kind: WorkflowKind = WorkflowKind.TRAIN
-    model: str | None = Field(default=None, max_length=256)
-    why: str = Field(default="", max_length=500)
+    kind: WorkflowKind = Field(default=WorkflowKind.TRAIN, description="What the workflow does.")
+    model: str | None = Field(
+        default=None, max_length=256, description="Registered model, where it is about one."
+    )
+    why: str = Field(default="", max_length=500, description="Why it is wanted, in one sentence.")
 
 
 class CancelWorkflow(ProjectCommand):
@@ -140,8 +167,8 @@ class CancelWorkflow(ProjectCommand):
     type: ClassVar[str] = "cmd.workflow.cancel"
     about: ClassVar[str | None] = "workflow_key"
 
-    workflow_key: str = Field(max_length=128)
-    reason: str = Field(default="", max_length=500)
+    workflow_key: str = Field(max_length=128, description="The workflow, as in workflow.queued.")
+    reason: str = Field(default="", max_length=500, description="Why it is not wanted any more.")
 
 
 class ApproveWorkflow(ProjectCommand):
@@ -150,4 +177,4 @@ class ApproveWorkflow(ProjectCommand):
     type: ClassVar[str] = "cmd.workflow.approve"
     about: ClassVar[str | None] = "workflow_key"
 
-    workflow_key: str = Field(max_length=128)
+    workflow_key: str = Field(max_length=128, description="The workflow, as in workflow.queued.")

@@ -17,7 +17,7 @@ class _DeploymentEvent(ProjectEvent):
     about: ClassVar[str | None] = "deployment_id"
 
     deployment_id: str = Field(max_length=128, description="Names this rollout of this version.")
-    model: str = Field(max_length=256)
+    model: str = Field(max_length=256, description="Registered model.")
     version: int = Field(ge=1, description="Version in the registry.")
 
 
@@ -27,8 +27,10 @@ class DeploymentStarted(_DeploymentEvent):
     type: ClassVar[str] = "deployment.started"
 
     endpoint: str = Field(max_length=1024, description="Path at the gateway.")
-    previous_version: int | None = Field(default=None, ge=1, description="The version that answers now.")
-    why: str = Field(default="", max_length=500)
+    previous_version: int | None = Field(
+        default=None, ge=1, description="The version that answers now."
+    )
+    why: str = Field(default="", max_length=500, description="Why this version is wanted.")
 
 
 class DeploymentProgressed(_DeploymentEvent):
@@ -37,11 +39,21 @@ class DeploymentProgressed(_DeploymentEvent):
     type: ClassVar[str] = "deployment.progressed"
 
     phase: str = Field(max_length=32, description="packed, warm, canary.")
-    bento_tag: str = Field(default="", max_length=256)
-    backend: str = Field(default="", max_length=32)
-    traffic_ratio: Ratio = Field(default=0.0, description="Share of the traffic that the new version gets.")
-    error_ratio: Ratio | None = Field(default=None, description="Failed requests of the new version.")
-    latency_ms: float | None = Field(default=None, ge=0, description="Median answer time of the new version.")
+    bento_tag: str = Field(default="", max_length=256, description="The Bento that is run.")
+    backend: str = Field(
+        default="",
+        max_length=32,
+        description="What runs the model: sklearn, onnx, pyfunc, torch-cpu, torch-mps, mlx.",
+    )
+    traffic_ratio: Ratio = Field(
+        default=0.0, description="Share of the traffic that the new version gets."
+    )
+    error_ratio: Ratio | None = Field(
+        default=None, description="Failed requests of the new version."
+    )
+    latency_ms: float | None = Field(
+        default=None, ge=0, description="Median answer time of the new version."
+    )
 
 
 class DeploymentCompleted(_DeploymentEvent):
@@ -49,15 +61,27 @@ class DeploymentCompleted(_DeploymentEvent):
 
     type: ClassVar[str] = "deployment.completed"
 
-    bento_tag: str = Field(default="", max_length=256)
-    backend: str = Field(default="", max_length=32)
-    endpoint: str = Field(max_length=1024)
+    bento_tag: str = Field(default="", max_length=256, description="The Bento that is run.")
+    backend: str = Field(
+        default="",
+        max_length=32,
+        description="What runs the model: sklearn, onnx, pyfunc, torch-cpu, torch-mps, mlx.",
+    )
+    endpoint: str = Field(max_length=1024, description="Path at the gateway.")
     replicas: int = Field(default=1, ge=0, description="Replicas that answer.")
-    previous_version: int | None = Field(default=None, ge=1)
+    previous_version: int | None = Field(
+        default=None, ge=1, description="The version that answered before."
+    )
     metric: str = Field(default="", max_length=128, description="The metric it was promoted by.")
-    metrics: dict[str, float] = Field(default_factory=dict, description="What it was promoted with.")
-    error_ratio: Ratio | None = Field(default=None, description="Failed requests during the rollout.")
-    latency_ms: float | None = Field(default=None, ge=0, description="Median answer time during the rollout.")
+    metrics: dict[str, float] = Field(
+        default_factory=dict, description="What it was promoted with."
+    )
+    error_ratio: Ratio | None = Field(
+        default=None, description="Failed requests during the rollout."
+    )
+    latency_ms: float | None = Field(
+        default=None, ge=0, description="Median answer time during the rollout."
+    )
     duration_s: float | None = Field(default=None, ge=0, description="From start to completion.")
 
 
@@ -66,8 +90,8 @@ class DeploymentFailed(_DeploymentEvent):
 
     type: ClassVar[str] = "deployment.failed"
 
-    phase: str = Field(default="", max_length=32)
-    reason: str = Field(max_length=4000)
+    phase: str = Field(default="", max_length=32, description="The phase that failed.")
+    reason: str = Field(max_length=4000, description="What failed, and the fix where known.")
 
 
 class DeploymentReverted(_DeploymentEvent):
@@ -76,8 +100,10 @@ class DeploymentReverted(_DeploymentEvent):
     type: ClassVar[str] = "deployment.reverted"
 
     to_version: int | None = Field(default=None, ge=1, description="The version that answers.")
-    reason: str = Field(max_length=1000)
-    error_ratio: Ratio | None = Field(default=None, description="Failed requests of the version taken back.")
+    reason: str = Field(max_length=1000, description="Why it was taken back.")
+    error_ratio: Ratio | None = Field(
+        default=None, description="Failed requests of the version taken back."
+    )
 
 
 class DeploymentRemoved(_DeploymentEvent):
@@ -85,16 +111,20 @@ class DeploymentRemoved(_DeploymentEvent):
 
     type: ClassVar[str] = "deployment.removed"
 
-    reason: str = Field(default="", max_length=500)
+    reason: str = Field(default="", max_length=500, description="Why it runs no more.")
 
 
 class Prediction(Part):
     """One row that was answered."""
 
-    request_id: str = Field(max_length=128, description="The caller's id; `<id>:<row>` when a request had several rows.")
-    at: AwareDatetime
-    features: dict[str, Scalar] = Field(default_factory=dict)
-    prediction: Scalar
+    request_id: str = Field(
+        max_length=128, description="The caller's id; `<id>:<row>` when a request had several rows."
+    )
+    at: AwareDatetime = Field(description="When it was answered.")
+    features: dict[str, Scalar] = Field(
+        default_factory=dict, description="Column to value, as the caller sent it."
+    )
+    prediction: Scalar = Field(description="The answer.")
     latency_ms: float | None = Field(default=None, ge=0, description="Time in the replica.")
 
 
@@ -104,10 +134,16 @@ class PredictionLogged(ProjectEvent):
     type: ClassVar[str] = "prediction.logged"
     about: ClassVar[str | None] = "model"
 
-    model: str = Field(max_length=256)
+    model: str = Field(max_length=256, description="Registered model.")
     version: int = Field(ge=1, description="Version in the registry.")
-    predictions: tuple[Prediction, ...] = Field(min_length=1, max_length=500)
-    dropped: int = Field(default=0, ge=0, description="Predictions lost since the batch before, because the log was full.")
+    predictions: tuple[Prediction, ...] = Field(
+        min_length=1, max_length=500, description="The rows of the batch."
+    )
+    dropped: int = Field(
+        default=0,
+        ge=0,
+        description="Predictions lost since the batch before, because the log was full.",
+    )
 
 
 class DeployModel(ProjectCommand):
@@ -116,9 +152,9 @@ class DeployModel(ProjectCommand):
     type: ClassVar[str] = "cmd.model.deploy"
     about: ClassVar[str | None] = "model"
 
-    model: str = Field(max_length=256)
+    model: str = Field(max_length=256, description="Registered model.")
     version: int = Field(ge=1, description="Version in the registry.")
-    why: str = Field(default="", max_length=500)
+    why: str = Field(default="", max_length=500, description="Why this version is wanted.")
 
 
 class UndeployModel(ProjectCommand):
@@ -127,7 +163,7 @@ class UndeployModel(ProjectCommand):
     type: ClassVar[str] = "cmd.model.undeploy"
     about: ClassVar[str | None] = "model"
 
-    model: str = Field(max_length=256)
+    model: str = Field(max_length=256, description="Registered model.")
 
 
 class RollbackModel(ProjectCommand):
@@ -136,5 +172,7 @@ class RollbackModel(ProjectCommand):
     type: ClassVar[str] = "cmd.model.rollback"
     about: ClassVar[str | None] = "model"
 
-    model: str = Field(max_length=256)
-    to_version: int | None = Field(default=None, ge=1, description="The version to serve; None means the one before.")
+    model: str = Field(max_length=256, description="Registered model.")
+    to_version: int | None = Field(
+        default=None, ge=1, description="The version to serve; None means the one before."
+    )

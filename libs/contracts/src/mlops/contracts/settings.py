@@ -63,30 +63,48 @@ class Resources(Part):
 
     cpu: float = Field(default=1.0, gt=0, description="Cores.")
     memory_gb: float = Field(default=2.0, gt=0, description="Main (or unified) memory in GiB.")
-    accelerator: Accelerator = Accelerator.ANY
+    accelerator: Accelerator = Field(
+        default=Accelerator.ANY, description="What it needs beside the CPU."
+    )
 
 
 class TrainSettings(Part):
     """`[train]`: the project's own code, run in its own environment."""
 
-    command: str = Field(default="", max_length=2000, description="Run in the project's folder; gets MLFLOW_* and MLOPS_*.")
-    resources: Resources = Resources()
-    timeout: Duration = timedelta(hours=6)
+    command: str = Field(
+        default="",
+        max_length=2000,
+        description="Run in the project's folder; gets MLFLOW_* and MLOPS_*.",
+    )
+    resources: Resources = Field(default=Resources(), description="What one training takes.")
+    timeout: Duration = Field(
+        default=timedelta(hours=6), description="A training that takes longer is stopped."
+    )
 
 
 class DataSettings(Part):
     """`[data]`: dataset name to path, relative to the project's folder."""
 
-    datasets: dict[str, str] = Field(default_factory=dict, description="Name to path; each is versioned before a training.")
+    datasets: dict[str, str] = Field(
+        default_factory=dict, description="Name to path; each is versioned before a training."
+    )
 
 
 class EvaluateSettings(Part):
     """`[evaluate]`: the gate, challenger against champion on the same rows."""
 
-    metric: str = Field(default="accuracy", min_length=1, max_length=128)
-    goal: Goal = Goal.MAX
-    min_gain: float = Field(default=0.0, description="The challenger must beat the champion by at least this, in units of the metric.")
-    promote: Consent = Consent.AUTO
+    metric: str = Field(
+        default="accuracy",
+        min_length=1,
+        max_length=128,
+        description="The metric of the run that decides.",
+    )
+    goal: Goal = Field(default=Goal.MAX, description="Whether more or less is better.")
+    min_gain: float = Field(
+        default=0.0,
+        description="The challenger must beat the champion by at least this, in units of the metric.",
+    )
+    promote: Consent = Field(default=Consent.AUTO, description="Who says yes to a better version.")
     command: str = Field(
         default="",
         max_length=2000,
@@ -97,16 +115,34 @@ class EvaluateSettings(Part):
 class ServeSettings(Part):
     """`[serve]`: which model answers, and how a new version takes over."""
 
-    model: str = Field(default="", max_length=128, pattern=r"^[A-Za-z0-9._-]*$", description="Registered model; empty means the project serves nothing.")
-    backend: str = Field(default="auto", max_length=32)
-    rollout: RolloutKind = RolloutKind.CANARY
-    steps: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(default=(0.05, 0.5, 1.0), min_length=1, max_length=20, description="Shares of traffic, rising, the last 1.0.")
-    step_hold: Duration = timedelta(seconds=3)
-    max_error_ratio: Ratio = Field(default=0.02, description="A rollout above this share of failed requests is reverted.")
+    model: str = Field(
+        default="",
+        max_length=128,
+        pattern=r"^[A-Za-z0-9._-]*$",
+        description="Registered model; empty means the project serves nothing.",
+    )
+    backend: str = Field(default="auto", max_length=32, description="auto, mlx, onnx, sklearn …")
+    rollout: RolloutKind = Field(
+        default=RolloutKind.CANARY, description="How a new version takes over."
+    )
+    steps: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(
+        default=(0.05, 0.5, 1.0),
+        min_length=1,
+        max_length=20,
+        description="Shares of traffic, rising, the last 1.0.",
+    )
+    step_hold: Duration = Field(
+        default=timedelta(seconds=3), description="How long each step is watched."
+    )
+    max_error_ratio: Ratio = Field(
+        default=0.02, description="A rollout above this share of failed requests is reverted."
+    )
     min_replicas: int = Field(default=1, ge=0, le=64, description="Replicas kept.")
     max_replicas: int = Field(default=1, ge=1, le=64, description="Replicas at most.")
     memory_gb: float = Field(default=1.0, gt=0, description="Memory of one replica in GiB.")
-    log_predictions: Ratio = Field(default=1.0, description="Share of predictions that become events.")
+    log_predictions: Ratio = Field(
+        default=1.0, description="Share of predictions that become events."
+    )
 
     @model_validator(mode="after")
     def _steps_rise_to_one(self) -> ServeSettings:
@@ -120,34 +156,61 @@ class ServeSettings(Part):
 class DriftSettings(Part):
     """`drift` of `[monitor]`: when a window counts as drifted."""
 
-    share: Ratio = Field(default=0.5, description="Share of columns whose drift makes the whole window a drifted one.")
-    alpha: float = Field(default=0.05, gt=0, lt=1, description="False-discovery rate over the columns of a window.")
-    persist_windows: int = Field(default=2, ge=1, le=20, description="Windows that must alarm before the event goes out.")
+    share: Ratio = Field(
+        default=0.5,
+        description="Share of columns whose drift makes the whole window a drifted one.",
+    )
+    alpha: float = Field(
+        default=0.05, gt=0, lt=1, description="False-discovery rate over the columns of a window."
+    )
+    persist_windows: int = Field(
+        default=2, ge=1, le=20, description="Windows that must alarm before the event goes out."
+    )
 
 
 class PerformanceSettings(Part):
     """`accuracy` of `[monitor]`: when labelled performance counts as degraded."""
 
-    min: float | None = Field(default=None, description="Absolute floor of the metric of [evaluate].")
-    drop: float | None = Field(default=0.05, gt=0, description="Allowed loss against the metric the version was promoted with.")
+    min: float | None = Field(
+        default=None, description="Absolute floor of the metric of [evaluate]."
+    )
+    drop: float | None = Field(
+        default=0.05,
+        gt=0,
+        description="Allowed loss against the metric the version was promoted with.",
+    )
 
 
 class MonitorSettings(Part):
     """`[monitor]`: windows and thresholds."""
 
     window: int = Field(default=500, ge=50, le=1_000_000, description="Predictions per window.")
-    drift: DriftSettings = DriftSettings()
-    accuracy: PerformanceSettings = PerformanceSettings()
+    drift: DriftSettings = Field(
+        default=DriftSettings(), description="When a window counts as drifted."
+    )
+    accuracy: PerformanceSettings = Field(
+        default=PerformanceSettings(), description="When labelled performance counts as degraded."
+    )
 
 
 class RetrainSettings(Part):
     """`[retrain]`: what starts a retraining, and what holds it back."""
 
-    on: tuple[str, ...] = ("drift.detected", "performance.degraded")
-    mode: Consent = Consent.AUTO
-    cooldown: Duration = timedelta(minutes=10)
+    on: tuple[str, ...] = Field(
+        default=("drift.detected", "performance.degraded"),
+        description="Types of the events that start one.",
+    )
+    mode: Consent = Field(default=Consent.AUTO, description="Who says yes to a retraining.")
+    cooldown: Duration = Field(
+        default=timedelta(minutes=10), description="Least time between two retrainings."
+    )
     max_per_day: int = Field(default=8, ge=0, le=1000, description="Retrainings per 24 hours.")
-    max_causation_depth: int = Field(default=3, ge=1, le=20, description="Retrainings that one story may start before the loop is broken.")
+    max_causation_depth: int = Field(
+        default=3,
+        ge=1,
+        le=20,
+        description="Retrainings that one story may start before the loop is broken.",
+    )
     follow_up_windows: int = Field(
         default=0,
         ge=0,
@@ -161,19 +224,27 @@ class ShareSettings(Part):
     """`[share]`: the project's part of the machine."""
 
     weight: float = Field(default=1.0, gt=0, le=1000, description="Relative share.")
-    priority: Priority = Priority.NORMAL
-    max_parallel: int = Field(default=2, ge=1, le=100, description="Workflows of this project that may run at once.")
+    priority: Priority = Field(
+        default=Priority.NORMAL, description="Order among projects that used the same share."
+    )
+    max_parallel: int = Field(
+        default=2, ge=1, le=100, description="Workflows of this project that may run at once."
+    )
 
 
 class ProjectSettings(Part):
     """Everything a project says about itself; only the name is required."""
 
-    name: Scope
-    description: str = Field(default="", max_length=500)
-    train: TrainSettings = TrainSettings()
-    data: DataSettings = DataSettings()
-    evaluate: EvaluateSettings = EvaluateSettings()
-    serve: ServeSettings = ServeSettings()
-    monitor: MonitorSettings = MonitorSettings()
-    retrain: RetrainSettings = RetrainSettings()
-    share: ShareSettings = ShareSettings()
+    name: Scope = Field(description="Names the project everywhere.")
+    description: str = Field(default="", max_length=500, description="The project in one sentence.")
+    train: TrainSettings = Field(default=TrainSettings(), description="How it trains.")
+    data: DataSettings = Field(default=DataSettings(), description="Which datasets it has.")
+    evaluate: EvaluateSettings = Field(
+        default=EvaluateSettings(), description="How the gate decides."
+    )
+    serve: ServeSettings = Field(default=ServeSettings(), description="What it serves.")
+    monitor: MonitorSettings = Field(default=MonitorSettings(), description="How it is watched.")
+    retrain: RetrainSettings = Field(
+        default=RetrainSettings(), description="What starts a retraining."
+    )
+    share: ShareSettings = Field(default=ShareSettings(), description="Its part of the machine.")

@@ -16,17 +16,26 @@ Metrics = dict[str, float]
 class _RunEvent(ProjectEvent):
     about: ClassVar[str | None] = "run_id"
 
-    run_id: str = Field(max_length=64)
-    experiment_id: str = Field(max_length=64)
-    experiment_name: str = Field(default="", max_length=500)
-    run_name: str = Field(default="", max_length=500)
-    user: str = Field(default="", max_length=256)
-    started_at: AwareDatetime | None = None
-    source_commit: str | None = Field(default=None, max_length=64)
-    datasets: tuple[DatasetVersion, ...] = Field(default=(), max_length=64)
-    params: dict[str, str] = Field(default_factory=dict, description="At most 100, values cut at 250 characters.")
-    tags: dict[str, str] = Field(default_factory=dict, description="At most 50, values cut at 250 characters, without mlflow.* ones.")
-    artifact_uri: str = Field(default="", max_length=1024)
+    run_id: str = Field(max_length=64, description="MLflow's run.")
+    experiment_id: str = Field(max_length=64, description="MLflow's experiment.")
+    experiment_name: str = Field(default="", max_length=500, description="Name of the experiment.")
+    run_name: str = Field(default="", max_length=500, description="Name of the run.")
+    user: str = Field(default="", max_length=256, description="Who started it, as MLflow knows it.")
+    started_at: AwareDatetime | None = Field(default=None, description="When it began.")
+    source_commit: str | None = Field(
+        default=None, max_length=64, description="Git commit of its code."
+    )
+    datasets: tuple[DatasetVersion, ...] = Field(
+        default=(), max_length=64, description="The dataset versions it has read."
+    )
+    params: dict[str, str] = Field(
+        default_factory=dict, description="At most 100, values cut at 250 characters."
+    )
+    tags: dict[str, str] = Field(
+        default_factory=dict,
+        description="At most 50, values cut at 250 characters, without mlflow.* ones.",
+    )
+    artifact_uri: str = Field(default="", max_length=1024, description="Where its files are.")
 
 
 class RunStarted(_RunEvent):
@@ -36,9 +45,13 @@ class RunStarted(_RunEvent):
 
 
 class _RunEnded(_RunEvent):
-    ended_at: AwareDatetime | None = None
-    metrics: Metrics = Field(default_factory=dict, description="The last value of each metric, at most 200.")
-    hardware: dict[str, str] = Field(default_factory=dict, description="Tags under hw.*, as logged by the run.")
+    ended_at: AwareDatetime | None = Field(default=None, description="When it ended.")
+    metrics: Metrics = Field(
+        default_factory=dict, description="The last value of each metric, at most 200."
+    )
+    hardware: dict[str, str] = Field(
+        default_factory=dict, description="Tags under hw.*, as logged by the run."
+    )
 
 
 class RunCompleted(_RunEnded):
@@ -52,7 +65,9 @@ class RunFailed(_RunEnded):
 
     type: ClassVar[str] = "run.failed"
 
-    status: str = Field(default="FAILED", max_length=32)
+    status: str = Field(
+        default="FAILED", max_length=32, description="MLflow's status: FAILED or KILLED."
+    )
 
 
 class RunStale(_RunEnded):
@@ -60,7 +75,7 @@ class RunStale(_RunEnded):
 
     type: ClassVar[str] = "run.stale"
 
-    last_seen_at: AwareDatetime | None = None
+    last_seen_at: AwareDatetime | None = Field(default=None, description="Last sign of life.")
 
 
 class _ModelEvent(ProjectEvent):
@@ -68,7 +83,9 @@ class _ModelEvent(ProjectEvent):
 
     name: str = Field(max_length=256, description="Registered model.")
     version: int = Field(ge=1, description="Version in the registry.")
-    run_id: str | None = Field(default=None, max_length=64)
+    run_id: str | None = Field(
+        default=None, max_length=64, description="The run that logged the model."
+    )
 
 
 class ModelRegistered(_ModelEvent):
@@ -76,13 +93,21 @@ class ModelRegistered(_ModelEvent):
 
     type: ClassVar[str] = "model.registered"
 
-    source_uri: str = Field(max_length=1024, description="Where the model's files are, as MLflow writes it.")
-    flavors: tuple[str, ...] = ()
+    source_uri: str = Field(
+        max_length=1024, description="Where the model's files are, as MLflow writes it."
+    )
+    flavors: tuple[str, ...] = Field(default=(), description="MLflow flavours it can be loaded as.")
     size_bytes: int | None = Field(default=None, ge=0, description="Size of the model's files.")
-    signature: str | None = Field(default=None, max_length=8000, description="MLflow's signature as JSON.")
+    signature: str | None = Field(
+        default=None, max_length=8000, description="MLflow's signature as JSON."
+    )
     metrics: Metrics = Field(default_factory=dict, description="Last metrics of its run.")
-    datasets: tuple[DatasetVersion, ...] = ()
-    apple_compatibility: dict[str, str] = Field(default_factory=dict)
+    datasets: tuple[DatasetVersion, ...] = Field(
+        default=(), description="The dataset versions it has read."
+    )
+    apple_compatibility: dict[str, str] = Field(
+        default_factory=dict, description="Backend (mlx, mps, coreml) to yes, no or why unknown."
+    )
 
 
 class ModelPromoted(_ModelEvent):
@@ -90,13 +115,18 @@ class ModelPromoted(_ModelEvent):
 
     type: ClassVar[str] = "model.promoted"
 
-    alias: str = Field(default="champion", max_length=64)
-    source_uri: str = Field(default="", max_length=1024)
+    alias: str = Field(default="champion", max_length=64, description="The alias it holds.")
+    source_uri: str = Field(
+        default="", max_length=1024, description="Where the model's files are, as MLflow writes it."
+    )
     previous_version: int | None = Field(default=None, ge=1, description="The champion before.")
-    metric: str = Field(default="", max_length=128)
-    candidate_metrics: Metrics = Field(default_factory=dict)
-    champion_metrics: Metrics = Field(default_factory=dict, description="Of the champion before, on the same rows where the project evaluates it.")
-    reason: str = Field(default="", max_length=1000)
+    metric: str = Field(default="", max_length=128, description="The metric of the gate.")
+    candidate_metrics: Metrics = Field(default_factory=dict, description="Metrics of this version.")
+    champion_metrics: Metrics = Field(
+        default_factory=dict,
+        description="Of the champion before, on the same rows where the project evaluates it.",
+    )
+    reason: str = Field(default="", max_length=1000, description="What the gate said.")
 
 
 class ModelRejected(_ModelEvent):
@@ -105,10 +135,12 @@ class ModelRejected(_ModelEvent):
     type: ClassVar[str] = "model.rejected"
 
     champion_version: int | None = Field(default=None, ge=1, description="The champion that stays.")
-    metric: str = Field(default="", max_length=128)
-    candidate_metrics: Metrics = Field(default_factory=dict)
-    champion_metrics: Metrics = Field(default_factory=dict)
-    reason: str = Field(max_length=1000)
+    metric: str = Field(default="", max_length=128, description="The metric of the gate.")
+    candidate_metrics: Metrics = Field(default_factory=dict, description="Metrics of this version.")
+    champion_metrics: Metrics = Field(
+        default_factory=dict, description="Metrics of the champion that stays."
+    )
+    reason: str = Field(max_length=1000, description="What the gate said.")
 
 
 class PromoteModel(ProjectCommand):
@@ -117,6 +149,6 @@ class PromoteModel(ProjectCommand):
     type: ClassVar[str] = "cmd.model.promote"
     about: ClassVar[str | None] = "name"
 
-    name: str = Field(max_length=256)
+    name: str = Field(max_length=256, description="Registered model.")
     version: int = Field(ge=1, description="Version in the registry.")
-    reason: str = Field(default="", max_length=500)
+    reason: str = Field(default="", max_length=500, description="Why it is promoted past the gate.")

@@ -8,41 +8,68 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Self
 
-from pydantic import BeforeValidator, Field, PlainSerializer
+from pydantic import (
+    BeforeValidator,
+    Field,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from mlops.contracts.message import Part
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION = re.compile(r"^(\d+(?:\.\d+)?)(ms|s|m|h|d)$")
+DURATION_PATTERN = r"^[0-9]{1,12}(\.[0-9]{1,6})?(ms|s|m|h|d)$"
+_DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?)(ms|s|m|h|d)")
+_LONGEST = timedelta(days=3660)
 
 
 class OpenEnum(StrEnum):
-    """An enum that reads a value it does not know as `unknown`, so that old readers go on."""
+    """An enum that reads a word it does not know as `unknown`, so that old readers go on."""
 
     @classmethod
     def _missing_(cls, value: object) -> Self | None:
-        return cls.__members__.get("UNKNOWN")
+        return cls.__members__.get("UNKNOWN") if isinstance(value, str) else None
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """List the words as examples: a closed `enum` would make each new word a breaking change."""
+        schema = handler(core_schema)
+        words = handler.resolve_ref_schema(schema)
+        words["examples"] = words.pop("enum", words.get("examples"))
+        return schema
 
 
 def parse_duration(value: object) -> object:
-    """Read `"10m"`, `"90s"` or `"1.5h"`; anything else passes on to the next validator."""
-    if isinstance(value, str) and (found := _DURATION.match(value)):
-        return timedelta(seconds=float(found[1]) * _UNITS[found[2]])
-    if isinstance(value, timedelta):
-        return value
-    raise ValueError('must be a duration such as "90s", "10m", "2h" or "1d"')
+    """Read `"10m"`, `"90s"` or `"1.5h"` as a timedelta, at most ten years."""
+    if isinstance(value, str) and (found := _DURATION.fullmatch(value)):
+        seconds = float(found[1]) * _UNITS[found[2]]
+        value = timedelta(seconds=min(seconds, 2 * _LONGEST.total_seconds()))
+    if not isinstance(value, timedelta):
+        raise ValueError('must be a duration such as "90s", "10m", "2h" or "1d"')  # noqa: TRY004 - pydantic collects ValueError only
+    if not timedelta(0) <= value <= _LONGEST:
+        raise ValueError(f"must not be negative nor longer than {_LONGEST.days} days")
+    return value
 
 
 def format_duration(value: timedelta) -> str:
-    """Write a duration in seconds: `"600s"`."""
-    return f"{value.total_seconds():g}s"
+    """Write a duration in seconds, to the microsecond: `"600s"`, `"0.25s"`."""
+    whole = value.days * 86400 + value.seconds
+    fraction = f".{value.microseconds:06}".rstrip("0").rstrip(".")
+    return f"{whole}{fraction}s"
 
 
 Duration = Annotated[
     timedelta,
     BeforeValidator(parse_duration, json_schema_input_type=str),
     PlainSerializer(format_duration, return_type=str),
-    Field(description='A duration as people write it: "90s", "10m", "2h", "1d".'),
+    Field(
+        description='A duration as people write it: "90s", "10m", "2h", "1d".',
+        json_schema_extra={"pattern": DURATION_PATTERN},
+    ),
 ]
 
 Ratio = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -55,12 +82,18 @@ class DatasetVersion(Part):
     version: int | None = Field(
         default=None, ge=1, description="Integer version, None when it was never versioned."
     )
-    hash: str | None = Field(default=None, max_length=128, description="Content address, as in DVC (md5).")
+    hash: str | None = Field(
+        default=None, max_length=128, description="Content address, as in DVC (md5)."
+    )
 
 
 class Reference(Part):
     """Something too large for a message."""
 
-    uri: str = Field(max_length=1024)
-    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
-    size_bytes: int | None = Field(default=None, ge=0, description="Size of what stands at the uri.")
+    uri: str = Field(max_length=1024, description="Where it stands.")
+    sha256: str | None = Field(
+        default=None, pattern=r"^[0-9a-f]{64}$", description="Its content, as SHA-256 in hex."
+    )
+    size_bytes: int | None = Field(
+        default=None, ge=0, description="Size of what stands at the uri."
+    )

@@ -15,7 +15,9 @@ class _DataEvent(ProjectEvent):
 
     name: str = Field(max_length=128, description="Dataset name within the project.")
     version: int = Field(ge=1, description="Integer version of the dataset.")
-    hash: str = Field(max_length=128, description="Content address, as in DVC (md5, `.dir` for folders).")
+    hash: str = Field(
+        max_length=128, description="Content address, as in DVC (md5, `.dir` for folders)."
+    )
     size_bytes: int = Field(ge=0, description="Size of the content.")
     files: int = Field(ge=0, description="Number of files.")
     path: str = Field(max_length=1024, description="Relative to the project's folder.")
@@ -26,7 +28,7 @@ class DataVersioned(_DataEvent):
 
     type: ClassVar[str] = "data.versioned"
 
-    remote: str = Field(max_length=1024)
+    remote: str = Field(max_length=1024, description="The DVC remote it is on.")
     parent_version: int | None = Field(default=None, ge=1, description="The version before.")
     run_id: str | None = Field(default=None, max_length=64, description="The run that produced it.")
 
@@ -36,7 +38,7 @@ class DataPushed(_DataEvent):
 
     type: ClassVar[str] = "data.pushed"
 
-    remote: str = Field(max_length=1024)
+    remote: str = Field(max_length=1024, description="The DVC remote it is on.")
     objects: int = Field(ge=0, description="Objects that had to be transferred.")
 
 
@@ -52,9 +54,13 @@ class AddData(ProjectCommand):
     type: ClassVar[str] = "cmd.data.add"
     about: ClassVar[str | None] = "name"
 
-    name: str = Field(default="", max_length=128, description="Dataset name; empty takes the file's name.")
+    name: str = Field(
+        default="", max_length=128, description="Dataset name; empty takes the file's name."
+    )
     path: str = Field(max_length=1024, description="Relative to the project's folder.")
-    run_id: str | None = Field(default=None, max_length=64)
+    run_id: str | None = Field(
+        default=None, max_length=64, description="The run that produced the content."
+    )
 
 
 class PushData(ProjectCommand):
@@ -63,7 +69,7 @@ class PushData(ProjectCommand):
     type: ClassVar[str] = "cmd.data.push"
     about: ClassVar[str | None] = "name"
 
-    name: str = Field(max_length=128)
+    name: str = Field(max_length=128, description="Dataset name within the project.")
 
 
 class PullData(ProjectCommand):
@@ -72,7 +78,7 @@ class PullData(ProjectCommand):
     type: ClassVar[str] = "cmd.data.pull"
     about: ClassVar[str | None] = "name"
 
-    name: str = Field(max_length=128)
+    name: str = Field(max_length=128, description="Dataset name within the project.")
 
 
 class RestoreData(ProjectCommand):
@@ -81,5 +87,5 @@ class RestoreData(ProjectCommand):
     type: ClassVar[str] = "cmd.data.restore"
     about: ClassVar[str | None] = "name"
 
-    name: str = Field(max_length=128)
+    name: str = Field(max_length=128, description="Dataset name within the project.")
     version: int = Field(ge=1, description="The version to restore.")

@@ -14,8 +14,12 @@ from mlops.contracts.settings import ProjectSettings
 class _ProjectChanged(ProjectEvent):
     about: ClassVar[str | None] = "project"
 
-    settings: ProjectSettings
-    path: str | None = Field(default=None, max_length=1024, description="The project's folder on the registering machine.")
+    settings: ProjectSettings = Field(description="Everything the project says about itself.")
+    path: str | None = Field(
+        default=None,
+        max_length=1024,
+        description="The project's folder on the registering machine.",
+    )
     revision: int = Field(ge=1, description="Counts the changes of this project's settings.")
 
 
@@ -37,7 +41,7 @@ class ProjectArchived(ProjectEvent):
     type: ClassVar[str] = "project.archived"
     about: ClassVar[str | None] = "project"
 
-    reason: str = Field(default="", max_length=500)
+    reason: str = Field(default="", max_length=500, description="Why it is closed.")
 
 
 class WorkspaceProvisioned(ProjectEvent):
@@ -45,9 +49,13 @@ class WorkspaceProvisioned(ProjectEvent):
 
     type: ClassVar[str] = "workspace.provisioned"
     about: ClassVar[str | None] = "component"
+    answers: ClassVar[str] = "project.registered"
 
     component: str = Field(max_length=64, description="The service that provisioned.")
-    names: dict[str, str] = Field(default_factory=dict, description="What it made: MLflow workspace, DVC remote, DAG prefix, endpoint …")
+    names: dict[str, str] = Field(
+        default_factory=dict,
+        description="What it made: MLflow workspace, DVC remote, DAG prefix, endpoint …",
+    )
     revision: int = Field(ge=1, description="The revision of the settings that was provisioned.")
 
 
@@ -56,9 +64,10 @@ class WorkspaceRefused(ProjectEvent):
 
     type: ClassVar[str] = "workspace.refused"
     about: ClassVar[str | None] = "component"
+    answers: ClassVar[str] = "project.registered"
 
     component: str = Field(max_length=64, description="The service that refused.")
-    reason: str = Field(max_length=2000)
+    reason: str = Field(max_length=2000, description="What is wrong, and the fix.")
     revision: int = Field(ge=1, description="The revision of the settings that was refused.")
 
 
@@ -68,8 +77,10 @@ class RegisterProject(ProjectCommand):
     type: ClassVar[str] = "cmd.project.register"
     about: ClassVar[str | None] = "project"
 
-    settings: ProjectSettings
-    path: str | None = Field(default=None, max_length=1024)
+    settings: ProjectSettings = Field(description="Everything the project says about itself.")
+    path: str | None = Field(
+        default=None, max_length=1024, description="The project's folder on this machine."
+    )
 
 
 class UpdateProject(ProjectCommand):
@@ -78,8 +89,10 @@ class UpdateProject(ProjectCommand):
     type: ClassVar[str] = "cmd.project.update"
     about: ClassVar[str | None] = "project"
 
-    settings: ProjectSettings
-    path: str | None = Field(default=None, max_length=1024)
+    settings: ProjectSettings = Field(description="Everything the project says about itself.")
+    path: str | None = Field(
+        default=None, max_length=1024, description="The project's folder on this machine."
+    )
 
 
 class ArchiveProject(ProjectCommand):
@@ -88,4 +101,4 @@ class ArchiveProject(ProjectCommand):
     type: ClassVar[str] = "cmd.project.archive"
     about: ClassVar[str | None] = "project"
 
-    reason: str = Field(default="", max_length=500)
+    reason: str = Field(default="", max_length=500, description="Why it is closed.")

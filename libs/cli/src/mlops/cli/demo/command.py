@@ -46,7 +46,9 @@ async def _retire_earlier(home: Home) -> set[str]:
     door = _door(home)
     try:
         answer = await door.query("workspaces", "list")
-        found = {str(entry["project"]): str(entry.get("state")) for entry in answer.get("projects", [])}
+        found = {
+            str(entry["project"]): str(entry.get("state")) for entry in answer.get("projects", [])
+        }
         mine = {name for name in found if name == EXAMPLE or name.startswith(f"{EXAMPLE}-")}
         for name in sorted(mine):
             if found[name] != "archived":
@@ -68,13 +70,19 @@ def _start_platform(home: Home, *, as_json: bool) -> None:
     output = sys.stderr if as_json else None
     started = subprocess.run(command, stdout=output, check=False)
     if started.returncode:
-        raise CliError("the platform did not start", "see the lines above, `mlops status` and `mlops doctor`")
+        raise CliError(
+            "the platform did not start", "see the lines above, `mlops status` and `mlops doctor`"
+        )
 
 
 def _tell(outcome: Outcome, page: Path, show: Show, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(outcome.as_json(), indent=1))
-    verdict = "The loop closed by itself." if outcome.closed else f"The loop did not close: {outcome.why_not}."
+    verdict = (
+        "The loop closed by itself."
+        if outcome.closed
+        else f"The loop did not close: {outcome.why_not}."
+    )
     show.console.print(f"\n[bold]{verdict}[/bold]")
     for name, line in outcome.baselines.items():
         show.console.print(
@@ -85,5 +93,7 @@ def _tell(outcome: Outcome, page: Path, show: Show, *, as_json: bool) -> None:
         f"  the platform: accuracy {outcome.accuracy_overall:.3f}, last ten windows {outcome.accuracy_last10:.3f}, "
         f"{outcome.retrainings} retrainings, {outcome.rollouts} rollouts"
     )
-    show.console.print(f"  {outcome.failed_requests} of {outcome.requests} requests failed; {outcome.seconds:.0f} s")
+    show.console.print(
+        f"  {outcome.failed_requests} of {outcome.requests} requests failed; {outcome.seconds:.0f} s"
+    )
     show.console.print(f"  report: {page}")

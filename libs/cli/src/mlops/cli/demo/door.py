@@ -25,7 +25,7 @@ class Tally:
     requests: int = 0
     failed: int = 0
     retried: int = 0
-    versions: dict[str, int] = field(default_factory=dict)
+    newest: str = ""
     failures: list[str] = field(default_factory=list)
 
 
@@ -65,8 +65,7 @@ class Door:
             self.tally.failures.append(f"{datetime.now(UTC):%H:%M:%S} {error.what}")
             return None
         answer = reply.json()
-        version = str(answer.get("model_version", "?"))
-        self.tally.versions[version] = self.tally.versions.get(version, 0) + rows
+        self.tally.newest = str(answer.get("model_version", ""))
         return [int(value) for value in answer["outputs"][0]["data"]]
 
     async def label(self, project: str, model: str, labels: Sequence[Mapping[str, Any]]) -> None:
@@ -97,7 +96,9 @@ class Door:
             if isinstance(problem, httpx.Response):
                 return problem
             if loop.time() > deadline:
-                raise CliError(f"{method} {path}: {problem}", "see `mlops status` and `mlops logs gateway`")
+                raise CliError(
+                    f"{method} {path}: {problem}", "see `mlops status` and `mlops logs gateway`"
+                )
             self.tally.retried += 1
             await asyncio.sleep(_PAUSE_S)
 

@@ -22,7 +22,18 @@ _MARKS = {
     "deployment.completed": ("#0b6e4f", "o", "rollout completed"),
     "drift.detected": ("#c9a227", "|", "input drift (warning)"),
 }
-_HOP_COLOURS = ("#b23a48", "#e09f3e", "#c9a227", "#7fb069", "#4f9d69", "#2c6fbb", "#3d5a80", "#6d597a", "#0b6e4f", "#95b8d1")
+_HOP_COLOURS = (
+    "#b23a48",
+    "#e09f3e",
+    "#c9a227",
+    "#7fb069",
+    "#4f9d69",
+    "#2c6fbb",
+    "#3d5a80",
+    "#6d597a",
+    "#0b6e4f",
+    "#95b8d1",
+)
 
 
 def draw(path: Path, plan: Plan, story: Story, outcome: Outcome) -> None:
@@ -36,7 +47,11 @@ def draw(path: Path, plan: Plan, story: Story, outcome: Outcome) -> None:
 
     rows = max(len(outcome.episodes), 1)
     figure, (above, marks, below) = plt.subplots(
-        3, 1, figsize=(12, 8 + 0.28 * rows), height_ratios=(5, 1.5, 0.8 + 0.35 * rows), layout="constrained"
+        3,
+        1,
+        figsize=(12, 8 + 0.28 * rows),
+        height_ratios=(5, 1.5, 0.8 + 0.35 * rows),
+        layout="constrained",
     )
     _lines(above, plan, outcome)
     _moments(marks, plan, story)
@@ -50,15 +65,17 @@ def draw(path: Path, plan: Plan, story: Story, outcome: Outcome) -> None:
     plt.close(figure)
 
 
-def _lines(axes: Any, plan: Plan, outcome: Outcome) -> None:  # noqa: ANN401 - matplotlib's axes have no public type here
+def _lines(axes: Any, plan: Plan, outcome: Outcome) -> None:
     edges = [*range(plan.first_day, plan.last_day, plan.window), plan.last_day]
     lines: list[tuple[str, list[float], str, float]] = []
     for name, colour in (("never", _NEVER), ("blind", _BLIND)):
         found: Mapping[str, Any] = outcome.baselines.get(name, {})
         if found:
-            label = f"{name} retrained ({found['retrainings']}×): {found['accuracy_overall']:.3f}"
+            label = (
+                f"{name} retrained ({found['retrainings']} times): {found['accuracy_overall']:.3f}"
+            )
             lines.append((label, found["windows"], colour, 1.2))
-    label = f"the platform ({outcome.retrainings}×): {outcome.accuracy_overall:.3f}"
+    label = f"the platform ({outcome.retrainings} times): {outcome.accuracy_overall:.3f}"
     lines.append((label, outcome.windows, _LIVE, 2.6))
     for text, values, colour, width in lines:
         axes.stairs(values, edges, baseline=None, color=colour, linewidth=width, label=text)
@@ -68,19 +85,25 @@ def _lines(axes: Any, plan: Plan, outcome: Outcome) -> None:  # noqa: ANN401 - m
     axes.legend(loc="lower left")
 
 
-def _moments(axes: Any, plan: Plan, story: Story) -> None:  # noqa: ANN401 - as above
+def _moments(axes: Any, plan: Plan, story: Story) -> None:
     for row, (type_, (colour, mark, text)) in enumerate(_MARKS.items()):
         days = [moment.day for moment in story.moments if moment.type == type_]
         axes.scatter(days, [-row] * len(days), color=colour, marker=mark, s=60, zorder=3)
         axes.axhline(-row, color="#dddddd", linewidth=0.8, zorder=1)
-        axes.text(plan.last_day + 0.005 * plan.days, -row, f"{text} ({len(days)})", va="center", fontsize=9)
+        axes.text(
+            plan.last_day + 0.005 * plan.days,
+            -row,
+            f"{text} ({len(days)})",
+            va="center",
+            fontsize=9,
+        )
     axes.set_xlim(plan.first_day, plan.last_day)
     axes.set_ylim(-len(_MARKS) + 0.4, 0.6)
     axes.set_yticks([])
     axes.set_xlabel("day")
 
 
-def _hops(axes: Any, episodes: list[dict[str, Any]]) -> None:  # noqa: ANN401 - as above
+def _hops(axes: Any, episodes: list[dict[str, Any]]) -> None:
     seen: dict[str, str] = {}
     for row, episode in enumerate(episodes):
         left = 0.0

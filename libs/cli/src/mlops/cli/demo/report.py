@@ -55,16 +55,34 @@ def _page(plan: Plan, story: Story, outcome: Outcome, picture: bytes) -> str:
 
 def _figures(outcome: Outcome) -> str:
     rows = [
-        ("accuracy", f"{outcome.accuracy_overall:.4f} overall, {outcome.accuracy_last10:.4f} in the last ten windows"),
+        (
+            "accuracy",
+            f"{outcome.accuracy_overall:.4f} overall, {outcome.accuracy_last10:.4f} in the last ten windows",
+        ),
         *(
-            (f"{name} retrained", f"{line['accuracy_overall']:.4f} overall, {line['accuracy_last10']:.4f}; {line['retrainings']} retrainings")
+            (
+                f"{name} retrained",
+                f"{line['accuracy_overall']:.4f} overall, {line['accuracy_last10']:.4f}; {line['retrainings']} retrainings",
+            )
             for name, line in outcome.baselines.items()
         ),
-        ("retrainings, promotions, rollouts", f"{outcome.retrainings}, {outcome.promotions}, {outcome.rollouts}"),
-        ("requests", f"{outcome.requests} with {outcome.predictions} predictions; {outcome.failed_requests} failed, {outcome.retried_requests} retried"),
-        ("seconds", f"{outcome.seconds:g}: " + ", ".join(f"{k} {v:g}" for k, v in outcome.seconds_by_phase.items())),
+        (
+            "retrainings, promotions, rollouts",
+            f"{outcome.retrainings}, {outcome.promotions}, {outcome.rollouts}",
+        ),
+        (
+            "requests",
+            f"{outcome.requests} with {outcome.predictions} predictions; {outcome.failed_requests} failed, {outcome.retried_requests} retried",
+        ),
+        (
+            "seconds",
+            f"{outcome.seconds:g}: "
+            + ", ".join(f"{k} {v:g}" for k, v in outcome.seconds_by_phase.items()),
+        ),
     ]
-    cells = "".join(f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>" for name, text in rows)
+    cells = "".join(
+        f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>" for name, text in rows
+    )
     return f"<table>{cells}</table>"
 
 

@@ -90,7 +90,9 @@ class Replay:
         data = {"name": "observations", "path": "data/observations.csv"}
         await door.command("cmd.data.add", self.project, data)
         why = "the first model"
-        await door.command("cmd.workflow.start", self.project, {"kind": "train", "model": MODEL, "why": why})
+        await door.command(
+            "cmd.workflow.start", self.project, {"kind": "train", "model": MODEL, "why": why}
+        )
 
         def answering() -> bool:
             _stop_at(story)
@@ -109,16 +111,25 @@ class Replay:
             self.show.story(story)
         living.result()
         with contextlib.suppress(CliError):  # the outcome says it when an episode stays open
-            await stage.until(lambda: not story.under_way, _LAST_EPISODE_S, lambda: "an episode is open")
+            await stage.until(
+                lambda: not story.under_way, _LAST_EPISODE_S, lambda: "an episode is open"
+            )
         self.show.story(story)
 
 
 def _stop_at(story: Story) -> None:
     if story.refused:
         raise CliError(story.refused[0], "see `mlops events dlq list` and `mlops projects`")
-    failed = [moment for moment in story.moments if moment.type in ("workflow.failed", "deployment.failed")]
+    failed = [
+        moment
+        for moment in story.moments
+        if moment.type in ("workflow.failed", "deployment.failed")
+    ]
     if failed:
-        raise CliError(f"{failed[0].type}: {failed[0].text}", "see `mlops logs orchestration_bridge` or serving")
+        raise CliError(
+            f"{failed[0].type}: {failed[0].text}",
+            "see `mlops logs orchestration_bridge` or serving",
+        )
 
 
 @contextlib.asynccontextmanager
@@ -141,4 +152,3 @@ async def _listening(bus: NatsBus, project: str, story: Story, world: World) -> 
     finally:
         listening.cancel()
         await asyncio.gather(listening, return_exceptions=True)
-

@@ -12,7 +12,13 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from mlops.cli.demo.story import Moment, Story
 
-_LOUD = {"performance.degraded", "model.promoted", "model.rejected", "deployment.completed", "workflow.failed"}
+_LOUD = {
+    "performance.degraded",
+    "model.promoted",
+    "model.rejected",
+    "deployment.completed",
+    "workflow.failed",
+}
 
 
 class Show:
@@ -32,7 +38,10 @@ class Show:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         """End the last phase."""
         self.phase("")

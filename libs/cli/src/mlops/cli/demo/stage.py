@@ -28,7 +28,9 @@ def prepare(home: Home, name: str) -> Path:
     """Copy the example project into the installation as *name* and make its environment; return the folder."""
     checkout = find_checkout()
     if checkout is None:
-        raise CliError("the demo needs the repository's examples/", "run it from a clone of the repository")
+        raise CliError(
+            "the demo needs the repository's examples/", "run it from a clone of the repository"
+        )
     project = home.root / "demo" / name
     project.mkdir(parents=True, exist_ok=True)
     for stale in project.iterdir():
@@ -56,7 +58,9 @@ def python_of(project: Path) -> Path:
 
 def project_environment() -> dict[str, str]:
     """Return this process's environment without what belongs to the platform's own."""
-    kept = {k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME")}
+    kept = {
+        k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME")
+    }
     return {**kept, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
 
 
@@ -66,7 +70,12 @@ def _make_environment(project: Path) -> None:
         raise CliError("uv is not on PATH", "start the demo with ./mlops demo, which brings it")
     environment = {**project_environment(), "UV_COMPILE_BYTECODE": "1"}
     made = subprocess.run(
-        [uv, "sync", "--quiet"], cwd=project, env=environment, capture_output=True, text=True, check=False
+        [uv, "sync", "--quiet"],
+        cwd=project,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if made.returncode:
         raise CliError(
@@ -85,9 +94,11 @@ async def register(door: Door, name: str, folder: Path, story: Story) -> None:
         {"settings": settings.model_dump(mode="json"), "path": str(folder)},
     )
     await until(
-        lambda: _PARTS <= story.provisioned,
+        lambda: story.provisioned >= _PARTS,
         _READY_S,
-        lambda: f"not provisioned yet: {', '.join(sorted(_PARTS - story.provisioned))}; {story.refused}",
+        lambda: (
+            f"not provisioned yet: {', '.join(sorted(_PARTS - story.provisioned))}; {story.refused}"
+        ),
     )
 
 
@@ -101,7 +112,8 @@ async def until(
                 await asyncio.sleep(every_s)
     except TimeoutError as error:
         raise CliError(
-            f"after {seconds:g} s: {what()}", "see `mlops status`, `mlops logs` and `mlops events dlq list`"
+            f"after {seconds:g} s: {what()}",
+            "see `mlops status`, `mlops logs` and `mlops events dlq list`",
         ) from error
 
 
@@ -125,5 +137,3 @@ async def baselines(project: Path, first: int, last: int, window: int) -> str:
     if child.returncode:
         raise CliError(f"baselines.py failed: {err.decode()[-1000:]}")
     return out.decode()
-
-

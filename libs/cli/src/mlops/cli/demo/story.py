@@ -115,7 +115,9 @@ class Story:
         elif episode := self._episode_of(envelope, type_):
             self._go_on(episode, type_, data, at)
 
-    def _begin(self, envelope: dict[str, Any], data: dict[str, Any], at: datetime, day: int) -> None:
+    def _begin(
+        self, envelope: dict[str, Any], data: dict[str, Any], at: datetime, day: int
+    ) -> None:
         if any(known.workflow_key == data["workflow_key"] for known in self.episodes):
             return
         episode = Episode(
@@ -160,27 +162,21 @@ class Story:
             self.moments.append(Moment(day, type_, text))
 
 
-def _sentence(type_: str, data: dict[str, Any]) -> str:  # noqa: PLR0911 - one line per kind of moment
-    match type_:
-        case "performance.degraded":
-            return f"{data['metric']} {data['value']:.3f}, expected {data.get('expected') or 0:.3f}"
-        case "performance.recovered":
-            return f"{data['metric']} {data['value']:.3f} again"
-        case "workflow.queued":
-            return f"{data['kind']}: {data['why']}"
-        case "workflow.declined":
-            return f"{data['kind']} declined: {data['reason']}"
-        case "model.promoted":
-            return f"version {data['version']}: {data['reason']}"
-        case "model.rejected":
-            return f"version {data['version']} stays a challenger: {data['reason']}"
-        case "deployment.completed":
-            return f"version {data['version']} answers all requests"
-        case "drift.detected":
-            return f"{data['kind']} drift in {len(data['columns'])} columns ({data['severity']})"
-        case "workflow.failed":
-            return str(data["diagnosis"])[:200]
-        case "deployment.failed" | "deployment.reverted":
-            return str(data["reason"])[:200]
-        case _:
-            return ""
+_SENTENCES: dict[str, str] = {
+    "performance.degraded": "{metric} {value:.3f}, expected {expected:.3f}",
+    "performance.recovered": "{metric} {value:.3f} again",
+    "workflow.queued": "{kind}: {why}",
+    "workflow.declined": "{kind} declined: {reason}",
+    "workflow.failed": "{diagnosis:.300}",
+    "model.promoted": "version {version}: {reason}",
+    "model.rejected": "version {version} stays a challenger: {reason}",
+    "deployment.completed": "version {version} answers all requests",
+    "deployment.failed": "{reason:.300}",
+    "deployment.reverted": "{reason:.300}",
+    "drift.detected": "{kind} drift, {share_drifted_ratio:.0%} of the columns ({severity})",
+}
+
+
+def _sentence(type_: str, data: dict[str, Any]) -> str:
+    known = {"expected": 0.0, **{key: value for key, value in data.items() if value is not None}}
+    return _SENTENCES.get(type_, "").format(**known)

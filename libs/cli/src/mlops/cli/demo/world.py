@@ -21,7 +21,7 @@ from mlops.cli.demo.plan import MODEL, Plan
 
 _LABELS_PER_CALL = 100
 _BEHIND_PAUSE_S = 0.1
-_BEHIND_PATIENCE_S = 30.0
+_BEHIND_PATIENCE_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,9 @@ class World:
     name: str
     day: int = 0
     correct: dict[int, bool] = field(default_factory=dict)
-    told: int = 0
-    _unknown: deque[tuple[int, str, int]] = field(default_factory=deque)
+    told_of: dict[str, int] = field(default_factory=dict)
+    _seen_of: dict[str, int] = field(default_factory=dict)
+    _unknown: deque[tuple[int, str, int, str]] = field(default_factory=deque)
 
     def __post_init__(self) -> None:
         """Begin at the first day of the plan; what came before is known."""
@@ -87,7 +88,7 @@ class World:
         answers = await self.door.predict(f"{self.project}.{MODEL}", request_id, columns)
         for row, true in enumerate(truth):
             row_id = request_id if last - first == 1 else f"{request_id}:{row}"
-            self._unknown.append((first + row, row_id, true))
+            self._unknown.append((first + row, row_id, true, self.door.tally.newest))
             if answers is not None:
                 self.correct[first + row] = answers[row] == true
         self.day = last
@@ -103,24 +104,29 @@ class World:
         for at in range(0, len(due), _LABELS_PER_CALL):
             labels = [
                 {"request_id": row_id, "label": true, "at": now}
-                for _, row_id, true in due[at : at + _LABELS_PER_CALL]
+                for _, row_id, true, _ in due[at : at + _LABELS_PER_CALL]
             ]
             await self.door.label(self.project, MODEL, labels)
-        self.told += len(due)
+        for _, _, _, version in due:
+            self.told_of[version] = self.told_of.get(version, 0) + 1
 
     async def _wait_for_monitoring(self) -> None:
         """Hold the days while monitoring has more than a few of them still to see."""
-        if self.told % self.plan.ahead_days >= self.plan.days_per_request:
-            return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_BEHIND_PATIENCE_S):
-                while self.told - await self._seen() > self.plan.ahead_days and not self.under_way():
+                while not self.under_way() and await self._behind() > self.plan.ahead_days:
                     await asyncio.sleep(_BEHIND_PAUSE_S)
 
-    async def _seen(self) -> int:
-        answer = await self.door.query("monitoring", "models", project=self.project)
-        models = answer.get("models", [])
-        return sum(int(model.get("labelled_total", 0)) for model in models if model.get("model") == MODEL)
+    async def _behind(self) -> int:
+        """Return how many told labels of the version that answers now monitoring has not seen."""
+        version = self.door.tally.newest
+        if self.told_of.get(version, 0) - self._seen_of.get(version, 0) <= self.plan.ahead_days:
+            return 0  # not even if it had seen nothing since the last look: no need to ask
+        answer = await self.door.query("monitoring", "models", project=self.project, model=MODEL)
+        for model in answer.get("models", []):
+            if str(model.get("version")) == version:
+                self._seen_of[version] = int(model["labelled"])
+        return self.told_of.get(version, 0) - self._seen_of.get(version, 0)
 
     def _write_observations(self, until: int) -> None:
         # Replaced in one step: a training or a versioning that reads meanwhile sees whole files only.

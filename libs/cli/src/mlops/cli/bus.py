@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bus: the command's own look at what was said: history, live events and dead letters."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import structlog
+
+from mlops.chassis.bus_nats import NatsBus
+from mlops.chassis.errors import RejectedError, UnavailableError
+from mlops.cli.errors import CliError, InputError, NotRunningError
+from mlops.cli.home import Home, read_json
+
+R = TypeVar("R")
+_FIX = "start it with `mlops up`; `mlops status` tells what runs"
+
+
+def with_bus(home: Home, work: Callable[[NatsBus], Awaitable[R]]) -> R:
+    """Do *work* with an open bus; errors of the bus become errors of ours."""
+    try:
+        return asyncio.run(_with_bus(home, work))
+    except RejectedError as error:
+        raise InputError(str(error)) from error
+    except UnavailableError as error:
+        raise CliError(str(error), _FIX) from error
+
+
+async def _with_bus(home: Home, work: Callable[[NatsBus], Awaitable[R]]) -> R:
+    async with _open(home) as bus:
+        return await work(bus)
+
+
+@asynccontextmanager
+async def _open(home: Home) -> AsyncIterator[NatsBus]:
+    _quiet()
+    url = read_json(home.endpoints).get("nats")
+    token = read_json(home.credentials).get("nats_token")
+    if not url:
+        raise NotRunningError(f"no platform runs in {home.root}", _FIX)
+    await _must_answer(str(url))
+    bus = NatsBus(str(url), token=str(token) if token else None, name="cli")
+    await bus.start()
+    try:
+        yield bus
+    finally:
+        await bus.stop()
+
+
+async def _must_answer(url: str) -> None:
+    """Ask once, because the bus itself waits for its server as long as it takes."""
+    parts = urlsplit(url)
+    try:
+        async with asyncio.timeout(3):
+            _, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    except (OSError, TimeoutError) as error:
+        raise NotRunningError(f"the bus at {url} does not answer: {error}", _FIX) from error
+    writer.close()
+
+
+def _quiet() -> None:
+    structlog.configure(
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
+    )

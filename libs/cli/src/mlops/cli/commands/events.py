@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""events tail|show|publish and events dlq …: what is said on the bus, and what was given up."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime, timedelta
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from mlops.chassis.bus import Recorded
+from mlops.chassis.bus_nats import NatsBus
+from mlops.cli import output
+from mlops.cli.bus import with_bus
+from mlops.cli.commands import dlq
+from mlops.cli.errors import InputError
+from mlops.cli.gateway import Gateway
+from mlops.cli.options import HomeOption, JsonOption, ProjectOption, home_of
+from mlops.cli.project import project_named
+from mlops.cli.summary import summary
+from mlops.contracts.catalogue import CATALOGUE
+from mlops.contracts.units import parse_duration
+
+app = typer.Typer(no_args_is_help=True, help="What is said on the bus, and what was given up.")
+app.add_typer(dlq.app, name="dlq")
+
+
+@app.command()
+def tail(
+    types: Annotated[
+        list[str] | None, typer.Option("--type", "-t", help="Type, or a pattern such as 'model.*'.")
+    ] = None,
+    project: Annotated[
+        str, typer.Option("--project", "-p", help="Only this project (or node).")
+    ] = "",
+    since: Annotated[str, typer.Option(help='How far back: "10m", "2h", "all", or a time.')] = "",
+    follow: Annotated[bool, typer.Option(help="Go on with what comes.")] = True,  # noqa: FBT002 - an option
+    count: Annotated[
+        int, typer.Option("--count", "-n", min=0, help="End after so many; 0 never.")
+    ] = 0,
+    home: HomeOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - an option
+) -> None:
+    """Show messages as they are stored, one a line."""
+    wanted = matching_types(types or ())
+    begin = beginning(since, datetime.now(UTC), live=follow)
+
+    async def work(bus: NatsBus) -> None:
+        shown = 0
+        stream = bus.follow(wanted, project or "*", since=begin, live=follow)
+        async for recorded in stream:
+            _print(recorded, as_json=as_json)
+            shown += 1
+            if count and shown >= count:
+                break
+
+    with_bus(home_of(home), work)
+
+
+@app.command()
+def show(
+    event_id: Annotated[str, typer.Argument(metavar="ID", help="Id of an event or command.")],
+    home: HomeOption = None,
+) -> None:
+    """Show one message as it stands on the bus."""
+
+    async def work(bus: NatsBus) -> dict[str, Any] | None:
+        async for recorded in bus.follow(live=False):
+            if recorded.envelope.get("id") == event_id:
+                return {"stored_at": recorded.stored_at.isoformat(), **recorded.envelope}
+        return None
+
+    found = with_bus(home_of(home), work)
+    if found is None:
+        raise InputError(
+            f"no message {event_id!r} on the bus", "`mlops events tail --since all` lists them"
+        )
+    output.print_json(found)
+
+
+@app.command()
+def publish(
+    type_: Annotated[str, typer.Argument(metavar="TYPE", help="Type, such as cmd.workflow.start.")],
+    fields: Annotated[
+        str, typer.Argument(help="The message's fields as JSON; - reads them.")
+    ] = "{}",
+    project: ProjectOption = "",
+    home: HomeOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - an option
+) -> None:
+    """Say something: a command, or an event that tools outside may tell."""
+    name = project_named(project, Path.cwd())
+    data = _fields(fields)
+    with Gateway(home_of(home)) as gateway:
+        if type_.startswith("cmd."):
+            id_ = gateway.command(type_, name, data)
+        else:
+            id_ = str(gateway.post("/api/v1/events", _envelope(type_, name, data))["id"])
+    if as_json:
+        output.print_json({"id": id_})
+    else:
+        output.say(f"stored as {id_}")
+
+
+def matching_types(patterns: list[str] | tuple[str, ...]) -> list[str]:
+    """Return the types of the catalogue that match; InputError for a pattern that matches none."""
+    found: list[str] = []
+    for pattern in (part.strip() for text in patterns for part in text.split(",")):
+        types = [type_ for type_ in CATALOGUE if fnmatchcase(type_, pattern)]
+        if not types:
+            raise InputError(
+                f"no message type {pattern!r}", f"types are: {', '.join(sorted(CATALOGUE))}"
+            )
+        found += [type_ for type_ in types if type_ not in found]
+    return found
+
+
+def beginning(text: str, now: datetime, *, live: bool) -> datetime | None:
+    """Return from when on to show; None means from the oldest, which is also what no *live* asks for."""
+    if not text:
+        return now if live else None
+    if text == "all":
+        return None
+    try:
+        length = parse_duration(text)
+        if isinstance(length, timedelta):
+            return now - length
+    except ValueError:
+        pass
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise InputError(
+            f"cannot read --since {text!r}", 'give "10m", "2h", "all" or 2026-01-31T12:00'
+        ) from error
+    return found if found.tzinfo else found.astimezone()
+
+
+def _print(recorded: Recorded, *, as_json: bool) -> None:
+    envelope = recorded.envelope
+    if as_json:
+        output.print_json_line(envelope)
+        return
+    scope = str(envelope.get("project") or envelope.get("node") or "")
+    output.console().print(
+        Text.assemble(
+            (recorded.stored_at.astimezone().strftime("%H:%M:%S.%f")[:-3], "dim"),
+            "  ",
+            (f"{envelope.get('type', recorded.subject):<24}", "bold"),
+            (f"{scope:<16} ", "cyan"),
+            summary(envelope),
+            ("  " + str(envelope.get("id", "")), "dim"),
+        ),
+        soft_wrap=True,
+    )
+
+
+def _fields(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(sys.stdin.read() if text == "-" else text)
+    except ValueError as error:
+        raise InputError(
+            f"the fields are not JSON: {error}", """write them as '{"why": "…"}'"""
+        ) from error
+    if not isinstance(found, dict):
+        raise InputError("the fields must be one JSON object", """write them as '{"why": "…"}'""")
+    return found
+
+
+def _envelope(type_: str, project: str, data: dict[str, Any]) -> dict[str, Any]:
+    kind = CATALOGUE.get(type_)
+    if kind is None:
+        raise InputError(f"no message type {type_!r}", f"types are: {', '.join(sorted(CATALOGUE))}")
+    try:
+        return kind.model_validate({**data, kind.scoped_by: project, "source": "/cli"}).envelope()
+    except ValueError as error:
+        raise InputError(f"{type_} does not fit: {error}", "correct the fields it names") from error

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""test, version: run the checkout's tests with what this machine has, and say which release this is."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib.metadata import version as version_of
+from pathlib import Path
+
+import typer
+
+from mlops.cli import machine, output
+from mlops.cli.checkout import find_checkout
+from mlops.cli.errors import InputError
+from mlops.cli.options import JsonOption
+
+
+def test(context: typer.Context) -> None:
+    """Run pytest (its options follow) with every real server this machine has; skips say why at the end."""
+    root = find_checkout()
+    if root is None:
+        raise InputError(
+            "there are no tests beside installed packages", "clone the repository, run ./mlops test"
+        )
+    found = machine.look(root, os.environ)
+    output.say("real servers and tools for these tests:")
+    output.print_rows(
+        ("what", "there", "which, or why not"),
+        [(one.name, "yes" if one.there else "no", one.detail) for one in found],
+        "",
+    )
+    raise typer.Exit(_pytest(root, context.args, machine.environment(found, os.environ)))
+
+
+def version(as_json: JsonOption = False) -> None:  # noqa: FBT002 - an option
+    """Show the release of the platform and of the tools it stands on."""
+    names = (
+        "mlops-cli",
+        "mlflow",
+        "apache-airflow",
+        "ray",
+        "bentoml",
+        "evidently",
+        "dvc",
+        "nats-py",
+    )
+    found = {name: version_of(name) for name in names}
+    if as_json:
+        output.print_json(found)
+        return
+    output.print_rows(("", ""), found.items(), "")
+
+
+def _pytest(root: Path, options: list[str], environment: dict[str, str]) -> int:
+    command = [sys.executable, "-m", "pytest", *options]
+    output.say(f"in {root}: pytest {' '.join(options)}".rstrip())
+    sys.stdout.flush()
+    return subprocess.run(command, cwd=root, env=environment, check=False).returncode

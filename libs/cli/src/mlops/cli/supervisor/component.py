@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Component: what the supervisor is to keep running, when it counts as ready, and what must be ready before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+
+def nothing() -> None:
+    """Prepare nothing."""
+
+
+@dataclass(frozen=True)
+class Gate:
+    """When a started component is ready: `url` answers, `file` exists, or (neither) it has ended with 0.
+
+    With `field` (dotted) the answer must be JSON that says `healthy` there.
+    """
+
+    url: str = ""
+    field: str = ""
+    file: Path | None = None
+    within_s: float = 120.0
+
+
+@dataclass(frozen=True)
+class Component:
+    """One process of the platform; `once` marks a preparation that runs to its end."""
+
+    name: str
+    command: tuple[str, ...]
+    gate: Gate
+    env: Mapping[str, str] = field(default_factory=dict)
+    needs: tuple[str, ...] = ()
+    address: str = ""
+    prepare: Callable[[], None] = nothing
+    once: bool = False
+    optional: bool = False
+    grace_s: float = 15.0
+    marker: str = ""  # names its processes on their command lines, beside the family tree
+    fix: str = ""
+
+
+class UnknownComponentError(ValueError):
+    """A name that no component has."""
+
+
+def selected(
+    components: Sequence[Component], only: Sequence[str], without: Sequence[str]
+) -> list[Component]:
+    """Return the wanted components; a name also stands for all that begin with `<name>-`.
+
+    Needs that were not selected are dropped: `--only` is for people who know what they leave out.
+    """
+    for name in (*only, *without):
+        if not any(_named(component, name) for component in components):
+            known = ", ".join(component.name for component in components)
+            raise UnknownComponentError(f"no component {name!r}; there are {known}")
+    chosen = [
+        component
+        for component in components
+        if (not only or any(_named(component, name) for name in only))
+        and not any(_named(component, name) for name in without)
+    ]
+    present = {component.name for component in chosen}
+    return [_with_needs(component, present) for component in chosen]
+
+
+def stop_order(components: Sequence[Component]) -> list[list[Component]]:
+    """Return groups to stop one after the other: nothing stops before what needs it."""
+    left = list(components)
+    groups: list[list[Component]] = []
+    while left:
+        needed = {name for component in left for name in component.needs}
+        group = [component for component in left if component.name not in needed]
+        if not group:
+            raise ValueError(f"needs go in a circle: {[component.name for component in left]}")
+        groups.append(group)
+        left = [component for component in left if component.name in needed]
+    return groups
+
+
+def _named(component: Component, name: str) -> bool:
+    return component.name == name or component.name.startswith(f"{name}-")
+
+
+def _with_needs(component: Component, present: set[str]) -> Component:
+    return replace(component, needs=tuple(name for name in component.needs if name in present))

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The eight services: each a Python module, ready when its own /readyz says so."""
+
+from __future__ import annotations
+
+import sys
+
+from mlops.cli.supervisor.component import Component, Gate
+from mlops.cli.supervisor.parts.site import Site
+
+# What must be ready before; a service also survives its needs going away later.
+_NEEDS: dict[str, tuple[str, ...]] = {
+    "workspaces": ("nats",),
+    "tracking": ("nats",),
+    "versioning": ("nats",),
+    "telemetry_agent": ("nats",),
+    "monitoring": ("nats",),
+    "orchestration_bridge": ("nats", "airflow-api"),
+    "serving": ("nats", "ray", "tracking"),
+    "gateway": ("nats",),
+}
+_PORT = {"tracking": "mlflow"}
+_FIX = "look at the log; `mlops doctor` checks the environment"
+
+
+def services(site: Site) -> list[Component]:
+    """Return the components of our own services."""
+    return [_service(site, name, needs) for name, needs in _NEEDS.items()]
+
+
+def _service(site: Site, name: str, needs: tuple[str, ...]) -> Component:
+    port = _PORT.get(name, name)
+    return Component(
+        name=name,
+        command=(sys.executable, "-m", f"mlops.{name}"),
+        gate=Gate(url=f"{site.http(port)}/readyz", within_s=180),
+        env={"MLOPS_HTTP_PORT": str(site.ports[port])},
+        needs=needs,
+        address=site.http(port),
+        fix=_FIX,
+    )

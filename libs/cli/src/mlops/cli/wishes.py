@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Wishes: send a command and show what came of it; a refusal is an input error."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mlops.cli import output
+from mlops.cli.errors import CliError, InputError
+from mlops.cli.gateway import Gateway
+from mlops.cli.home import Home
+from mlops.cli.summary import summary
+
+_SLOW = "it may still come: `mlops explain {id}` tells, `mlops status` shows whether its owner runs"
+
+
+_LOOK_S = 0.5
+
+
+def wish(
+    home: Home,
+    type_: str,
+    project: str,
+    data: Mapping[str, Any],
+    *,
+    answers: Sequence[str],
+    timeout_s: float,
+    as_json: bool,
+) -> None:
+    """Send a command, wait for one of *answers* and show it; errors as for `answered`."""
+    with Gateway(home) as gateway:
+        command, found = answered(gateway, type_, project, data, answers, timeout_s)
+    show(command, type_, found, as_json=as_json)
+
+
+def answered(
+    gateway: Gateway,
+    type_: str,
+    project: str,
+    data: Mapping[str, Any],
+    answers: Sequence[str],
+    timeout_s: float,
+) -> tuple[str, list[dict[str, Any]]]:
+    """Send a command and return its id and the events it caused, one of *answers* among them.
+
+    Raises InputError when it is refused, CliError when no answer comes in time.
+    """
+    command = gateway.command(type_, project, data)
+    found = gateway.result(command, answers, timeout_s)
+    for event in found:
+        if event["type"] == "command.refused":
+            raise InputError(f"{type_} is refused: {event['data']['reason']}")
+    if not any(event["type"] in answers for event in found):
+        raise CliError(
+            f"no answer to {type_} {command} within {timeout_s:g} s", _SLOW.format(id=command)
+        )
+    return command, found
+
+
+def ended(
+    gateway: Gateway, project: str, deployment_id: str, types: Sequence[str], timeout_s: float
+) -> dict[str, Any] | None:
+    """Return how a rollout ended, None when it goes on for longer than *timeout_s*."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        events = gateway.get("/api/v1/events", type=",".join(types), project=project, limit=50)
+        for event in reversed(events):
+            if event["data"].get("deployment_id") == deployment_id:
+                return dict(event)
+        time.sleep(_LOOK_S)
+    return None
+
+
+def show(command: str, type_: str, found: list[dict[str, Any]], *, as_json: bool) -> None:
+    """Show a command and what came of it."""
+    if as_json:
+        output.print_json({"id": command, "events": found})
+        return
+    output.say(f"{type_} {command}")
+    for event in found:
+        output.say(f"  {event['type']}  {summary(event)}")

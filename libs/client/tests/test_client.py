@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The client over real HTTP against scripted answers: retries what is safe, and says what failed and what to do."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlops.client import MLOpsClient, MLOpsClientError
+from mlops.client.endpoints import Endpoints
+from mlops.client.errors import NoAnswerError, NotRunningError, RefusedError
+
+
+@dataclass
+class Script:
+    """What the server answers, in order, and what it was asked."""
+
+    answers: list[tuple[int, Any]] = field(default_factory=list)
+    seen: list[tuple[str, str, Any]] = field(default_factory=list)
+    tokens: set[str] = field(default_factory=set)
+    url: str = ""
+
+
+@pytest.fixture
+def script() -> Iterator[Script]:
+    told = Script()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            length = int(self.headers.get("content-length", "0"))
+            body = json.loads(self.rfile.read(length)) if length else None
+            told.seen.append((self.command, self.path, body))
+            told.tokens.add(self.headers["authorization"])
+            status, content = told.answers.pop(0)
+            payload = json.dumps(content).encode()
+            self.send_response(status)
+            self.send_header("content-length", str(len(payload)))
+            self.end_headers()
+            self.wfile.write(payload)
+
+        do_POST = do_GET  # noqa: N815 - the name http.server looks for
+
+        def log_message(self, *_: object) -> None:
+            """Stay quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    told.url = f"http://127.0.0.1:{server.server_port}"
+    yield told
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def client(script: Script) -> Iterator[MLOpsClient]:
+    with MLOpsClient("rainfall", Endpoints(script.url, "secret")) as made:
+        yield made
+
+
+def event(type_: str, **data: Any) -> dict[str, Any]:
+    return {"id": "e", "type": type_, "data": data}
+
+
+def test_prediction_names_project_and_columns(client: MLOpsClient, script: Script) -> None:
+    output = {"name": "prediction", "shape": [2], "datatype": "INT64", "data": [0, 1]}
+    script.answers.append((200, {"outputs": [output]}))
+
+    found = client.predict([{"t": 1.0}, {"t": 2.0}], model="rain", request_id="day-1")
+
+    ((method, path, body),) = script.seen
+    assert found == [0, 1]
+    assert (method, path) == ("POST", "/v2/models/rainfall.rain/infer")
+    assert body["id"] == "day-1"
+    assert body["inputs"] == [{"name": "t", "shape": [2], "datatype": "FP64", "data": [1.0, 2.0]}]
+    assert script.tokens == {"Bearer secret"}
+
+
+def test_gateway_that_is_away_for_a_moment_is_asked_again(
+    client: MLOpsClient, script: Script
+) -> None:
+    script.answers += [(503, {"error": "no version is ready"}), (202, {"ids": ["1"], "labels": 1})]
+
+    client.log_label("rain", "day-1", 1)
+
+    assert len(script.seen) == 2
+    assert script.seen[1][2] == {"project": "rainfall", "model": "rain", "labels": {"day-1": 1}}
+
+
+def test_command_sent_again_keeps_its_id(client: MLOpsClient, script: Script) -> None:
+    script.answers += [(502, {}), (202, {"id": "c"})]
+
+    client.command("cmd.workflow.start", {})
+
+    assert script.seen[0][2]["id"] == script.seen[1][2]["id"]
+
+
+def test_refusal_says_what_which_and_the_fix(client: MLOpsClient, script: Script) -> None:
+    error = {"what": "no such project", "which": "rainfall", "fix": "register it"}
+    script.answers.append((404, {"error": error}))
+
+    with pytest.raises(RefusedError) as caught:
+        client.get_status()
+
+    assert caught.value.component == "gateway"
+    assert str(caught.value) == "gateway: get status: no such project: rainfall (register it)"
+
+
+def test_refused_command_names_the_service_that_refused(
+    client: MLOpsClient, script: Script
+) -> None:
+    refused = event("command.refused", refused_by="versioning", reason="no file data/x.csv")
+    script.answers += [(202, {"id": "c"}), (200, [refused])]
+
+    with pytest.raises(RefusedError, match=r"versioning: cmd\.data\.add: no file data/x\.csv"):
+        client.dvc_add("data/x.csv")
+
+
+def test_answer_that_does_not_come_in_time_is_told_apart(
+    client: MLOpsClient, script: Script
+) -> None:
+    script.answers += [(202, {"id": "c"}), (200, [])]
+
+    with pytest.raises(NoAnswerError, match=r"data\.pushed"):
+        client.dvc_push("rain")
+
+
+def test_workflow_is_queued_and_waited_for(client: MLOpsClient, script: Script) -> None:
+    queued = event("workflow.queued", workflow_key="w-1", why="by hand")
+    script.answers += [(202, {"id": "c"}), (200, [queued]), (404, {"error": {"what": "unknown"}})]
+    script.answers.append((200, {"workflow_key": "w-1", "state": "completed"}))
+
+    found = client.wait(client.submit_workflow(why="by hand"), timeout_s=10)
+
+    assert (found.key, found.state) == ("w-1", "completed")
+
+
+def test_failed_workflow_brings_its_diagnosis(client: MLOpsClient, script: Script) -> None:
+    failed = {"workflow_key": "w-1", "state": "failed", "diagnosis": "no such file: train.py"}
+    script.answers.append((200, failed))
+
+    with pytest.raises(RefusedError, match=r"no such file: train\.py"):
+        client.wait("w-1")
+
+
+def test_endless_workflow_is_given_up(client: MLOpsClient, script: Script) -> None:
+    script.answers += [(200, {"workflow_key": "w-1", "state": "started"})]
+
+    with pytest.raises(NoAnswerError, match="w-1 is started"):
+        client.wait("w-1", timeout_s=0.1)
+
+
+def test_declined_workflow_says_why(client: MLOpsClient, script: Script) -> None:
+    declined = event("workflow.declined", reason="cooldown until 12:00")
+    script.answers += [(202, {"id": "c"}), (200, [declined])]
+
+    with pytest.raises(RefusedError, match="cooldown"):
+        client.submit_workflow()
+
+
+def test_register_sends_the_settings_of_the_project_file(
+    client: MLOpsClient, script: Script, tmp_path: Path
+) -> None:
+    (tmp_path / "mlops.toml").write_text('name = "snow"\n[retrain]\ncooldown = "5m"\n')
+    script.answers += [(202, {"id": "c"}), (200, [event("project.registered")])]
+
+    client.register(tmp_path)
+
+    body = script.seen[0][2]
+    assert (body["project"], body["data"]["path"]) == ("snow", str(tmp_path))
+    assert body["data"]["settings"]["retrain"]["cooldown"] == "300s"
+    assert client.project == "snow"
+
+
+def test_nobody_there_is_one_clear_error(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlops.client.transport._PAUSE_S", 0.001)
+    with (
+        MLOpsClient("rainfall", Endpoints("http://127.0.0.1:9", "secret")) as client,
+        pytest.raises(NotRunningError, match="does not answer"),
+    ):
+        client.list_deployments()
+
+    assert issubclass(NotRunningError, MLOpsClientError)
+    assert script.seen == []
+
+
+def test_import_is_light() -> None:
+    code = (
+        "import sys, time, pydantic, httpx; a = time.perf_counter(); import mlops.client; "
+        "print(time.perf_counter() - a); "
+        "print(any(n.split('.')[0] in ('mlflow', 'pandas', 'numpy', 'nats', 'ray') for n in sys.modules))"
+    )
+
+    runs = [
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        for _ in range(3)
+    ]
+
+    seconds, heavy = zip(*(run.stdout.split() for run in runs), strict=True)
+    assert set(heavy) == {"False"}
+    assert min(map(float, seconds)) < 0.5  # 0.07 s on an idle machine

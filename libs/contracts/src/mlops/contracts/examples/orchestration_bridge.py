@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Example messages of orchestration_bridge: one retraining, and what may become of it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from mlops.contracts.message import Message
+from mlops.contracts.orchestration_bridge import (
+    ApproveWorkflow,
+    CancelWorkflow,
+    Decision,
+    StartWorkflow,
+    WorkflowCancelled,
+    WorkflowCompleted,
+    WorkflowDeclined,
+    WorkflowFailed,
+    WorkflowKind,
+    WorkflowQueued,
+    WorkflowRescheduled,
+    WorkflowStarted,
+)
+
+_KEY = "rainfall-retrain-7"
+_TRIGGER: dict[str, Any] = {
+    "trigger_type": "performance.degraded",
+    "trigger_id": "2b1f6c1e-5a0b-5f0e-9a52-0f4a3f0e7a01",
+}
+_WORKFLOW: dict[str, Any] = {
+    "project": "rainfall",
+    "workflow_key": _KEY,
+    "kind": WorkflowKind.RETRAIN,
+    "model": "rain",
+}
+_DAG: dict[str, Any] = {"dag_id": "rainfall__train", "dag_run_id": _KEY}
+
+EXAMPLES: tuple[Message, ...] = (
+    WorkflowQueued(
+        **_WORKFLOW,
+        **_TRIGGER,
+        why="accuracy 0.66 is below 0.69",
+        place=1,
+        depth=1,
+        awaits_approval=False,
+        decision=Decision(
+            admitted=False,
+            reason="node-1 is throttled; waiting for it to cool",
+            running=0,
+            waiting=0,
+            used_today=2,
+            share_used_ratio=0.25,
+            thermal_level=2,
+            node="node-1",
+            expected_start_at=datetime(2026, 3, 1, 12, 5, 0, tzinfo=UTC),
+        ),
+    ),
+    WorkflowDeclined(
+        project="rainfall",
+        kind=WorkflowKind.RETRAIN,
+        model="rain",
+        **_TRIGGER,
+        reason="cooldown: the last retraining was 4 minutes ago, 10 are set",
+        retry_at=datetime(2026, 3, 1, 12, 6, 0, tzinfo=UTC),
+    ),
+    WorkflowStarted(
+        **_WORKFLOW,
+        **_DAG,
+        node="node-1",
+        url="http://127.0.0.1:8080/dags/rainfall__train",
+        waited_s=12.5,
+    ),
+    WorkflowCompleted(**_WORKFLOW, **_DAG, duration_s=48.25),
+    WorkflowFailed(
+        **_WORKFLOW,
+        **_DAG,
+        step="train",
+        diagnosis="train ended with exit code 1: ModuleNotFoundError: No module named 'sklearn'",
+        duration_s=3.5,
+    ),
+    WorkflowRescheduled(
+        **_WORKFLOW,
+        reason="node-1 is too hot",
+        from_node="node-1",
+        to_node="node-2",
+        not_before=datetime(2026, 3, 1, 12, 1, 0, tzinfo=UTC),
+    ),
+    WorkflowCancelled(**_WORKFLOW, reason="cancelled by ada: not needed any more"),
+    StartWorkflow(
+        project="rainfall", kind=WorkflowKind.TRAIN, model="rain", why="The first model."
+    ),
+    CancelWorkflow(project="rainfall", workflow_key=_KEY, reason="Not needed any more."),
+    ApproveWorkflow(project="rainfall", workflow_key=_KEY),
+)

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Example messages of serving: the rollout of version 4, and what it answered."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from mlops.contracts.message import Message
+from mlops.contracts.serving import (
+    DeploymentCompleted,
+    DeploymentFailed,
+    DeploymentProgressed,
+    DeploymentRemoved,
+    DeploymentReverted,
+    DeploymentStarted,
+    DeployModel,
+    Prediction,
+    PredictionLogged,
+    RollbackModel,
+    UndeployModel,
+)
+
+_ROLLOUT: dict[str, Any] = {
+    "project": "rainfall",
+    "deployment_id": "rain-4-5f0e9a52",
+    "model": "rain",
+    "version": 4,
+}
+_PACKED: dict[str, Any] = {"bento_tag": "rainfall-rain:4", "backend": "sklearn"}
+_ENDPOINT = "/v2/models/rain/infer"
+
+EXAMPLES: tuple[Message, ...] = (
+    DeploymentStarted(
+        **_ROLLOUT, endpoint=_ENDPOINT, previous_version=3, why="promoted: accuracy 0.81"
+    ),
+    DeploymentProgressed(
+        **_ROLLOUT, **_PACKED, phase="canary", traffic_ratio=0.5, error_ratio=0.0, latency_ms=4.5
+    ),
+    DeploymentCompleted(
+        **_ROLLOUT,
+        **_PACKED,
+        endpoint=_ENDPOINT,
+        replicas=1,
+        previous_version=3,
+        metric="accuracy",
+        metrics={"accuracy": 0.81},
+        error_ratio=0.0,
+        latency_ms=4.5,
+        duration_s=18.75,
+    ),
+    DeploymentFailed(**_ROLLOUT, phase="packed", reason="the model has no flavour we can run"),
+    DeploymentReverted(
+        **_ROLLOUT, to_version=3, reason="4 of 50 requests failed, 0.02 allowed", error_ratio=0.08
+    ),
+    DeploymentRemoved(**_ROLLOUT, reason="version 5 answers all requests"),
+    PredictionLogged(
+        project="rainfall",
+        model="rain",
+        version=4,
+        predictions=(
+            Prediction(
+                request_id="day-3017",
+                at=datetime(2026, 3, 1, 11, 59, 59, tzinfo=UTC),
+                features={"temperature": 54.3, "dew_point": 49.1, "station": "725030"},
+                prediction=1,
+                latency_ms=3.25,
+            ),
+        ),
+        dropped=2,
+    ),
+    DeployModel(project="rainfall", model="rain", version=4, why="Roll it out again."),
+    UndeployModel(project="rainfall", model="rain"),
+    RollbackModel(project="rainfall", model="rain", to_version=3),
+)

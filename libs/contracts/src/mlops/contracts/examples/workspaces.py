@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Example messages of workspaces: the project of the whole story."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from mlops.contracts.message import Message
+from mlops.contracts.settings import (
+    Accelerator,
+    Consent,
+    DataSettings,
+    DriftSettings,
+    EvaluateSettings,
+    Goal,
+    MonitorSettings,
+    PerformanceSettings,
+    Priority,
+    ProjectSettings,
+    Resources,
+    RetrainSettings,
+    RolloutKind,
+    ServeSettings,
+    ShareSettings,
+    TrainSettings,
+)
+from mlops.contracts.workspaces import (
+    ArchiveProject,
+    ProjectArchived,
+    ProjectRegistered,
+    ProjectUpdated,
+    RegisterProject,
+    UpdateProject,
+    WorkspaceProvisioned,
+    WorkspaceRefused,
+)
+
+_PATH = "/home/ada/rainfall"
+_SETTINGS = ProjectSettings(
+    name="rainfall",
+    description="Does it rain today?",
+    train=TrainSettings(
+        command="python train.py",
+        resources=Resources(cpu=2.0, memory_gb=1.5, accelerator=Accelerator.NONE),
+        timeout=timedelta(minutes=30),
+    ),
+    data=DataSettings(datasets={"weather": "data/weather.csv"}),
+    evaluate=EvaluateSettings(
+        metric="accuracy",
+        goal=Goal.MAX,
+        min_gain=0.01,
+        promote=Consent.AUTO,
+        command="python evaluate.py",
+    ),
+    serve=ServeSettings(
+        model="rain",
+        backend="sklearn",
+        rollout=RolloutKind.CANARY,
+        steps=(0.1, 0.5, 1.0),
+        step_hold=timedelta(milliseconds=2500),
+        max_error_ratio=0.01,
+        min_replicas=1,
+        max_replicas=2,
+        memory_gb=0.5,
+        log_predictions=1.0,
+    ),
+    monitor=MonitorSettings(
+        window=500,
+        drift=DriftSettings(share=0.5, alpha=0.05, persist_windows=2),
+        accuracy=PerformanceSettings(min=0.6, drop=0.05),
+    ),
+    retrain=RetrainSettings(
+        on=("performance.degraded",),
+        mode=Consent.AUTO,
+        cooldown=timedelta(minutes=10),
+        max_per_day=8,
+        max_causation_depth=3,
+        follow_up_windows=2,
+    ),
+    share=ShareSettings(weight=1.0, priority=Priority.NORMAL, max_parallel=1),
+)
+
+EXAMPLES: tuple[Message, ...] = (
+    ProjectRegistered(project="rainfall", settings=_SETTINGS, path=_PATH, revision=1),
+    ProjectUpdated(project="rainfall", settings=_SETTINGS, path=_PATH, revision=2),
+    ProjectArchived(project="rainfall", reason="The station was closed."),
+    WorkspaceProvisioned(
+        project="rainfall",
+        component="tracking",
+        names={"mlflow_workspace": "rainfall", "mlflow_experiment": "rainfall"},
+        revision=1,
+    ),
+    WorkspaceRefused(
+        project="rainfall",
+        component="versioning",
+        reason="the folder /home/ada/rainfall does not exist; register again from where it is",
+        revision=1,
+    ),
+    RegisterProject(project="rainfall", settings=_SETTINGS, path=_PATH),
+    UpdateProject(project="rainfall", settings=_SETTINGS, path=_PATH),
+    ArchiveProject(project="rainfall", reason="The station was closed."),
+)

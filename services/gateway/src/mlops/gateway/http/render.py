@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""render: the status page as HTML. Every value from outside goes through `escape`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+
+from mlops.gateway.http.chart import chart
+from mlops.gateway.model.facts import Fact
+from mlops.gateway.model.routing import Route, Table
+from mlops.gateway.model.views import AlertView, Part, ProjectView, WorkflowView
+from mlops.gateway.model.world import World
+
+_WORKFLOWS = 12
+_ALERTS = 20
+_GOOD = ("active", "completed", "champion", "ready", "resolved")
+_BAD = ("failed", "reverted", "rejected", "raised", "critical", "refused", "away")
+_BUSY = ("started", "queued", "warning", "degraded")
+
+
+def page(
+    world: World,
+    table: Table,
+    health: Mapping[str, Mapping[str, object]],
+    facts: Sequence[Fact],
+) -> str:
+    """Return the whole page."""
+    state = "".join(
+        (
+            _section("Services", _services(health), _nodes(world)),
+            _section("Projects", *(_project(one, world, table) for one in _projects(world))),
+            _section("Alerts", _alerts(world)),
+            _section("Workflows", _workflows(world)),
+        )
+    )
+    events = "".join(_event(fact) for fact in reversed(facts))
+    return _frame(
+        f'<div id="state">{state}</div><section><h2>Live events <small id="live">connecting…'
+        f'</small></h2><ol id="events">{events}</ol></section>'
+    )
+
+
+def locked(why: str) -> str:
+    """Return the page for a visitor without a key."""
+    return _frame(
+        f"<section><h2>{escape(why)}</h2><p>Open <code>/?token=&lt;token&gt;</code> once; this browser "
+        "then stays known. The token is <code>gateway_token</code> in "
+        "<code>$MLOPS_HOME/credentials.json</code>; <code>mlops status</code> prints the whole "
+        "address.</p></section>"
+    )
+
+
+def _frame(content: str) -> str:
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>MLOps platform</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="color-scheme" content="light dark"><link rel="stylesheet" href="/static/page.css">'
+        '<link rel="icon" href="data:,"><script src="/static/page.js" defer></script></head><body>'
+        f"<header><h1>MLOps platform</h1></header><main>{content}</main></body></html>"
+    )
+
+
+def _section(title: str, *parts: str) -> str:
+    content = "".join(parts) or '<p class="none">none yet</p>'
+    return f"<section><h2>{escape(title)}</h2>{content}</section>"
+
+
+def _badge(word: str) -> str:
+    kind = "good" if word in _GOOD else "bad" if word in _BAD else "busy" if word in _BUSY else ""
+    return f'<span class="badge {kind}">{escape(word)}</span>'
+
+
+def _rows(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    if not body:
+        return '<p class="none">none yet</p>'
+    titles = "".join(f"<th>{escape(title)}</th>" for title in head)
+    return f'<div class="wide"><table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _services(health: Mapping[str, Mapping[str, object]]) -> str:
+    cells = []
+    for name, told in health.items():
+        checks = told.get("checks")
+        pairs = checks.items() if isinstance(checks, Mapping) else ()
+        troubles = "; ".join(f"{key}: {value}" for key, value in pairs if value != "ok")
+        word = "ready" if told.get("ready") is True else "away"
+        cells.append(
+            f'<li title="{escape(troubles)}">{_badge(word)} {escape(name)}'
+            f"<small>{escape(troubles)}</small></li>"
+        )
+    return f'<ul class="services">{"".join(cells)}</ul>'
+
+
+def _nodes(world: World) -> str:
+    hot = [node for node in world.nodes.values() if node.level]
+    lines = "".join(
+        f"<li>{_badge('warning')} {escape(one.node)}: heat level {one.level} {escape(one.reason)}</li>"
+        for one in hot
+    )
+    return f"<ul>{lines}</ul>" if lines else ""
+
+
+def _projects(world: World) -> list[ProjectView]:
+    return sorted(world.projects.values(), key=lambda one: (one.state != "active", one.project))
+
+
+def _project(view: ProjectView, world: World, table: Table) -> str:
+    routes = [route for route in table.routes.values() if route.project == view.project]
+    parts = _rows(("service", "made"), (_part(*item) for item in sorted(view.provisioned.items())))
+    return (
+        f'<article><h3>{escape(view.project)} {_badge(view.state)}</h3><p class="path">'
+        f"{escape(view.description)} <code>{escape(view.path)}</code></p>"
+        f"{''.join(_traffic(route) for route in routes)}{_performance(view, world)}"
+        f"{_models(view, world)}<details><summary>provisioned by {len(view.provisioned)} services"
+        f"</summary>{parts}</details></article>"
+    )
+
+
+def _part(service: str, part: Part) -> tuple[str, str]:
+    if part.reason:
+        return escape(service), f"{_badge('refused')} {escape(part.reason)}"
+    names = "<br>".join(
+        f"{escape(key)}: <code>{escape(value)}</code>" for key, value in part.names.items()
+    )
+    return escape(service), names or "—"
+
+
+def _traffic(route: Route) -> str:
+    total = sum(target.weight for target in route.targets) or 1.0
+    lines = "".join(
+        f'<li>v{one.version} <progress max="1" value="{one.weight / total:.3f}"></progress> '
+        f"{one.weight / total:.0%}</li>"
+        for one in route.targets
+    )
+    none = "" if lines else "no version answers"
+    return f'<h4>{escape(route.model)} traffic</h4><ul class="traffic">{lines}{none}</ul>'
+
+
+def _performance(view: ProjectView, world: World) -> str:
+    found = []
+    for (project, model), measures in world.measures.items():
+        if project != view.project or not measures:
+            continue
+        last = measures[-1]
+        expected = "" if last.expected is None else f", expected {last.expected:.3f}"
+        found.append(
+            f"<h4>{escape(model)} {escape(last.metric)} {last.value:.3f}{expected} "
+            f"{_badge('degraded') if last.degraded else ''}</h4>{chart(measures)}"
+        )
+    return "".join(found) + _drifts(view, world)
+
+
+def _drifts(view: ProjectView, world: World) -> str:
+    lines = "".join(
+        f"<li>{_badge(one.severity)} {escape(one.kind)} drift on {escape(one.model)}: "
+        f"{0 if one.share_drifted_ratio is None else one.share_drifted_ratio:.0%} of the columns</li>"
+        for one in world.drifts.values()
+        if one.open and one.project == view.project
+    )
+    return f"<ul>{lines}</ul>" if lines else ""
+
+
+def _models(view: ProjectView, world: World) -> str:
+    mine = [one for one in world.versions.values() if one.project == view.project]
+    rows = [
+        (
+            escape(f"{one.model} v{one.version}"),
+            _badge(one.state),
+            "" if one.metric not in one.metrics else f"{one.metrics[one.metric]:.3f}",
+            escape(one.reason),
+        )
+        for one in sorted(mine, key=lambda one: (one.model, -one.version))[:8]
+    ]
+    return _rows(("version", "", "metric", "why"), rows) if rows else ""
+
+
+def _alerts(world: World) -> str:
+    alerts: list[AlertView] = [one for one in world.alerts.values() if one.state != "resolved"]
+    return _rows(
+        ("project", "", "what", "since"),
+        (
+            (escape(one.project), _badge(one.severity), escape(one.title), _time(one.at))
+            for one in alerts[-_ALERTS:][::-1]
+        ),
+    )
+
+
+def _workflows(world: World) -> str:
+    shown: list[WorkflowView] = list(world.workflows.values())[-_WORKFLOWS:][::-1]
+    return _rows(
+        ("project", "kind", "", "why", "outcome", "when"),
+        (
+            (
+                escape(one.project),
+                escape(one.kind),
+                _badge(one.state),
+                escape(one.why),
+                _outcome(one),
+                _time(one.at),
+            )
+            for one in shown
+        ),
+    )
+
+
+def _outcome(view: WorkflowView) -> str:
+    if view.diagnosis:
+        last = view.diagnosis.strip().splitlines()[-1]
+        return f'<span title="{escape(view.diagnosis)}">{escape(last[:160])}</span>'
+    took = "" if view.duration_s is None else f"{view.duration_s:.0f} s"
+    return escape(took or ("waits for approval" if view.awaits_approval else view.decision))
+
+
+def _event(fact: Fact) -> str:
+    return (
+        f'<li data-id="{escape(fact.id)}">{_time(fact.time)} <b>{escape(fact.type)}</b> '
+        f"<i>{escape(fact.scope)}</i> {escape(fact.summary)}</li>"
+    )
+
+
+def _time(text: str) -> str:
+    return f'<time datetime="{escape(text)}">{escape(text[11:19])}</time>'

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// Keeps the status page live: new events on top, the rest fetched anew when something happened.
+"use strict";
+const list = document.getElementById("events");
+const live = document.getElementById("live");
+const MOST = 200;
+const MANY = ["prediction.logged", "label.recorded", "telemetry.sampled"];
+let waiting = null;
+
+function piece(tag, text) {
+  const made = document.createElement(tag);
+  made.textContent = text; // never as HTML: it comes from outside
+  return made;
+}
+
+function show(event) {
+  if ([...list.children].some((line) => line.dataset.id === event.id)) return;
+  const line = document.createElement("li");
+  line.dataset.id = event.id;
+  line.append(
+    piece("time", (event.time || "").slice(11, 19)), " ", piece("b", event.type), " ",
+    piece("i", event.project || event.node || ""), " ", event.summary || "");
+  list.prepend(line);
+  while (list.children.length > MOST) list.lastChild.remove();
+}
+
+async function refresh() {
+  waiting = null;
+  const open = [...document.querySelectorAll("#state details")].map((one) => one.open);
+  const answer = await fetch("/", { credentials: "same-origin" });
+  if (!answer.ok) return;
+  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("state");
+  if (!fresh) return;
+  document.getElementById("state").replaceWith(fresh);
+  document.querySelectorAll("#state details").forEach((one, index) => { one.open = Boolean(open[index]); });
+}
+
+function soon(ms) {
+  if (waiting === null) waiting = setTimeout(() => refresh().catch(() => {}), ms);
+}
+
+if (list) {
+  const source = new EventSource("/api/v1/events/stream?summary=true");
+  source.onopen = () => { live.textContent = "live"; };
+  source.onerror = () => { live.textContent = "reconnecting…"; };
+  source.onmessage = (message) => {
+    const event = JSON.parse(message.data);
+    if (!MANY.includes(event.type)) show(event);
+    soon(MANY.includes(event.type) ? 5000 : 700);
+  };
+  setInterval(() => soon(0), 15000);
+}

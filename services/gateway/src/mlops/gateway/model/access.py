@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keys: who may enter; compared in constant time, so that answers do not betray how much of a guess was right."""
+
+from __future__ import annotations
+
+import hmac
+from enum import Enum
+from hashlib import sha256
+
+
+class Entry(Enum):
+    """What the caller showed."""
+
+    OPEN = "open"
+    NOTHING = "nothing"
+    WRONG = "wrong"
+
+
+class Keys:
+    """The token, and the cookie made of it: a browser keeps the cookie, which opens reading only."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token.encode()
+        self.cookie = hmac.new(self._token, b"mlops status page", sha256).hexdigest()
+
+    def token(self, shown: str) -> Entry:
+        """Judge a token."""
+        if not shown:
+            return Entry.NOTHING
+        return Entry.OPEN if hmac.compare_digest(shown.encode(), self._token) else Entry.WRONG
+
+    def bearer(self, header: str) -> Entry:
+        """Judge an `Authorization` header."""
+        scheme, _, shown = header.partition(" ")
+        if not header:
+            return Entry.NOTHING
+        return self.token(shown.strip()) if scheme.lower() == "bearer" else Entry.WRONG
+
+    def visitor(self, cookie: str) -> Entry:
+        """Judge the cookie of the status page."""
+        if not cookie:
+            return Entry.NOTHING
+        right = hmac.compare_digest(cookie.encode(), self.cookie.encode())
+        return Entry.OPEN if right else Entry.WRONG

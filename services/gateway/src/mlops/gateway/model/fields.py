@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fields: reads JSON of any shape without surprise; what is missing or of another kind is empty."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+class Fields:
+    """A JSON object, read by kind; strangers write on the bus too, so nothing here raises."""
+
+    def __init__(self, values: object) -> None:
+        self._values: Mapping[str, object] = values if isinstance(values, dict) else {}
+
+    def text(self, name: str) -> str:
+        """Return a string, or an empty one."""
+        found = self._values.get(name)
+        return found if isinstance(found, str) else ""
+
+    def number(self, name: str) -> float | None:
+        """Return a number, or None."""
+        found = self._values.get(name)
+        if isinstance(found, bool) or not isinstance(found, int | float):
+            return None
+        return float(found)
+
+    def whole(self, name: str) -> int | None:
+        """Return a whole number, or None."""
+        found = self._values.get(name)
+        return found if isinstance(found, int) and not isinstance(found, bool) else None
+
+    def flag(self, name: str) -> bool:
+        """Return whether the field is true."""
+        return self._values.get(name) is True
+
+    def inner(self, name: str) -> Fields:
+        """Return an object within, empty when there is none."""
+        return Fields(self._values.get(name))
+
+    def count(self, name: str) -> int:
+        """Return the length of a list, 0 when there is none."""
+        found = self._values.get(name)
+        return len(found) if isinstance(found, list) else 0
+
+    def inners(self, name: str) -> tuple[Fields, ...]:
+        """Return the objects of a list."""
+        found = self._values.get(name)
+        return tuple(Fields(item) for item in found) if isinstance(found, list) else ()
+
+    def texts(self, name: str) -> dict[str, str]:
+        """Return the string values of an object within."""
+        found = self._values.get(name)
+        pairs = found.items() if isinstance(found, dict) else ()
+        return {str(key): value for key, value in pairs if isinstance(value, str)}
+
+    def numbers(self, name: str) -> dict[str, float]:
+        """Return the numeric values of an object within."""
+        found = self._values.get(name)
+        keys = [str(key) for key in found] if isinstance(found, dict) else []
+        inside = self.inner(name)
+        return {key: number for key in keys if (number := inside.number(key)) is not None}
+
+    def strings(self, name: str) -> tuple[str, ...]:
+        """Return the strings of a list."""
+        found = self._values.get(name)
+        items = found if isinstance(found, list) else []
+        return tuple(item for item in items if isinstance(item, str))

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""World: the present as the facts of the bus tell it; `folding` takes facts in, this shows them."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+
+from mlops.gateway.model.views import (
+    AlertView,
+    DeploymentView,
+    DriftView,
+    Measure,
+    NodeView,
+    ProjectView,
+    RunView,
+    VersionView,
+    WorkflowView,
+)
+
+_Row = AlertView | DeploymentView | DriftView | ProjectView | RunView | VersionView | WorkflowView
+
+
+@dataclass
+class World:
+    """Everything the gateway shows; each collection keeps its newest entries, last changed last."""
+
+    projects: OrderedDict[str, ProjectView] = field(default_factory=OrderedDict)
+    runs: OrderedDict[str, RunView] = field(default_factory=OrderedDict)
+    versions: OrderedDict[tuple[str, str, int], VersionView] = field(default_factory=OrderedDict)
+    deployments: OrderedDict[str, DeploymentView] = field(default_factory=OrderedDict)
+    workflows: OrderedDict[str, WorkflowView] = field(default_factory=OrderedDict)
+    alerts: OrderedDict[str, AlertView] = field(default_factory=OrderedDict)
+    measures: OrderedDict[tuple[str, str], deque[Measure]] = field(default_factory=OrderedDict)
+    drifts: OrderedDict[tuple[str, str, str], DriftView] = field(default_factory=OrderedDict)
+    nodes: OrderedDict[str, NodeView] = field(default_factory=OrderedDict)
+
+    def being_deployed(self, model: str) -> bool:
+        """Return whether a rollout of *model* (bare, or with its project) is under way."""
+        return any(
+            model in (one.model, f"{one.project}.{one.model}") and one.state == "started"
+            for one in self.deployments.values()
+        )
+
+    def as_json(self, project: str = "") -> dict[str, object]:
+        """Return the world (of one project, when named) as plain JSON values."""
+        return {
+            "projects": _rows(self.projects.values(), project),
+            "runs": _rows(self.runs.values(), project),
+            "models": _rows(self.versions.values(), project),
+            "deployments": _rows(self.deployments.values(), project),
+            "workflows": _rows(self.workflows.values(), project),
+            "alerts": _rows(self.alerts.values(), project),
+            "drift": _rows(self.drifts.values(), project),
+            "performance": [
+                {"project": owner, "model": model, "windows": [asdict(one) for one in found]}
+                for (owner, model), found in self.measures.items()
+                if project in ("", owner)
+            ],
+            "nodes": [asdict(node) for node in self.nodes.values()],
+        }
+
+
+def _rows(views: Iterable[_Row], project: str) -> list[dict[str, object]]:
+    return [asdict(view) for view in views if project in ("", view.project)]

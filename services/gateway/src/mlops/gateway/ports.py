@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the gateway needs of others, in its own words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+from mlops.chassis.bus import Bus, History
+from mlops.gateway.model.archive import Wanted
+from mlops.gateway.model.explain import Explanation
+from mlops.gateway.model.facts import Fact
+from mlops.gateway.model.routing import Table
+from mlops.gateway.model.world import World
+
+
+class SpokenBus(Bus, History, Protocol):
+    """A bus on which one can also read what was said."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a replica answered, as bytes."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str]
+
+
+class LostReplicaError(Exception):
+    """The replica did not answer: refused, reset, or gone; another try may work."""
+
+
+class SlowReplicaError(Exception):
+    """The replica took too long; another try would only add load."""
+
+
+class Replicas(Protocol):
+    """The processes that hold models."""
+
+    async def send(
+        self, method: str, url: str, body: bytes, headers: Mapping[str, str], timeout: timedelta
+    ) -> Reply:
+        """Ask a replica once; Raises LostReplicaError, SlowReplicaError."""
+
+
+class Memory(Protocol):
+    """What was said on the bus, folded; taking the same message twice changes nothing."""
+
+    @property
+    def world(self) -> World:
+        """The present."""
+
+    @property
+    def rebuilt(self) -> bool:
+        """Whether all that the bus held at start is taken in."""
+
+    def last(self, wanted: Wanted, most: int) -> list[Fact]:
+        """Return the newest messages that are wanted, oldest first."""
+
+    def explain(self, asked: str) -> Explanation | None:
+        """Return the story of something, or None."""
+
+    async def followers(
+        self, cause_id: str, enough: Callable[[list[Fact]], bool], timeout: timedelta
+    ) -> list[Fact]:
+        """Return what a message caused directly, once it is *enough* or *timeout* has passed."""
+
+
+class Routes(Protocol):
+    """The routing table; a refresh that is asked for happens at once."""
+
+    @property
+    def table(self) -> Table:
+        """The newest table."""
+
+    def refresh(self) -> None:
+        """Ask serving again, now."""
+
+
+class Meter(Protocol):
+    """Counts requests for whoever watches the gateway; labels are bounded by the routes."""
+
+    def count(self, project: str, model: str, version: str, outcome: str) -> None:
+        """Count a request and how it ended."""
+
+    def took(self, project: str, model: str, version: str, seconds: float) -> None:
+        """Record how long the caller waited."""
+
+    def retried(self, project: str, model: str) -> None:
+        """Count a second try."""

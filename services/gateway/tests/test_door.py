@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The door: nobody passes without the token; the page's cookie opens reading only."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+from services.gateway.tests.conftest import TOKEN, House
+
+from mlops.contracts.monitoring import AlertRaised, Severity
+from mlops.contracts.workspaces import ProjectRegistered
+
+
+@pytest.fixture
+def stranger(house: House) -> httpx.AsyncClient:
+    transport = httpx.ASGITransport(house.gateway.app)
+    return httpx.AsyncClient(transport=transport, base_url="http://gateway")
+
+
+@pytest.mark.parametrize("path", ["/api/v1/projects", "/api/v1/explain/x", "/api/v1/events/stream"])
+async def test_without_a_token_nothing_is_told(stranger: httpx.AsyncClient, path: str) -> None:
+    answer = await stranger.get(path)
+
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"].startswith("Bearer")
+    assert "gateway_token" in answer.json()["error"]["fix"]
+
+
+@pytest.mark.parametrize(
+    ("shown", "status"),
+    [
+        ("Bearer wrong", 403),
+        ("Basic dXNlcjpwdw==", 403),
+        ("Bearer ünsinn", 403),
+        (TOKEN, 403),
+        ("Bearer", 401),
+    ],
+)
+async def test_wrong_token_is_refused(stranger: httpx.AsyncClient, shown: str, status: int) -> None:
+    headers = {b"Authorization": shown.encode()}
+
+    answer = await stranger.post("/api/v1/commands", json={}, headers=headers)
+
+    assert answer.status_code == status
+
+
+async def test_inference_words_its_refusal_as_the_protocol_does(
+    stranger: httpx.AsyncClient,
+) -> None:
+    answer = await stranger.post("/v2/models/rain/infer", json={})
+
+    assert answer.status_code == 401
+    assert isinstance(answer.json()["error"], str)
+
+
+async def test_health_of_inference_is_open(stranger: httpx.AsyncClient) -> None:
+    assert (await stranger.get("/v2/health/live")).status_code == 200
+    assert (await stranger.get("/v2/health/ready")).status_code == 200
+    assert (await stranger.get("/v2")).status_code == 401
+
+
+@pytest.mark.parametrize("path", ["/api/v1/nothing", "/v2/nothing"])
+async def test_unknown_path_is_a_json_error(house: House, path: str) -> None:
+    answer = await house.client.get(path)
+
+    assert answer.status_code == 404
+    assert answer.json()["error"]
+
+
+async def test_page_is_locked_until_the_token_was_in_the_address_once(
+    stranger: httpx.AsyncClient,
+) -> None:
+    locked = await stranger.get("/")
+    wrong = await stranger.get("/", params={"token": "wrong"})
+    let_in = await stranger.get("/", params={"token": TOKEN})
+    page = await stranger.get("/")
+
+    assert (locked.status_code, wrong.status_code) == (401, 403)
+    assert (let_in.status_code, let_in.headers["location"]) == (303, "/")
+    assert TOKEN not in let_in.headers["set-cookie"]
+    assert "HttpOnly" in let_in.headers["set-cookie"]
+    assert page.status_code == 200
+    assert "Live events" in page.text
+
+
+async def test_cookie_reads_but_never_writes(stranger: httpx.AsyncClient, house: House) -> None:
+    await stranger.get("/", params={"token": TOKEN})
+
+    reading = await stranger.get("/api/v1/projects")
+    wish = {"type": "cmd.workflow.start", "project": "rainfall"}
+    writing = await stranger.post("/api/v1/commands", json=wish)
+
+    assert reading.status_code == 200
+    assert writing.status_code == 401
+    assert house.bus.published == []
+
+
+async def test_page_escapes_what_comes_from_outside(house: House) -> None:
+    attack = '<script>alert("x")</script>'
+    settings = {"name": "rainfall", "description": attack}
+    await house.say(
+        ProjectRegistered.model_validate(
+            {"project": "rainfall", "settings": settings, "path": f"/tmp/{attack}", "revision": 1}  # noqa: S108 - text only
+        ),
+        AlertRaised(
+            project="rainfall",
+            alert_id="a",
+            severity=Severity.CRITICAL,
+            title=f"{attack} broke",
+            dedup_key="k",
+        ),
+    )
+
+    page = (await house.client.get("/")).text
+
+    assert attack not in page
+    assert page.count("&lt;script&gt;alert(") >= 4
+    assert page.count("<script") == 1
+
+
+async def test_page_needs_nothing_from_elsewhere(house: House) -> None:
+    answer = await house.client.get("/")
+
+    assert "http://" not in answer.text
+    assert "https://" not in answer.text
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert (await house.client.get("/static/page.js")).status_code == 200
+    assert (await house.client.get("/static/page.css")).status_code == 200
+    assert (await house.client.get("/static/..%2fpage.py")).status_code == 404

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The child process in which Evidently lives: 300 MB and ten seconds of CPU that the service does not pay."""
+
+from __future__ import annotations
+
+import os
+
+os.environ["DO_NOT_TRACK"] = "1"  # before the import, or Evidently posts its telemetry
+
+import traceback
+import uuid
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from evidently import DataDefinition, Dataset, Report
+from evidently.core.report import Snapshot
+from evidently.metrics import MissingValueCount, RowCount
+from evidently.presets import DataDriftPreset
+from evidently.sdk.models import ProjectModel
+from evidently.ui.workspace import Workspace
+
+from mlops.chassis.errors import RejectedError
+from mlops.chassis.sidecar import serve
+
+_FEW_DISTINCT = 10
+_LEAST_ROWS = 2
+_NICENESS = 10
+# The default tests of Evidently change their meaning with the number of reference rows; these do not.
+_METHODS = {
+    "num_method": "wasserstein",
+    "num_threshold": 0.1,
+    "cat_method": "jensenshannon",
+    "cat_threshold": 0.1,
+}
+
+
+def report(
+    path: str,
+    current: dict[str, list[Any]],
+    reference: dict[str, list[Any]],
+    title: str,
+    keep: int,
+    workspace: str,
+    project: str,
+    project_id: str,
+) -> int:
+    """Write the drift report of two sets of columns as HTML; return its size in bytes."""
+    now, then = pd.DataFrame(current), pd.DataFrame(reference)
+    columns = _comparable(now, then)
+    if not columns:
+        raise RejectedError(
+            f"{title}: no column has values on both sides, so there is nothing to compare"
+        )
+    snapshot = _snapshot(now[columns], then[columns], title)
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.with_suffix(".part")
+    draft.write_text(snapshot.get_html_str(as_iframe=False), encoding="utf-8")
+    draft.replace(target)
+    _prune(target.parent, "*.html", keep)
+    try:
+        _show(snapshot, Path(workspace), project, uuid.UUID(project_id), keep)
+    except Exception:  # noqa: BLE001 - the report is written; Evidently's own interface is a courtesy
+        traceback.print_exc()
+    return target.stat().st_size
+
+
+def columns(path: str) -> dict[str, list[Any]]:
+    """Return the columns of a Parquet file as JSON values."""
+    try:
+        frame = pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise RejectedError(f"{path!r} cannot be read as Parquet: {error}") from error
+    return {str(name): [_plain(value) for value in frame[name]] for name in frame.columns}
+
+
+def _plain(value: Any) -> Any:
+    value = value.item() if hasattr(value, "item") else value
+    if pd.isna(value):
+        return None
+    return value if isinstance(value, str | int | float | bool) else str(value)
+
+
+def _comparable(now: pd.DataFrame, then: pd.DataFrame) -> list[str]:
+    both = [name for name in now.columns if name in then.columns]
+    return [name for name in both if min(now[name].count(), then[name].count()) >= _LEAST_ROWS]
+
+
+def _snapshot(now: pd.DataFrame, then: pd.DataFrame, title: str) -> Snapshot:
+    numeric = [
+        name
+        for name in now.columns
+        if _is_numeric(now[name]) and _is_numeric(then[name], many=True)
+    ]
+    categorical = [name for name in now.columns if name not in numeric]
+    now, then = now.copy(), then.copy()
+    for name in categorical:
+        now[name], then[name] = _texts(now[name]), _texts(then[name])
+    definition = DataDefinition(numerical_columns=numeric, categorical_columns=categorical)
+    metrics = [
+        RowCount(),
+        DataDriftPreset(**_METHODS),
+        *(MissingValueCount(column=c) for c in now.columns),
+    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return Report(metrics, metadata={"title": title}, tags=[title]).run(
+            Dataset.from_pandas(now, data_definition=definition),
+            Dataset.from_pandas(then, data_definition=definition),
+        )
+
+
+def _is_numeric(values: pd.Series[Any], *, many: bool = False) -> bool:
+    known = values.dropna()
+    plain = all(isinstance(value, int | float) and not isinstance(value, bool) for value in known)
+    return plain and (not many or known.nunique() > _FEW_DISTINCT)
+
+
+def _texts(values: pd.Series[Any]) -> pd.Series[Any]:
+    # 1, 1.0 and true are one category, as in the service.
+    return values.map(lambda value: None if pd.isna(value) else _text(value)).astype("object")
+
+
+def _text(value: object) -> str:
+    return f"{value:g}" if isinstance(value, int | float) else str(value)
+
+
+def _show(snapshot: Snapshot, folder: Path, project: str, project_id: uuid.UUID, keep: int) -> None:
+    workspace = Workspace.create(str(folder))
+    if workspace.get_project(project_id) is None:
+        workspace.add_project(ProjectModel(id=project_id, name=project))
+    workspace.add_run(project_id, snapshot, include_data=False)
+    _prune(folder / str(project_id) / "snapshots", "*.json", keep)
+
+
+def _prune(folder: Path, pattern: str, keep: int) -> None:
+    oldest_first = sorted(folder.glob(pattern), key=lambda path: path.stat().st_mtime)
+    for path in oldest_first[:-keep]:
+        path.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    os.nice(_NICENESS)
+    serve({"report": report, "columns": columns})

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""MemoryLedger and MemoryReports: the ledger and the shelf in dictionaries, for tests."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
+
+from pydantic_core import to_json
+
+from mlops.chassis.errors import RejectedError, UnavailableError
+from mlops.contracts.catalogue import read
+from mlops.contracts.message import Message
+from mlops.monitoring.model.bins import Value, is_missing
+from mlops.monitoring.model.windows import ModelKey, Phase, Row, Truth, Watched, Window
+from mlops.monitoring.ports import Baseline, Columns, Page, ReportJob, T
+
+
+class MemoryPage:
+    """The ledger within one write."""
+
+    def __init__(self) -> None:
+        self.rows = _Rows()
+        self.models = _Models()
+        self.windows = _Windows(self.rows)
+        self.baselines = _Baselines()
+        self.jobs = _Jobs()
+
+
+class _Models:
+    def __init__(self) -> None:
+        self._kept: dict[ModelKey, Watched] = {}
+
+    def get(self, key: ModelKey) -> Watched | None:
+        return self._kept.get(key)
+
+    def put(self, model: Watched) -> None:
+        self._kept[model.key] = model
+
+    def all(self) -> list[Watched]:
+        return sorted(self._kept.values(), key=lambda m: (m.key.project, m.key.model))
+
+
+class _Windows:
+    def __init__(self, rows: _Rows) -> None:
+        self._rows = rows
+        self._kept: dict[ModelKey, dict[int, Window]] = {}
+
+    def unfinished(self, key: ModelKey) -> list[Window]:
+        return [w for w in self._of(key) if w.phase in (Phase.OPEN, Phase.FULL)]
+
+    def latest(self, key: ModelKey, most: int) -> list[Window]:
+        return self._of(key)[-most:]
+
+    def put(self, key: ModelKey, window: Window) -> None:
+        self._kept.setdefault(key, {})[window.number] = window
+
+    def drop(self, key: ModelKey, numbers: Collection[int]) -> None:
+        self._rows.clear(key, numbers)
+        for number in numbers:
+            self._kept.get(key, {}).pop(number, None)
+
+    def _of(self, key: ModelKey) -> list[Window]:
+        kept = self._kept.get(key, {})
+        return [kept[number] for number in sorted(kept)]
+
+
+class _Rows:
+    def __init__(self) -> None:
+        self._kept: dict[ModelKey, dict[str, tuple[int, Row]]] = {}
+        self._truths: dict[ModelKey, dict[str, Truth]] = {}
+
+    def unknown(self, key: ModelKey, request_ids: Collection[str]) -> set[str]:
+        return set(request_ids) - self._kept.get(key, {}).keys()
+
+    def add(self, key: ModelKey, window: int, rows: Sequence[Row]) -> int:
+        kept = self._kept.setdefault(key, {})
+        kept.update({row.request_id: (window, row) for row in rows})
+        return sum(row.request_id in self._truths.get(key, {}) for row in rows)
+
+    def label(self, key: ModelKey, truths: Sequence[Truth]) -> dict[int, int]:
+        kept, known = self._kept.get(key, {}), self._truths.setdefault(key, {})
+        windows: dict[int, int] = {}
+        for truth in truths:
+            before = known.get(truth.request_id)
+            if before is None or _order(before) < _order(truth):
+                known[truth.request_id] = truth
+            if before is None and truth.request_id in kept:
+                number = kept[truth.request_id][0]
+                windows[number] = windows.get(number, 0) + 1
+        return windows
+
+    def of(self, key: ModelKey, window: int) -> list[Row]:
+        known = self._truths.get(key, {})
+        return [
+            replace(row, label=known[row.request_id].label, labelled=True)
+            if row.request_id in known
+            else row
+            for number, row in self._kept.get(key, {}).values()
+            if number == window
+        ]
+
+    def clear(self, key: ModelKey, windows: Collection[int]) -> None:
+        kept, known = self._kept.get(key, {}), self._truths.get(key, {})
+        for request_id in [name for name, (number, _) in kept.items() if number in windows]:
+            del kept[request_id]
+            known.pop(request_id, None)
+
+
+class _Baselines:
+    def __init__(self) -> None:
+        self._kept: dict[tuple[ModelKey, int], Baseline] = {}
+
+    def get(self, key: ModelKey, version: int) -> Baseline | None:
+        return self._kept.get((key, version))
+
+    def put(self, key: ModelKey, baseline: Baseline) -> None:
+        self._kept[key, baseline.version] = baseline
+
+    def drop(self, key: ModelKey, version: int) -> None:
+        self._kept.pop((key, version), None)
+
+
+class _Jobs:
+    def __init__(self) -> None:
+        self._kept: dict[str, ReportJob] = {}
+
+    def put(self, job: ReportJob) -> None:
+        self._kept[job.id] = job
+
+    def first(self) -> ReportJob | None:
+        return min(self._kept.values(), key=lambda job: job.tries, default=None)
+
+    def done(self, job_id: str) -> None:
+        self._kept.pop(job_id, None)
+
+
+@dataclass
+class MemoryLedger:
+    """The ledger of story tests."""
+
+    page: MemoryPage = field(default_factory=MemoryPage)
+    told: dict[str, tuple[bytes, ...]] = field(default_factory=dict)
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def apply(
+        self, message_id: str, change: Callable[[Page], Sequence[Message]]
+    ) -> tuple[Message, ...]:
+        """Run *change* once for this message and return its follow-ups."""
+        async with self._lock:
+            if message_id not in self.told:
+                draft = copy.deepcopy(self.page)
+                follow_ups = change(draft)
+                self.told[message_id] = tuple(message.encode() for message in follow_ups)
+                self.page = draft
+            return tuple(read(payload) for payload in self.told[message_id])
+
+    async def look(self, view: Callable[[Page], T]) -> T:
+        """Return what *view* makes of a copy."""
+        return view(copy.deepcopy(self.page))
+
+    async def close(self) -> None:
+        """Do nothing: there is nothing to let go."""
+
+
+@dataclass
+class MemoryReports:
+    """The shelf of story tests; it fails *failures* times first."""
+
+    failures: int = 0
+    written: dict[str, tuple[Columns, Columns]] = field(default_factory=dict)
+
+    def uri(self, key: ModelKey, name: str) -> str:
+        """Return where the report of this name is, or will be."""
+        return f"memory:///{key.project}/{key.model}/{name}.html"
+
+    def names(self, project: str) -> dict[str, str]:
+        """Return where the reports of a project are to be found."""
+        return {"reports": f"memory:///{project}", "evidently_project": project}
+
+    async def write(self, job: ReportJob, current: Columns, reference: Columns) -> int:
+        """Keep the columns; return how many values they have."""
+        if self.failures:
+            self.failures -= 1
+            raise UnavailableError("the shelf fails on purpose")
+        both = [name for name in current if name in reference]
+        if not any(_has_values(current[name]) and _has_values(reference[name]) for name in both):
+            raise RejectedError(f"{job.name}: there is nothing to compare")
+        self.written[self.uri(job.key, job.name)] = (current, reference)
+        return sum(len(values) for values in current.values())
+
+
+def _has_values(values: Sequence[Value]) -> bool:
+    return any(not is_missing(value) for value in values)
+
+
+def _order(truth: Truth) -> tuple[object, ...]:
+    return truth.at, to_json(truth.label)

@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Judge: what follows for a model once rows, labels or a deployment have been written down.
+
+`advance` is the one procedure: whatever came, it looks at full windows whose inputs nobody has looked at, then
+measures those that are due. So the order in which news of different kinds arrive does not matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from mlops.contracts.settings import Goal
+from mlops.monitoring.handlers import telling
+from mlops.monitoring.handlers.heat import HeatLog
+from mlops.monitoring.handlers.turn import Turn
+from mlops.monitoring.model.alarm import Alarm, Edge, Kind, signs, step
+from mlops.monitoring.model.drift import WindowVerdict, judge
+from mlops.monitoring.model.performance import Promise, measure, plain_name
+from mlops.monitoring.model.reference import Reference, freeze
+from mlops.monitoring.model.suspects import suspects
+from mlops.monitoring.model.windows import (
+    ModelKey,
+    Phase,
+    Row,
+    Summary,
+    Watched,
+    Window,
+    columns_of,
+    reference_windows,
+)
+from mlops.monitoring.ports import Baseline, Reports, WatchedProject
+
+_MOST_REFERENCE_ROWS = 20_000
+_MOST_FROZEN = 32
+_LOOK_BACK = 200
+_MISSES_CONSIDERED = 2
+
+
+class Judge:
+    """Looks at inputs, measures performance, keeps alarms; all within the write of the message that caused it."""
+
+    def __init__(self, reports: Reports, heat: HeatLog) -> None:
+        self._reports = reports
+        self._heat = heat
+        self._frozen: dict[tuple[ModelKey, int, str], Reference] = {}
+
+    def advance(self, turn: Turn) -> None:
+        """Look at the inputs of full windows, then measure those that are due; oldest first."""
+        for window in _full(turn):
+            if window.inputs is None and turn.model.judges(window.version):
+                turn.page.windows.put(turn.key, self._inspect(turn, window))
+        for window in _full(turn):
+            if window.due(turn.model.windows_full):
+                self._measure(turn, window)
+
+    def catch_up(self, turn: Turn) -> None:
+        """Look at the inputs of windows that a version filled before the news of its deployment came."""
+        for window in turn.page.windows.latest(turn.key, _LOOK_BACK):
+            waits = window.index is not None and window.inputs is None and window.stored
+            if waits and turn.model.judges(window.version):
+                turn.page.windows.put(turn.key, self._inspect(turn, window))
+
+    def look(self, turn: Turn, window: Window) -> WindowVerdict:
+        """Return what the inputs of a window say; unjudged without a reference."""
+        baseline = turn.page.baselines.get(turn.key, window.version)
+        if baseline is None:
+            return WindowVerdict(unjudged="the reference of this version is still being collected")
+        rows = turn.page.rows.of(turn.key, window.number)
+        predictions = [row.prediction for row in rows]
+        reference = self._reference(turn.key, baseline)
+        return judge(reference, columns_of(rows), predictions, turn.project.monitor.drift.alpha)
+
+    def clear_alarms(self, turn: Turn) -> None:
+        """End every open alarm, because there is a new version or a new reference."""
+        model = turn.model
+        last = [w for w in turn.page.windows.latest(turn.key, _LOOK_BACK) if w.index is not None][
+            -1:
+        ]
+        for name, alarm in model.alarms.items():
+            if alarm.on and last:
+                turn.tell(telling.drift_cleared(turn.key, last[0], Kind(name)))
+        turn.page.models.put(replace(model, alarms={}))
+
+    def _reference(self, key: ModelKey, baseline: Baseline) -> Reference:
+        name = (key, baseline.version, f"{baseline.made_at.isoformat()} {baseline.origin}")
+        if name not in self._frozen:
+            if len(self._frozen) >= _MOST_FROZEN:
+                self._frozen.pop(next(iter(self._frozen)))
+            self._frozen[name] = freeze(
+                baseline.features, baseline.predictions, baseline.window_rows
+            )
+        return self._frozen[name]
+
+    def _inspect(self, turn: Turn, window: Window) -> Window:
+        if turn.page.baselines.get(turn.key, window.version) is None:
+            return replace(window, inputs=Summary(unjudged=_collect(turn, window)))
+        verdict = self.look(turn, window)
+        if verdict.unjudged is not None:
+            return replace(window, inputs=Summary(unjudged=verdict.unjudged))
+        found = signs(verdict, turn.project.monitor.drift.share)
+        columns = dict.fromkeys(
+            column for sign in found.values() if sign.seen for column in sign.columns
+        )
+        seen = tuple(kind.value for kind, sign in found.items() if sign.seen)
+        window = replace(window, inputs=Summary(None, verdict.share, tuple(columns), seen))
+        self._alarm(turn, window, verdict)
+        return window
+
+    def _alarm(self, turn: Turn, window: Window, verdict: WindowVerdict) -> None:
+        drift, model = turn.project.monitor.drift, turn.model
+        alarms = dict(model.alarms)
+        for kind, sign in signs(verdict, drift.share).items():
+            before = alarms.get(kind.value, Alarm())
+            alarms[kind.value], edge = step(before, kind, sign, drift.persist_windows)
+            if edge is Edge.CLEARED:
+                turn.tell(telling.drift_cleared(turn.key, window, kind))
+            elif edge is not None:
+                self._tell_drift(turn, window, kind, alarms[kind.value], verdict)
+        turn.page.models.put(replace(model, alarms=alarms))
+
+    def _tell_drift(
+        self, turn: Turn, window: Window, kind: Kind, alarm: Alarm, verdict: WindowVerdict
+    ) -> None:
+        name = _report_name(window, "drift")
+        uri = self._reports.uri(turn.key, name)
+        first = not any(told.type == "drift.detected" for told in turn.told)
+        message = turn.tell(telling.drift_detected(turn.key, window, kind, alarm, verdict, uri))
+        if first:
+            turn.promise_report(window, "drift", name, message)
+
+    def _measure(self, turn: Turn, window: Window) -> None:
+        rows = [row for row in turn.page.rows.of(turn.key, window.number) if row.labelled]
+        promise = promise_of(turn.project, turn.model, window.version)
+        found = measure(promise.metric, [(row.prediction, row.label) for row in rows])
+        if found is None:
+            turn.page.windows.put(turn.key, replace(window, phase=Phase.MEASURED))
+            return
+        before = [other.missed for other in _before(turn, window)[-_MISSES_CONSIDERED:]]
+        window = replace(
+            window,
+            phase=Phase.MEASURED,
+            value=found.value,
+            missed=promise.missed_by(found.value),
+            degraded=promise.broken_by(found, before),
+        )
+        turn.page.windows.put(turn.key, window)
+        turn.tell(telling.measured(turn.key, window, promise, found.value))
+        self._compare(turn, window, promise, found.value)
+
+    def _compare(self, turn: Turn, window: Window, promise: Promise, value: float) -> None:
+        model, index = turn.model, window.index
+        if index is None or index <= model.measured_up_to or not model.judges(window.version):
+            return  # labels that came so late say nothing about the model as it answers now
+        if window.degraded:
+            self._tell_degraded(turn, window, promise, value)
+        elif model.degraded and not window.missed:
+            turn.tell(telling.recovered(turn.key, window, promise, value))
+        turn.page.models.put(
+            replace(
+                model,
+                degraded=window.degraded or (model.degraded and window.missed),
+                measured_up_to=index,
+            )
+        )
+
+    def _tell_degraded(self, turn: Turn, window: Window, promise: Promise, value: float) -> None:
+        found = suspects(window, self._heat.heat, len(_before(turn, window)))
+        # The report compares inputs, and one per episode is enough: it costs seconds of CPU.
+        reported = (
+            not turn.model.degraded
+            and turn.page.baselines.get(turn.key, window.version) is not None
+        )
+        name = _report_name(window, "performance")
+        uri = self._reports.uri(turn.key, name) if reported else None
+        message = turn.tell(telling.degraded(turn.key, window, promise, value, found, uri))
+        if reported:
+            turn.promise_report(window, "performance", name, message)
+
+
+def promise_of(project: WatchedProject, model: Watched, version: int | None) -> Promise:
+    """Return what a version owes."""
+    evaluate, allowed = project.evaluate, project.monitor.accuracy
+    metrics = model.expected.get(version, {}) if version is not None else {}
+    known = {plain_name(name): value for name, value in metrics.items()}
+    # The gate's figure is of few rows; a project that knows better what to expect logs `expected_<metric>`.
+    gate = known.get(plain_name(evaluate.metric))
+    return Promise(
+        metric=evaluate.metric,
+        higher_is_better=evaluate.goal is not Goal.MIN,
+        expected=known.get(plain_name(f"expected_{evaluate.metric}"), gate),
+        drop=allowed.drop,
+        floor=allowed.min,
+    )
+
+
+def baseline_of(turn: Turn, version: int, rows: Sequence[Row], size: int, origin: str) -> Baseline:
+    """Return the reference that *rows* (in the order they came) make."""
+    newest = rows[-_MOST_REFERENCE_ROWS:]
+    return Baseline(
+        version=version,
+        made_at=turn.cause.time,
+        origin=origin,
+        window_rows=size,
+        features=columns_of(newest),
+        predictions=[row.prediction for row in newest],
+    )
+
+
+def _collect(turn: Turn, window: Window) -> str:
+    """Add a window to the reference being collected; return why its own inputs are not judged."""
+    needed = reference_windows(window.size)
+    of_version = [
+        other
+        for other in turn.page.windows.latest(turn.key, _LOOK_BACK)
+        if other.version == window.version and _collectable(turn.model, other, window)
+    ]
+    if len(of_version) < needed:
+        return f"it is part of the reference, which has {len(of_version)} of {needed} windows"
+    rows = [row for one in of_version for row in turn.page.rows.of(turn.key, one.number)]
+    origin = f"windows {of_version[0].index} to {of_version[-1].index}"
+    baseline = baseline_of(turn, window.version, rows, window.size, origin)
+    turn.page.baselines.put(turn.key, baseline)
+    return f"it is part of the reference ({origin})"
+
+
+def _collectable(model: Watched, other: Window, upto: Window) -> bool:
+    if other.index is None or upto.index is None or not other.stored:
+        return False
+    return model.reference_from <= other.index <= upto.index
+
+
+def _before(turn: Turn, window: Window) -> list[Window]:
+    """Return the full windows of the same version before this one, oldest first."""
+    return [
+        other
+        for other in turn.page.windows.latest(turn.key, _LOOK_BACK)
+        if other.version == window.version and _earlier(other, window)
+    ]
+
+
+def _earlier(other: Window, window: Window) -> bool:
+    return other.index is not None and window.index is not None and other.index < window.index
+
+
+def _full(turn: Turn) -> list[Window]:
+    full = [w for w in turn.page.windows.unfinished(turn.key) if w.phase is Phase.FULL]
+    return sorted(full, key=lambda w: w.index or 0)
+
+
+def _report_name(window: Window, kind: str) -> str:
+    return f"v{window.version}-w{window.index or 0:05d}-{kind}"

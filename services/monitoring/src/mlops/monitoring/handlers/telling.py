@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What was decided, in the words of the contracts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mlops.contracts.monitoring import (
+    ColumnDrift,
+    DriftCleared,
+    DriftDetected,
+    DriftKind,
+    PerformanceDegraded,
+    PerformanceMeasured,
+    PerformanceRecovered,
+    Severity,
+    Suspect,
+)
+from mlops.contracts.monitoring import Window as Told
+from mlops.monitoring.model.alarm import Alarm, Kind
+from mlops.monitoring.model.drift import ColumnVerdict, WindowVerdict
+from mlops.monitoring.model.performance import Promise
+from mlops.monitoring.model.suspects import Suspicion, advice
+from mlops.monitoring.model.windows import ModelKey, Window
+
+_MOST_COLUMNS = 64
+_ADVICE = {
+    Kind.DATA: "The inputs changed; that alone says nothing about the model. Look at the report, and wait for labels.",
+    Kind.PREDICTION: "The model answers differently than when it was new; check it against labels or retrain.",
+    Kind.MISSING: "More values than usual are missing; look at the source of these columns.",
+}
+
+
+def window_of(window: Window, index: int | None = None) -> Told:
+    """Return the window as messages name it."""
+    if window.first_at is None or window.last_at is None:
+        raise ValueError(f"window {window.number} is empty; only windows with rows are told")
+    known = window.index if index is None else index
+    return Told(
+        index=known or 0,
+        rows=window.rows,
+        labelled=window.labelled,
+        first_at=window.first_at,
+        last_at=window.last_at,
+    )
+
+
+def drift_detected(
+    key: ModelKey, window: Window, kind: Kind, alarm: Alarm, verdict: WindowVerdict, uri: str
+) -> DriftDetected:
+    """Say that the inputs or answers of a model have left their reference."""
+    return DriftDetected(
+        project=key.project,
+        model=key.model,
+        version=window.version,
+        kind=DriftKind(kind.value),
+        severity=Severity.CRITICAL if alarm.critical else Severity.WARNING,
+        columns=_columns(kind, verdict),
+        share_drifted_ratio=verdict.share,
+        window=window_of(window),
+        report_uri=uri,
+        suggestion=_suggestion(kind, verdict),
+    )
+
+
+def drift_cleared(key: ModelKey, window: Window, kind: Kind) -> DriftCleared:
+    """Say that a drift is over, or that there is a new reference."""
+    return DriftCleared(
+        project=key.project,
+        model=key.model,
+        version=window.version,
+        kind=DriftKind(kind.value),
+        window=window_of(window),
+    )
+
+
+def measured(
+    key: ModelKey, window: Window, promise: Promise, value: float, index: int | None = None
+) -> PerformanceMeasured:
+    """Say how the model did in a labelled window."""
+    return PerformanceMeasured(
+        project=key.project,
+        model=key.model,
+        version=window.version,
+        metric=promise.metric,
+        value=value,
+        expected=promise.expected,
+        degraded=window.degraded,
+        window=window_of(window, index),
+    )
+
+
+def degraded(
+    key: ModelKey,
+    window: Window,
+    promise: Promise,
+    value: float,
+    found: Sequence[Suspicion],
+    uri: str | None,
+) -> PerformanceDegraded:
+    """Say that the model does worse than promised."""
+    return PerformanceDegraded(
+        project=key.project,
+        model=key.model,
+        version=window.version,
+        metric=promise.metric,
+        value=value,
+        expected=promise.expected,
+        threshold=_known(promise.threshold),
+        window=window_of(window),
+        suspects=tuple(Suspect(cause=one.cause, evidence=one.evidence) for one in found),
+        report_uri=uri,
+        suggestion=advice(found),
+    )
+
+
+def recovered(
+    key: ModelKey, window: Window, promise: Promise, value: float
+) -> PerformanceRecovered:
+    """Say that the model does as promised again."""
+    return PerformanceRecovered(
+        project=key.project,
+        model=key.model,
+        version=window.version,
+        metric=promise.metric,
+        value=value,
+        threshold=_known(promise.threshold),
+        window=window_of(window),
+    )
+
+
+def _known(threshold: float | None) -> float:
+    if threshold is None:
+        raise ValueError("nothing was promised, so nothing can be degraded or recovered")
+    return threshold
+
+
+def _columns(kind: Kind, verdict: WindowVerdict) -> tuple[ColumnDrift, ...]:
+    if kind is Kind.PREDICTION:
+        found = [verdict.prediction] if verdict.prediction is not None else []
+    else:
+        found = sorted(verdict.columns, key=_far_first)
+    return tuple(_column(column, kind) for column in found[:_MOST_COLUMNS])
+
+
+def _far_first(column: ColumnVerdict) -> tuple[bool, float]:
+    return not (column.moved or column.missing_moved), -column.score / column.threshold
+
+
+def _column(column: ColumnVerdict, kind: Kind) -> ColumnDrift:
+    own = {Kind.DATA: column.moved, Kind.MISSING: column.missing_moved}
+    return ColumnDrift(
+        name=column.name[:256],
+        test=column.test,
+        score=column.score,
+        threshold=column.threshold,
+        p_value=min(1.0, max(0.0, column.p)),
+        drifted=own.get(kind, column.moved or column.missing_moved),
+    )
+
+
+def _suggestion(kind: Kind, verdict: WindowVerdict) -> str:
+    if kind is not Kind.DATA or verdict.moved:
+        return _ADVICE[kind]
+    if verdict.pairs:
+        named = ", ".join(f"{a} and {b}" for a, b in verdict.pairs[:5])
+        return f"Columns no longer go together as they did: {named}. Look for a broken join or a changed unit."
+    return "Many columns moved a little together. " + _ADVICE[kind]

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One message at work on the ledger: the page it may write, the model it is about, and what it has told so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mlops.contracts.message import Message, follow_up_id
+from mlops.monitoring.model.windows import ModelKey, Watched, Window
+from mlops.monitoring.ports import Page, ReportJob, WatchedProject
+
+
+@dataclass
+class Turn:
+    """What one write is about; `told` collects its follow-ups in order."""
+
+    page: Page
+    cause: Message
+    key: ModelKey
+    project: WatchedProject
+    told: list[Message] = field(default_factory=list)
+
+    @property
+    def model(self) -> Watched:
+        """Return the model as it is now."""
+        return self.page.models.get(self.key) or Watched(self.key)
+
+    def tell(self, message: Message) -> str:
+        """Add a follow-up and return the id that it will have on the bus."""
+        index = sum(known.type == message.type for known in self.told)
+        self.told.append(message)
+        return follow_up_id(self.cause.id, message.type, index)
+
+    def promise_report(self, window: Window, kind: str, name: str, promised_by: str) -> None:
+        """Note that the report *name* is to be written, because the message *promised_by* named it."""
+        job = ReportJob(
+            id=promised_by,
+            story_id=self.cause.story_id,
+            key=self.key,
+            version=window.version,
+            window=window.number,
+            kind=kind,
+            name=name,
+        )
+        self.page.jobs.put(job)

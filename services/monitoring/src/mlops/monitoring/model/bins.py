@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A column as bins: cut once from the reference, then every window is only counts.
+
+The last bin of every column counts missing values. Numeric columns have quantile bins. Columns of text, of true
+and false, or of few distinct numbers have one bin per frequent value, then `other`, then `never seen`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Value = float | int | bool | str | None
+Floats = NDArray[np.float64]
+Codes = NDArray[np.int64]
+
+_FEW_DISTINCT = 10
+_MOST_CATEGORIES = 20
+_ROWS_PER_CATEGORY = 10
+_ROWS_FOR_TAILS = 2000
+# Above this share of values seen once, unseen ones are normal (Good and Turing's estimate) and prove nothing.
+_SINGLETONS = 0.005
+_MOST_OTHER = 0.5
+
+
+@dataclass(frozen=True)
+class NumericBins:
+    """Quantile bins of a numeric column; `widths[i]` is the distance from edge i to edge i + 1."""
+
+    edges: Floats
+    spread: float
+
+    @property
+    def size(self) -> int:
+        """Return the number of bins without the one for missing values."""
+        return len(self.edges) + 1
+
+    def codes(self, values: Sequence[Value]) -> Codes:
+        """Return the bin of every value; what is no number counts as missing."""
+        numbers = np.array([as_number(value) for value in values], dtype=np.float64)
+        found = np.searchsorted(self.edges, numbers).astype(np.int64)
+        found[np.isnan(numbers)] = self.size
+        return found
+
+
+@dataclass(frozen=True)
+class CategoryBins:
+    """One bin per frequent value, one for the other known ones, one for those never seen."""
+
+    places: Mapping[str, int]
+    frequent: int
+
+    @property
+    def size(self) -> int:
+        """Return the number of bins without the one for missing values."""
+        return self.frequent + 2
+
+    def codes(self, values: Sequence[Value]) -> Codes:
+        """Return the bin of every value."""
+        unseen, missing = self.places.get("", self.frequent + 1), self.size
+        return np.array(
+            [missing if is_missing(v) else self.places.get(as_text(v), unseen) for v in values],
+            dtype=np.int64,
+        )
+
+
+Bins = NumericBins | CategoryBins
+
+
+def cut(values: Sequence[Value], window_rows: int) -> Bins | None:
+    """Return the bins of a reference column; None when there is nothing to compare.
+
+    That is an empty column, or one whose values hardly ever repeat (an identifier, free text).
+    """
+    present = [value for value in values if not is_missing(value)]
+    if not present:
+        return None
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in present):
+        numbers = np.array(present, dtype=np.float64)
+        if len(np.unique(numbers)) > _FEW_DISTINCT:
+            return _quantile_bins(numbers, window_rows)
+    return _category_bins(present, window_rows)
+
+
+def is_missing(value: Value) -> bool:
+    """Return whether there is no value: None or not a number."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def as_number(value: Value) -> float:
+    """Return the value as a number, NaN when it is none."""
+    return float(value) if isinstance(value, int | float) else math.nan
+
+
+def as_text(value: Value) -> str:
+    """Return the value as the name of a category: 1, 1.0 and true are the same one."""
+    return f"{float(value):g}" if isinstance(value, int | float) else f"={value}"
+
+
+def counts(codes: Codes, bins: Bins) -> Floats:
+    """Return how many rows fell into every bin, the missing ones last."""
+    return np.bincount(codes, minlength=bins.size + 1).astype(np.float64)
+
+
+def _quantile_bins(numbers: Floats, window_rows: int) -> NumericBins:
+    wanted = int(np.clip(min(window_rows, len(numbers)) // 25, 5, 20))
+    at = np.arange(1, wanted) / wanted
+    if len(numbers) >= _ROWS_FOR_TAILS:  # only then the reference can fill bins for the tails
+        at = np.concatenate([[0.005], at, [0.995]])
+    return NumericBins(np.unique(np.quantile(numbers, at)), float(numbers.std()))
+
+
+def _category_bins(present: Sequence[Value], window_rows: int) -> CategoryBins | None:
+    found = Counter(as_text(value) for value in present)
+    total = len(present)
+    frequent = [
+        name
+        for name, rows in sorted(found.items(), key=lambda item: (-item[1], item[0]))[
+            :_MOST_CATEGORIES
+        ]
+        if rows >= _ROWS_PER_CATEGORY and rows / total * window_rows >= _ROWS_PER_CATEGORY
+    ]
+    if 1 - sum(found[name] for name in frequent) / total > _MOST_OTHER:
+        return None
+    other = len(frequent)
+    places = dict.fromkeys(found, other) | {name: i for i, name in enumerate(frequent)}
+    singletons = sum(rows == 1 for rows in found.values()) / total
+    if singletons > _SINGLETONS:
+        places[""] = other  # the empty name stands for every value never seen
+    return CategoryBins(places, len(frequent))

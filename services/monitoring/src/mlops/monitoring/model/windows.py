@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is kept of a model: its windows of consecutive predictions of one version, its promises and alarms.
+
+A window belongs to one version: at a deployment the open windows of the other versions end unjudged.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+
+from mlops.monitoring.model.alarm import Alarm
+from mlops.monitoring.model.bins import Value
+
+LABELLED_ENOUGH = 0.8
+_LATER_WINDOWS = 2
+_REFERENCE_WINDOWS = 2
+_REFERENCE_ROWS = 1000
+
+
+@dataclass(frozen=True)
+class ModelKey:
+    """Names a model of a project."""
+
+    project: str
+    model: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One prediction, with its truth once that is known."""
+
+    request_id: str
+    at: datetime
+    features: Mapping[str, Value]
+    prediction: Value
+    label: Value = None
+    labelled: bool = False
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What turned out to be true for one prediction, and when that was known."""
+
+    request_id: str
+    label: Value
+    at: datetime
+
+
+class Phase(StrEnum):
+    """Where a window is: filling, waiting for labels, done, or given up."""
+
+    OPEN = "open"
+    FULL = "full"
+    MEASURED = "measured"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What was found about the inputs of a window; `unjudged` holds the reason when they were not judged."""
+
+    unjudged: str | None = None
+    share: float = 0.0
+    columns: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Window:
+    """Consecutive predictions of one version; `index` is given when it is full, `stored` ends with its rows.
+
+    `missed`: its value is worse than promised; `degraded`: and that was not only bad luck.
+    """
+
+    number: int
+    version: int
+    size: int
+    rows: int = 0
+    labelled: int = 0
+    first_at: datetime | None = None
+    last_at: datetime | None = None
+    phase: Phase = Phase.OPEN
+    index: int | None = None
+    value: float | None = None
+    missed: bool = False
+    degraded: bool = False
+    inputs: Summary | None = None
+    stored: bool = True
+
+    @property
+    def room(self) -> int:
+        """Return how many rows still fit."""
+        return max(0, self.size - self.rows)
+
+    def grown(self, rows: Sequence[Row], labelled: int) -> Window:
+        """Return the window with *rows* added, *labelled* of which have their truth already."""
+        times = [row.at for row in rows]
+        return replace(
+            self,
+            rows=self.rows + len(rows),
+            labelled=self.labelled + labelled,
+            first_at=min([*times, *([self.first_at] if self.first_at else [])]),
+            last_at=max([*times, *([self.last_at] if self.last_at else [])]),
+        )
+
+    def due(self, windows_full: int) -> bool:
+        """Return whether it is time to measure: all labels are there, or enough and no more are to be expected.
+
+        *windows_full* is how many windows of the model have been filled so far.
+        """
+        if self.phase is not Phase.FULL or self.index is None:
+            return False
+        if self.labelled >= self.rows:
+            return True
+        later = windows_full - 1 - self.index
+        return self.labelled >= LABELLED_ENOUGH * self.rows and later >= _LATER_WINDOWS
+
+
+@dataclass(frozen=True)
+class Watched:
+    """Everything remembered of a model but its rows.
+
+    `version` is what is deployed (None until that is told); `reference_from` is the first window index of the
+    reference that is being collected.
+    """
+
+    key: ModelKey
+    version: int | None = None
+    deployed_at: datetime | None = None
+    expected: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
+    windows_made: int = 0
+    windows_full: int = 0
+    measured_up_to: int = -1
+    degraded: bool = False
+    alarms: Mapping[str, Alarm] = field(default_factory=dict)
+    reference_from: int = 0
+
+    def judges(self, version: int) -> bool:
+        """Return whether windows of *version* speak for the model: it is deployed, or nothing is known."""
+        return self.version is None or self.version == version
+
+    def deployed(self, version: int, at: datetime, metrics: Mapping[str, float]) -> Watched:
+        """Return the model with *version* answering since *at*; news older than what is known change nothing."""
+        if self.deployed_at is not None and at < self.deployed_at:
+            return self
+        return replace(
+            self,
+            version=version,
+            deployed_at=at,
+            expected={**self.expected, version: dict(metrics)},
+            alarms=self.alarms if version == self.version else {},
+        )
+
+
+def reference_windows(window_rows: int) -> int:
+    """Return how many full windows make a reference: two, or as many as hold 1000 rows."""
+    return max(_REFERENCE_WINDOWS, math.ceil(_REFERENCE_ROWS / window_rows))
+
+
+def columns_of(rows: Sequence[Row]) -> dict[str, list[Value]]:
+    """Return the features of *rows* by column; a row without a column has None there."""
+    names = dict.fromkeys(name for row in rows for name in row.features)
+    return {name: [row.features.get(name) for row in rows] for name in names}

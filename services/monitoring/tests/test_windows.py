@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""When a window is due, how many make a reference, what a deployment changes; heat and suspects."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from mlops.monitoring.model.alarm import Alarm
+from mlops.monitoring.model.suspects import Heat, advice, suspects
+from mlops.monitoring.model.windows import (
+    ModelKey,
+    Phase,
+    Row,
+    Summary,
+    Watched,
+    Window,
+    columns_of,
+    reference_windows,
+)
+
+NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("labelled", "windows_full", "due"),
+    [(500, 6, True), (400, 6, False), (400, 7, False), (400, 8, True), (399, 99, False)],
+)
+def test_due_when_labelled_or_mostly_labelled_and_two_windows_later(
+    labelled: int, windows_full: int, *, due: bool
+) -> None:
+    window = Window(9, 1, 500, rows=500, labelled=labelled, phase=Phase.FULL, index=5)
+
+    assert window.due(windows_full) is due
+
+
+def test_an_open_window_is_never_due() -> None:
+    assert not Window(0, 1, 500, rows=499, labelled=499).due(9)
+
+
+@pytest.mark.parametrize(("rows", "windows"), [(50, 20), (300, 4), (500, 2), (2000, 2)])
+def test_a_reference_is_two_windows_or_a_thousand_rows(rows: int, windows: int) -> None:
+    assert reference_windows(rows) == windows
+
+
+def test_a_window_knows_its_period_whatever_the_order() -> None:
+    late, early = Row("a", NOON + HOUR, {}, 1), Row("b", NOON, {}, 1)
+
+    window = Window(0, 1, 500).grown([late], 0).grown([early], 1)
+
+    assert (window.first_at, window.last_at) == (NOON, NOON + HOUR)
+    assert (window.rows, window.labelled, window.room) == (2, 1, 498)
+
+
+def test_a_missing_feature_is_none_in_its_column() -> None:
+    rows = [Row("a", NOON, {"x": 1}, 1), Row("b", NOON, {"y": 2}, 1)]
+
+    assert columns_of(rows) == {"x": [1, None], "y": [None, 2]}
+
+
+def test_older_news_of_deployments_change_nothing() -> None:
+    model = Watched(ModelKey("rainfall", "rain")).deployed(2, NOON, {"accuracy": 0.8})
+
+    assert model.deployed(1, NOON - HOUR, {"accuracy": 0.7}) == model
+
+
+def test_a_new_version_forgets_the_alarms_of_the_one_before() -> None:
+    model = Watched(ModelKey("rainfall", "rain"), version=1, alarms={"data": Alarm(on=True)})
+
+    assert model.deployed(2, NOON, {}).alarms == {}
+    assert model.deployed(1, NOON, {}).alarms == model.alarms
+
+
+def window_with(inputs: Summary | None) -> Window:
+    return Window(3, 1, 500, first_at=NOON, last_at=NOON + HOUR, index=3, inputs=inputs)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "causes"),
+    [
+        (Summary(share=0.25, columns=("wind",), kinds=("data",)), ["data"]),
+        (Summary(columns=("wind",), kinds=("missing", "data")), ["missing"]),
+        (Summary(kinds=()), ["concept"]),
+        (Summary(unjudged="it is part of the reference"), []),
+        (None, []),
+    ],
+)
+def test_suspects_come_from_the_inputs_of_the_same_window(
+    inputs: Summary | None, causes: list[str]
+) -> None:
+    assert [found.cause for found in suspects(window_with(inputs), Heat(), 3)] == causes
+
+
+def test_heat_at_that_time_is_a_suspect_and_heat_before_is_not() -> None:
+    before = Heat().told("mac", 3, NOON - 2 * HOUR).told("mac", 0, NOON - HOUR)
+    during = before.told("mac", 2, NOON + HOUR / 2).told("mac", 3, NOON + HOUR / 2)
+
+    cold = suspects(window_with(None), before, 3)
+    hot = suspects(window_with(None), during, 3)
+
+    assert cold == ()
+    assert [(found.cause, found.evidence) for found in hot] == [
+        ("hardware", "node mac was throttled at level 3 since 12:30:00")
+    ]
+    assert "machine" in advice(hot)
+
+
+def test_the_first_window_of_a_version_makes_the_version_a_suspect() -> None:
+    found = suspects(window_with(None), Heat(), 0)
+
+    assert [one.cause for one in found] == ["version"]
+    assert "roll back" in advice(found)
+
+
+def test_a_mild_level_is_no_episode() -> None:
+    assert Heat().told("mac", 1, NOON) == Heat()

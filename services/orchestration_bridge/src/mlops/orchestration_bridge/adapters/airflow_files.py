@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The files Airflow reads: our DAG file and `registry.json` beside it, each replaced in one piece."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from mlops.chassis.errors import UnavailableError
+
+DAG_FILE = "mlops_projects.py"
+REGISTRY_FILE = "registry.json"
+
+Projects = dict[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Installation:
+    """Where DAG files stand, and what a step needs to run there."""
+
+    dags: Path
+    home: Path
+    python: str
+
+    def prepare(self) -> None:
+        """Put our DAG file in place: Airflow finds a new file only every half minute, so it should be there early."""
+        self._change(lambda projects: projects)
+
+    def put(self, project: str, settings: dict[str, Any]) -> None:
+        """Write the project's entry and let Airflow read it within a second or two."""
+        self._change(lambda projects: {**projects, project: settings})
+
+    def remove(self, project: str) -> None:
+        """Take the project's entry out."""
+        self._change(lambda projects: {k: v for k, v in projects.items() if k != project})
+
+    def _change(self, change: Callable[[Projects], Projects]) -> None:
+        try:
+            self.dags.mkdir(parents=True, exist_ok=True)
+            with (self.dags / f".{REGISTRY_FILE}.lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                self._write(change)
+        except OSError as error:
+            raise UnavailableError(
+                f"cannot write {error.filename or self.dags}: {error.strerror}; "
+                "make the DAG folder writable or free some space"
+            ) from error
+
+    def _write(self, change: Callable[[Projects], Projects]) -> None:
+        known = self._known()
+        content = {
+            "home": str(self.home),
+            "python": self.python,
+            "projects": dict(sorted(change(known).items())),
+        }
+        _replace(self.dags / REGISTRY_FILE, json.dumps(content, indent=1) + "\n")
+        dag_file = self.dags / DAG_FILE
+        code = files(__package__).joinpath("airflow_dags.py").read_text()
+        if not dag_file.exists() or dag_file.read_text() != code:
+            _replace(dag_file, code)
+        os.utime(dag_file)  # a touched file is read at once, an old one only every half minute
+
+    def _known(self) -> Projects:
+        path = self.dags / REGISTRY_FILE
+        if not path.exists():
+            return {}
+        try:
+            found = json.loads(path.read_text())["projects"]
+        except (ValueError, KeyError, TypeError):
+            # Half a file cannot come from us; every project writes its entry again when it is asked to run.
+            return {}
+        return found if isinstance(found, dict) else {}
+
+
+def _replace(path: Path, text: str) -> None:
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A registered project gets its pipeline and its queue; an archived one gives both up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from mlops.chassis.clock import Clock
+from mlops.contracts.message import Message
+from mlops.contracts.orchestration_bridge import WorkflowCancelled, WorkflowKind
+from mlops.contracts.settings import ProjectSettings
+from mlops.contracts.workspaces import (
+    ProjectArchived,
+    ProjectRegistered,
+    ProjectUpdated,
+    WorkspaceProvisioned,
+    WorkspaceRefused,
+)
+from mlops.orchestration_bridge.model import lifecycle
+from mlops.orchestration_bridge.model.lifecycle import Wish
+from mlops.orchestration_bridge.model.queue import Policy, Queue, State
+from mlops.orchestration_bridge.ports.books import Books
+from mlops.orchestration_bridge.ports.pipelines import Pipelines, pipeline_of
+
+COMPONENT = "orchestration_bridge"
+
+
+class Projects:
+    """Which projects there are and what they allow."""
+
+    def __init__(self, books: Books, pipelines: Pipelines, clock: Clock) -> None:
+        self._books = books
+        self._pipelines = pipelines
+        self._clock = clock
+
+    async def on_project_registered(
+        self, event: ProjectRegistered | ProjectUpdated
+    ) -> Sequence[Message]:
+        """Keep what the project allows and make its pipeline; while the orchestrator is away, try again later."""
+
+        def change(now: Queue) -> Queue:
+            if now.settings_at is not None and now.settings_at > event.time:
+                return now
+            return _told_settings(now, event)
+
+        queue = await self._books.change(event.project, change, applied=event.id)
+        if queue.revision != event.revision or queue.archived:
+            return []  # a newer word about this project is already in force
+        if queue.path is None:
+            reason = "the project names no folder to run its commands in; register it with its path"
+            return [self._refused(event, reason)]
+        names = await self._pipelines.provision(pipeline_of(queue, queue.path))
+        return [
+            WorkspaceProvisioned(
+                project=event.project, component=COMPONENT, names=names, revision=event.revision
+            )
+        ]
+
+    async def on_project_archived(self, event: ProjectArchived) -> Sequence[Message]:
+        """Take everything out of the queue, end what runs, and take no further run."""
+        reason = (
+            f"the project was archived: {event.reason}"
+            if event.reason
+            else "the project was archived"
+        )
+        wish = Wish(event.id, reason)
+
+        def change(now: Queue) -> Queue:
+            if now.settings_at is not None and now.settings_at > event.time:
+                return now
+            closed = lifecycle.archived(now, wish, self._clock())
+            return replace(closed, settings_at=event.time)
+
+        queue = await self._books.change(event.project, change, applied=event.id)
+        if not queue.archived:
+            return []
+        gone = [e for e in queue.in_state(State.CANCELLED) if e.cancelled_by == event.id]
+        for entry in gone:
+            await self._pipelines.stop(event.project, entry.key)
+        await self._pipelines.retire(event.project)
+        return [
+            WorkflowCancelled(
+                project=event.project,
+                workflow_key=entry.key,
+                kind=WorkflowKind(entry.kind),
+                model=entry.model,
+                reason=reason[:500],
+            )
+            for entry in gone
+        ]
+
+    def _refused(self, event: ProjectRegistered | ProjectUpdated, reason: str) -> WorkspaceRefused:
+        return WorkspaceRefused(
+            project=event.project, component=COMPONENT, reason=reason, revision=event.revision
+        )
+
+
+def _told_settings(now: Queue, event: ProjectRegistered | ProjectUpdated) -> Queue:
+    return replace(
+        now,
+        policy=_policy(event.settings, has_folder=event.path is not None),
+        path=event.path,
+        timeout=event.settings.train.timeout,
+        revision=event.revision,
+        archived=False,
+        settings_at=event.time,
+    )
+
+
+def _policy(settings: ProjectSettings, *, has_folder: bool) -> Policy:
+    retrain, share = settings.retrain, settings.share
+    return Policy(
+        model=settings.serve.model or settings.name,
+        can_train=bool(settings.train.command.strip()) and has_folder,
+        mode=retrain.mode.value,
+        on=retrain.on,
+        cooldown=retrain.cooldown,
+        max_per_day=retrain.max_per_day,
+        max_depth=retrain.max_causation_depth,
+        follow_up_windows=retrain.follow_up_windows,
+        weight=share.weight,
+        priority=share.priority.value,
+        max_parallel=share.max_parallel,
+    )

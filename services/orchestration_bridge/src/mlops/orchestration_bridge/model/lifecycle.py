@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a workflow goes on: approved, admitted, started, ended, cancelled; and what the bus has yet to hear of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from mlops.orchestration_bridge.model.queue import ENDED, UNDER_WAY, Entry, Queue, State, told
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where the orchestrator runs a workflow."""
+
+    dag_id: str
+    run_id: str
+    url: str = ""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """The message that takes a workflow out."""
+
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class End:
+    """How a run ended, as the orchestrator saw it."""
+
+    completed: bool
+    at: datetime
+    step: str = ""
+    diagnosis: str = ""
+
+
+def approved(queue: Queue, key: str) -> Queue:
+    """Return the queue after a person let a workflow go; again changes nothing."""
+    entry = queue.entry(key)
+    if entry is None or entry.state is not State.AWAITS_APPROVAL:
+        return queue
+    return queue.put(replace(entry, state=State.WAITING, told=State.WAITING))
+
+
+def admitted(queue: Queue, key: str, now: datetime) -> Queue:
+    """Return the queue after a waiting workflow got its place; nothing else can be admitted."""
+    entry = queue.entry(key)
+    if entry is None or entry.state is not State.WAITING:
+        return queue
+    return queue.put(replace(entry, state=State.ADMITTED, admitted_at=now, held=""))
+
+
+def held(queue: Queue, key: str, reason: str) -> Queue:
+    """Return the queue after heat stopped a waiting workflow; the same hold counts once."""
+    entry = queue.entry(key)
+    if entry is None or entry.state is not State.WAITING or entry.held:
+        return queue
+    return queue.put(replace(entry, held=reason, holds=entry.holds + 1))
+
+
+def let_go(queue: Queue, key: str) -> Queue:
+    """Return the queue after the heat was over, whatever else the workflow waits for."""
+    entry = queue.entry(key)
+    return queue.put(replace(entry, held="")) if entry and entry.held else queue
+
+
+def started(queue: Queue, key: str, run: Run, at: datetime) -> Queue:
+    """Return the queue after the orchestrator took the run; a cancelled workflow stays cancelled."""
+    entry = queue.entry(key)
+    if entry is None or entry.state is not State.ADMITTED:
+        return queue
+    running = replace(entry, state=State.RUNNING, started_at=at)
+    return queue.put(replace(running, dag_id=run.dag_id, run_id=run.run_id, url=run.url))
+
+
+def ended(queue: Queue, key: str, end: End) -> Queue:
+    """Return the queue after the run ended."""
+    entry = queue.entry(key)
+    if entry is None or entry.state not in UNDER_WAY:
+        return queue
+    state = State.COMPLETED if end.completed else State.FAILED
+    over = replace(entry, state=state, ended_at=end.at, step=end.step, reason=end.diagnosis)
+    return queue.put(over)
+
+
+def cancelled(queue: Queue, key: str, wish: Wish, now: datetime) -> Queue:
+    """Return the queue after a person took a workflow out; one that has ended stays as it ended."""
+    entry = queue.entry(key)
+    if entry is None or not entry.active:
+        return queue
+    gone = replace(entry, state=State.CANCELLED, ended_at=now, reason=wish.reason, held="")
+    return queue.put(told(replace(gone, cancelled_by=wish.id)))
+
+
+def archived(queue: Queue, wish: Wish, now: datetime) -> Queue:
+    """Return the queue of a closed project: nothing waits, nothing runs, no follow-up is owed."""
+    for entry in queue.entries:
+        queue = cancelled(queue, entry.key, wish, now)
+    return replace(queue, archived=True, follow_ups=())
+
+
+def untold(queue: Queue) -> tuple[Entry, ...]:
+    """Return the workflows whose present state, or hold, the bus has yet to hear of; oldest first."""
+    return tuple(
+        entry
+        for entry in queue.entries
+        if (entry.state in {State.RUNNING, *ENDED} and entry.told is not entry.state)
+        or entry.told_holds < entry.holds
+    )
+
+
+def heard(queue: Queue, entry: Entry) -> Queue:
+    """Return the queue after the bus heard of *entry* as it is there; what changed since is still to tell."""
+    now = queue.entry(entry.key)
+    if now is None:
+        return queue
+    if entry.told_holds < entry.holds:
+        return queue.put(replace(now, told_holds=entry.holds))
+    return queue.put(told(now)) if now.state is entry.state else queue

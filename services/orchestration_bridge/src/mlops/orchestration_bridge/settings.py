@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the bridge is told at start: where Airflow is, where its DAGs stand, and how much may run at once."""
+
+from __future__ import annotations
+
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+from pydantic import AliasChoices, Field, SecretStr
+
+from mlops.chassis.settings import ServiceSettings
+
+
+class Settings(ServiceSettings):
+    """The settings of orchestration_bridge."""
+
+    airflow_url: str = Field(
+        validation_alias=AliasChoices("ORCHESTRATION_BRIDGE_AIRFLOW_URL", "airflow"),
+        description="Root of Airflow's API server.",
+    )
+    airflow_user: str = Field(
+        default="bridge",
+        validation_alias="ORCHESTRATION_BRIDGE_AIRFLOW_USER",
+        description="A user of role `op`.",
+    )
+    airflow_password: SecretStr = Field(
+        validation_alias=AliasChoices("ORCHESTRATION_BRIDGE_AIRFLOW_PASSWORD", "airflow_password")
+    )
+    dags_folder: Path | None = Field(
+        default=None,
+        validation_alias="ORCHESTRATION_BRIDGE_DAGS_FOLDER",
+        description="Where Airflow reads DAG files; empty is `$MLOPS_HOME/airflow/dags`.",
+    )
+    step_python: str = Field(
+        default=sys.executable,
+        validation_alias="ORCHESTRATION_BRIDGE_STEP_PYTHON",
+        description="The python that runs `mlops.client.steps` where Airflow's tasks run.",
+    )
+    max_parallel: int = Field(
+        default=2,
+        ge=1,
+        le=1000,
+        validation_alias="ORCHESTRATION_BRIDGE_MAX_PARALLEL",
+        description="Workflows of all projects that may run at once.",
+    )
+    pause: timedelta = Field(
+        default=timedelta(seconds=1),
+        validation_alias="ORCHESTRATION_BRIDGE_PAUSE",
+        description="Time between two looks at what runs.",
+    )
+
+    @property
+    def dags(self) -> Path:
+        """Return the folder of DAG files."""
+        return (self.dags_folder or self.home / "airflow" / "dags").resolve()

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Dispatcher: lets waiting workflows start, watches them end, and tells both.
+
+Every step is written down before the next one: a crash anywhere repeats nothing, because a run is started by its
+key, and a fact has an id of its cause.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from datetime import timedelta
+
+import structlog
+
+from mlops.chassis.clock import Clock
+from mlops.chassis.errors import RejectedError, UnavailableError
+from mlops.contracts.message import Message
+from mlops.orchestration_bridge.errors import PipelineNotReadyError
+from mlops.orchestration_bridge.model import admission, lifecycle
+from mlops.orchestration_bridge.model.admission import Ruling
+from mlops.orchestration_bridge.model.lifecycle import End
+from mlops.orchestration_bridge.model.queue import Entry, Queue, State
+from mlops.orchestration_bridge.ports.books import Books
+from mlops.orchestration_bridge.ports.pipelines import Order, Pipelines, pipeline_of
+from mlops.orchestration_bridge.sources.facts import fact, started_id
+
+_GONE = (
+    "the run is no longer known to the orchestrator; somebody deleted it. Start the workflow again"
+)
+_IDLE_ROUNDS = 5
+
+_Act = Callable[[Queue, Entry], Awaitable[None]]
+_Change = Callable[[Queue], Queue]
+
+
+class Dispatcher:
+    """The one that acts; several of them do no harm, one is enough."""
+
+    def __init__(self, books: Books, pipelines: Pipelines, clock: Clock, pause: timedelta) -> None:
+        self._books = books
+        self._pipelines = pipelines
+        self._clock = clock
+        self._pause_s = pause.total_seconds()
+        self._log = structlog.get_logger("dispatcher")
+
+    async def messages(self) -> AsyncGenerator[Message, None]:
+        """Yield what happens to workflows, for ever."""
+        while True:
+            self._books.changed.clear()
+            async for message in self.round():
+                yield message
+            await self._rest()
+
+    async def round(self) -> AsyncGenerator[Message, None]:
+        """Start what may start, tell it; look at what runs, tell what ended."""
+        await self._admit()
+        await self._each(State.ADMITTED, self._start)
+        async for message in self._tell():
+            yield message
+        await self._each(State.RUNNING, self._look)
+        async for message in self._tell():
+            yield message
+
+    async def _rest(self) -> None:
+        busy = any(e.active for q in (await self._books.world()).queues.values() for e in q.entries)
+        pause_s = self._pause_s if busy else self._pause_s * _IDLE_ROUNDS
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(pause_s):
+                # While something is under way every round is of the same length: changes are mostly our own.
+                await (asyncio.sleep(pause_s) if busy else self._books.changed.wait())
+
+    async def _admit(self) -> None:
+        if self._books.away:
+            await self._each(State.WAITING, self._ask)
+        world = await self._books.world()
+        for ruling in admission.rulings(world, self._clock()):
+            entry = world.queues[ruling.project].entry(ruling.key)
+            if entry is not None:
+                await self._apply(ruling, entry)
+
+    async def _apply(self, ruling: Ruling, entry: Entry) -> None:
+        key, now = ruling.key, self._clock()
+        if ruling.admitted:
+            await self._change(
+                ruling.project, key, "admitted", lambda q: lifecycle.admitted(q, key, now)
+            )
+        elif ruling.hot and not entry.held:
+            step = f"held:{entry.holds + 1}"
+            await self._change(
+                ruling.project, key, step, lambda q: lifecycle.held(q, key, ruling.reason)
+            )
+        elif not ruling.hot and entry.held:
+            step = f"let-go:{entry.holds}"
+            await self._change(ruling.project, key, step, lambda q: lifecycle.let_go(q, key))
+
+    async def _each(self, state: State, act: _Act) -> None:
+        for queue in (await self._books.world()).queues.values():
+            for entry in queue.in_state(state):
+                try:
+                    await act(queue, entry)
+                except PipelineNotReadyError as error:
+                    self._books.notes[entry.key] = str(error)
+                except UnavailableError as error:
+                    self._missed(str(error))
+                    return
+                else:
+                    self._answered()
+
+    async def _ask(self, queue: Queue, entry: Entry) -> None:
+        # Nothing was started, so there is nothing to see: any answer says that the orchestrator is back.
+        await self._pipelines.look(queue.project, entry.key)
+
+    async def _start(self, queue: Queue, entry: Entry) -> None:
+        order = Order(
+            project=queue.project,
+            key=entry.key,
+            kind=entry.kind,
+            model=entry.model,
+            correlation_id=entry.story_id,
+            causation_id=started_id(entry),
+            traceparent=entry.traceparent or "",
+        )
+        try:
+            run = await self._pipelines.start(order)
+        except PipelineNotReadyError:
+            await self._provision(queue)
+            raise
+        except RejectedError as error:
+            await self._end(
+                queue, entry, End(completed=False, at=self._clock(), diagnosis=str(error))
+            )
+            return
+        now = self._clock()
+        later = await self._change(
+            queue.project, entry.key, "started", lambda q: lifecycle.started(q, entry.key, run, now)
+        )
+        self._books.notes.pop(entry.key, None)
+        found = later.entry(entry.key)
+        if found is not None and found.state is State.CANCELLED:
+            await self._pipelines.stop(queue.project, entry.key)
+
+    async def _provision(self, queue: Queue) -> None:
+        if queue.path is not None:
+            await self._pipelines.provision(pipeline_of(queue, queue.path))
+
+    async def _look(self, queue: Queue, entry: Entry) -> None:
+        if entry.told is not State.RUNNING:
+            return  # its end must not be told before its start
+        outcome = await self._pipelines.look(queue.project, entry.key)
+        if outcome is None:
+            end = End(completed=False, at=self._clock(), diagnosis=_GONE)
+        elif outcome.completed is None:
+            return
+        else:
+            at = outcome.ended_at or self._clock()
+            end = End(outcome.completed, at, outcome.step, outcome.diagnosis)
+        await self._end(queue, entry, end)
+
+    async def _end(self, queue: Queue, entry: Entry, end: End) -> None:
+        key = entry.key
+        await self._change(queue.project, key, "ended", lambda q: lifecycle.ended(q, key, end))
+        self._books.notes.pop(key, None)
+
+    async def _tell(self) -> AsyncGenerator[Message, None]:
+        for queue in (await self._books.world()).queues.values():
+            for entry in lifecycle.untold(queue):
+                message = fact(queue.project, entry)
+                yield message
+                await self._heard(queue.project, entry, message)
+
+    async def _heard(self, project: str, entry: Entry, message: Message) -> None:
+        await self._books.change(
+            project, lambda q: lifecycle.heard(q, entry), applied=f"told:{message.id}"
+        )
+
+    async def _change(self, project: str, key: str, step: str, change: _Change) -> Queue:
+        return await self._books.change(project, change, applied=f"{key}:{step}")
+
+    def _missed(self, reason: str) -> None:
+        if not self._books.away:
+            self._log.warning("orchestrator.away", reason=reason)
+        self._books.away = reason
+
+    def _answered(self) -> None:
+        if self._books.away:
+            self._log.info("orchestrator.back")
+        self._books.away = ""

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who may start now: parallelism, fair share, heat, and what each of the others is told."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from mlops.orchestration_bridge.model import admission, heat
+from mlops.orchestration_bridge.model.admission import Ruling, World
+from mlops.orchestration_bridge.model.diagnosis import LONGEST, Wreck, diagnose
+from mlops.orchestration_bridge.model.heat import Node
+from mlops.orchestration_bridge.model.queue import Entry, Policy, Queue, State
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def minutes(number: float) -> timedelta:
+    return timedelta(minutes=number)
+
+
+def entry(key: str, state: State = State.WAITING, ran: tuple[float, float] | None = None) -> Entry:
+    return Entry(
+        key=key,
+        kind="retrain",
+        model=key,
+        why="",
+        trigger_id=key,
+        trigger_type="performance.degraded",
+        queued_id=f"queued-{key}",
+        story_id=key,
+        queued_at=NOON - minutes(5),
+        state=state,
+        told=state,
+        started_at=NOON - minutes(ran[0]) if ran else None,
+        ended_at=NOON - minutes(ran[1]) if ran and state is State.COMPLETED else None,
+    )
+
+
+def queue(name: str, *entries: Entry, weight: float = 1, priority: str = "normal") -> Queue:
+    policy = Policy(weight=weight, priority=priority, max_parallel=1)
+    return Queue(name, policy, entries=entries)
+
+
+def ruled(
+    *queues: Queue, nodes: dict[str, Node] | None = None, most: int = 2, away: str = ""
+) -> dict[str, Ruling]:
+    world = World({q.project: q for q in queues}, nodes or {}, most, away)
+    return {ruling.key: ruling for ruling in admission.rulings(world, NOON)}
+
+
+def test_the_project_that_used_least_of_its_share_comes_first() -> None:
+    busy = queue("a", entry("a-old", State.COMPLETED, (60, 30)), entry("a-new"))
+    idle = queue("b", entry("b-new"))
+
+    found = ruled(busy, idle, most=1)
+
+    assert found["b-new"].admitted
+    assert not found["a-new"].admitted
+    assert "machine runs 1 of at most 1" in found["a-new"].reason
+    assert found["a-new"].share_used_ratio == 1.0
+
+
+def test_a_heavier_project_may_use_more() -> None:
+    heavy = queue("a", entry("a-old", State.COMPLETED, (60, 30)), entry("a-new"), weight=10)
+    light = queue("b", entry("b-old", State.COMPLETED, (20, 10)), entry("b-new"))
+
+    assert ruled(heavy, light, most=1)["a-new"].admitted
+
+
+def test_priority_decides_among_equals() -> None:
+    low, high = queue("a", entry("a-1"), priority="low"), queue("b", entry("b-1"), priority="high")
+
+    assert ruled(low, high, most=1)["b-1"].admitted
+
+
+def test_a_project_runs_no_more_than_it_may() -> None:
+    found = ruled(queue("a", entry("a-1", State.RUNNING, (3, 0)), entry("a-2")), most=9)
+
+    assert found["a-2"].reason == "the project runs 1 of at most 1 at once"
+
+
+def test_the_start_of_a_waiting_one_is_guessed_from_what_runs_and_what_ran() -> None:
+    history = entry("a-0", State.COMPLETED, (30, 20))
+    found = ruled(queue("a", history, entry("a-1", State.RUNNING, (4, 0)), entry("a-2")))
+
+    assert found["a-2"].expected_start_at == NOON + minutes(6)
+
+
+@pytest.mark.parametrize(
+    ("node", "reason"),
+    [
+        (Node(2, NOON, reason="fan stopped"), "n is at heat level 2: fan stopped"),
+        (Node(0, NOON - minutes(1), timedelta(seconds=5)), "n has said nothing for 60 s"),
+    ],
+)
+def test_heat_and_silence_hold_new_work(node: Node, reason: str) -> None:
+    found = ruled(queue("a", entry("a-1")), nodes={"n": node})["a-1"]
+
+    assert not found.admitted
+    assert found.hot
+    assert reason in found.reason
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        {},
+        {"n": Node(1, NOON)},
+        {"n": Node(None, NOON)},
+        {"n": Node(0, NOON - timedelta(seconds=25), timedelta(seconds=1))},
+        {"gone": Node(4, NOON - timedelta(hours=1))},
+    ],
+)
+def test_cool_unknown_and_forgotten_machines_hold_nothing(nodes: dict[str, Node]) -> None:
+    assert ruled(queue("a", entry("a-1")), nodes=nodes)["a-1"].admitted
+
+
+def test_an_older_word_about_heat_never_wins() -> None:
+    hot = Node(3, NOON, reason="hot")
+
+    assert heat.newer(hot, Node(0, NOON - minutes(1))) == hot
+    assert heat.newer(hot, Node(3, NOON + minutes(1), minutes(1))).reason == "hot"
+
+
+def test_nothing_starts_while_the_orchestrator_is_away_and_a_person_is_asked_first() -> None:
+    found = ruled(
+        queue("a", entry("a-1"), entry("a-2", State.AWAITS_APPROVAL)), away="no answer at :8080"
+    )
+
+    assert found["a-1"].reason == "the orchestrator is away: no answer at :8080"
+    assert "must approve" in found["a-2"].reason
+
+
+def test_diagnosis_names_step_status_last_lines_and_the_fix() -> None:
+    lines = [*(f"epoch {number}" for number in range(40)), "No module named 'torch'"]
+    lines += ["Command exited with return code 65"]
+
+    told = diagnose(Wreck("train", lines))
+
+    assert told.startswith("step 'train' failed with exit status 65; ")
+    assert "environment lacks torch" in told.splitlines()[0]
+    assert "epoch 39" in told
+    assert "epoch 20" not in told
+
+
+def test_diagnosis_is_bounded() -> None:
+    assert len(diagnose(Wreck("train", ["x" * 5000] * 50))) <= LONGEST + 100

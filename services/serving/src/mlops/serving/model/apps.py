@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Applications: one per version that must run; the full set of them is what the replicas are told."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+
+FULL_CONCURRENCY = 8
+_CONCURRENCY_AT = {2: 4, 3: 2, 4: 1}
+
+
+@dataclass(frozen=True)
+class App:
+    """One version of one model of one project, as it must run."""
+
+    project: str
+    model: str
+    version: int
+    bento_tag: str
+    min_replicas: int = 1
+    max_replicas: int = 1
+    memory_gb: float = 1.0
+    concurrency: int = FULL_CONCURRENCY
+    log_predictions: float = 1.0
+
+    @property
+    def name(self) -> str:
+        """Return the application's name; the same version always has the same one."""
+        return app_name(self.project, self.model, self.version)
+
+    @property
+    def route(self) -> str:
+        """Return the path under which it answers."""
+        return f"/{self.project}/{self.model}/v{self.version}"
+
+
+def app_name(project: str, model: str, version: int) -> str:
+    """Return the name of the application of a version."""
+    return f"{project}.{model}.v{version}"
+
+
+def concurrency_at(heat: int) -> int:
+    """Return how many predictions a replica may compute at once at a level of heat."""
+    return _CONCURRENCY_AT.get(min(heat, max(_CONCURRENCY_AT)), FULL_CONCURRENCY)
+
+
+def bento_tag(project: str, model: str, version: int, source: str) -> str:
+    """Return the tag of a version's Bento: the same for the same content, another for another registry's."""
+    wanted = f"{project}--{model}"
+    name = re.sub(r"[^a-z0-9._-]+", "-", wanted.lower()).strip("-._")[:48]
+    if name != wanted:
+        name = f"{name}-{_short(wanted)}"
+    return f"{name}:{version}-{_short(source)}"
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]

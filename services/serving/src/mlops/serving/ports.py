@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What serving needs of the world: packages, replicas, probes, traffic; and the documents it keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from pydantic import AwareDatetime, Field
+
+from mlops.contracts.message import Part
+from mlops.contracts.settings import ServeSettings
+from mlops.serving.model.apps import App
+from mlops.serving.model.rollout import Counts
+from mlops.serving.model.state import Package, State
+
+
+class Served(Part):
+    """The document of a project in the bucket `serving_projects`, by the project's name."""
+
+    settings: ServeSettings
+    metric: str = ""
+    revision: int = 0
+    archived: bool = False
+    refusal: str = ""
+
+
+class Deployment(Part):
+    """The document of a model in the bucket `serving_deployments`, by `<project>.<model>`."""
+
+    project: str
+    model: str
+    state: State = Field(default_factory=State)
+
+
+class Heat(Part):
+    """The document of a node in the bucket `serving_heat`, by the node's name."""
+
+    level: int
+    at: AwareDatetime
+
+
+class Condition(StrEnum):
+    """How an application does."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    FAILED = "failed"
+    LEAVING = "leaving"
+
+
+@dataclass(frozen=True)
+class AppState:
+    """What the replicas say of one application; *url* where its version answers."""
+
+    condition: Condition
+    replicas: int = 0
+    reason: str = ""
+    url: str = ""
+
+
+class Packages(Protocol):
+    """Versions of the registry, packed to run anywhere.
+
+    Packing the same version again is cheap and returns the same package.
+    Raises BrokenModelError when no attempt can work, UnavailableError when the registry is away.
+    """
+
+    async def pack(self, project: str, model: str, version: int, backend: str) -> Package:
+        """Fetch a version, keep it as a Bento, and say what will run it; *backend* "auto" lets it choose."""
+
+
+class Replicas(Protocol):
+    """The applications that answer. One writer: nobody else deploys there.
+
+    Promises: `apply` takes the full set, and what is left out is stopped; applying the same set again disturbs
+    nothing; a change of concurrency or of the share of logged predictions restarts nothing; an application that
+    cannot start is FAILED with the reason, and the others answer on.
+    All raise UnavailableError when the replicas' home is away; it comes back empty.
+    """
+
+    async def prepare(self) -> None:
+        """Make what the first `apply` would wait for."""
+
+    async def apply(self, apps: Sequence[App]) -> None:
+        """Want exactly these; returns before they run."""
+
+    async def states(self) -> dict[str, AppState]:
+        """Return how each application does, by name."""
+
+
+class Probes(Protocol):
+    """Whether a version answers requests, asked from outside, as a caller would."""
+
+    async def ready(self, url: str, app: App) -> bool:
+        """Return whether the version at *url* says that it is ready; False when nobody answers."""
+
+
+class Traffic(Protocol):
+    """What the gateway counts."""
+
+    async def counts(self, project: str, model: str) -> dict[int, Counts] | None:
+        """Return the counts by version, or None when nobody counts."""
+
+
+class Leftovers(Protocol):
+    """Prediction logs whose replica died while the bus was away."""
+
+    async def abandoned(self) -> list[str]:
+        """Return the names of logs that nobody writes any more."""
+
+    async def waiting(self, name: str) -> list[tuple[int, bytes]]:
+        """Return what waits in a log, oldest first, with its place."""
+
+    async def forget(self, name: str, place: int) -> None:
+        """Remove what has been told."""
+
+    async def discard(self, name: str) -> None:
+        """Remove an empty log."""

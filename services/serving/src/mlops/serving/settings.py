@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What serving is told at start: where Ray, its HTTP door and MLflow are, and how patient to be."""
+
+from __future__ import annotations
+
+from pydantic import AliasChoices, Field
+
+from mlops.chassis.settings import ServiceSettings
+
+
+class Settings(ServiceSettings):
+    """The settings of serving; addresses come from the environment or `endpoints.json`."""
+
+    ray_address: str = Field(
+        validation_alias=AliasChoices("SERVING_RAY_ADDRESS", "ray"),
+        description="host:port of the Ray head.",
+    )
+    serve_url: str = Field(
+        validation_alias=AliasChoices("SERVING_URL", "serve"),
+        description="Where Ray Serve answers HTTP, and where it is started when it does not run.",
+    )
+    mlflow_url: str = Field(
+        validation_alias=AliasChoices("SERVING_MLFLOW_URL", "mlflow"),
+        description="The tracking server and model registry.",
+    )
+    ingress: str = Field(
+        default="haproxy",
+        pattern="^(haproxy|direct)$",
+        validation_alias="SERVING_INGRESS",
+        description="haproxy: one door for all replicas; direct: each replica's own port (macOS).",
+    )
+    drain_s: float = Field(
+        default=6.0,
+        gt=0,
+        validation_alias="SERVING_DRAIN_S",
+        description="How long a version runs on after its traffic has ended.",
+    )
+    start_timeout_s: float = Field(
+        default=180.0,
+        gt=0,
+        validation_alias="SERVING_START_TIMEOUT_S",
+        description="How long packing, and then starting, may take before the rollout has failed.",
+    )
+    tick_s: float = Field(
+        default=0.25,
+        gt=0,
+        validation_alias="SERVING_TICK_S",
+        description="Between two looks at a rollout.",
+    )
+    idle_s: float = Field(
+        default=5.0,
+        gt=0,
+        validation_alias="SERVING_IDLE_S",
+        description="Between two looks when nothing is under way.",
+    )
+    sidecar_idle_s: float = Field(
+        default=600.0,
+        gt=0,
+        validation_alias="SERVING_SIDECAR_IDLE_S",
+        description="How long the process that holds Ray, BentoML and MLflow stays without work.",
+    )

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The fleet: every application that must run, and that the replicas are told so, again when they lost some."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+import structlog
+
+from mlops.chassis.bus import Documents
+from mlops.chassis.clock import Clock
+from mlops.chassis.errors import UnavailableError
+from mlops.contracts.settings import ServeSettings
+from mlops.serving.model.apps import App, concurrency_at
+from mlops.serving.model.rollout import RUNNING
+from mlops.serving.model.state import needed
+from mlops.serving.ports import AppState, Condition, Deployment, Heat, Probes, Replicas, Served
+from mlops.serving.sources.moves import World
+
+_HEAL_AGAIN = timedelta(seconds=30)
+
+Known = Mapping[str, Deployment]
+
+
+class Fleet:
+    """What must run and what does; the only one who tells the replicas anything."""
+
+    def __init__(
+        self,
+        projects: Documents[Served],
+        heat: Documents[Heat],
+        replicas: Replicas,
+        probes: Probes,
+        clock: Clock,
+    ) -> None:
+        self._projects = projects
+        self._heat = heat
+        self._replicas = replicas
+        self._probes = probes
+        self._clock = clock
+        self._applied: tuple[App, ...] | None = None
+        self._healed: dict[str, datetime] = {}
+        self._is_prepared = False
+        self._is_away = False
+        self.world = World({}, {}, clock())
+        self._log = structlog.get_logger("fleet")
+
+    async def match(self, known: Known) -> bool:
+        """Make the replicas what they must be; return whether they can be seen at all."""
+        try:
+            await self._match(known)
+        except UnavailableError as error:
+            self._lost_sight(error)
+            return False
+        self._is_away = False
+        return True
+
+    async def check(self) -> str | None:
+        """Return None when what must run does, else what does not."""
+        if self._is_away:
+            return "Ray does not answer; what was deployed is restored when it is back"
+        down = [
+            name
+            for name in self.world.apps
+            if (state := self.world.states.get(name)) and state.condition is Condition.FAILED
+        ]
+        return f"cannot run: {', '.join(down)}" if down else None
+
+    async def _match(self, known: Known) -> None:
+        if not known:
+            await self._prepare()
+            return
+        apps = await self._wanted(known)
+        if apps != self._applied:
+            await self._replicas.apply(apps)
+            self._applied = apps
+            states = {app.name: s for app in apps if (s := self.world.states.get(app.name))}
+            self.world = World({app.name: app for app in apps}, states, self._clock())
+        if is_busy(known) or self._is_away or not await self._all_answer(apps):
+            await self._look(known, apps)
+
+    async def _look(self, known: Known, apps: tuple[App, ...]) -> None:
+        states = await self._replicas.states()
+        self.world = World(self.world.apps, states, self.world.since)
+        lost = [app.name for app in apps if app.name not in states]
+        if lost:
+            self._log.warning("replicas.lost", lost=lost)
+            self._applied = None
+        await self._heal(known, apps, states)
+
+    async def _heal(
+        self, known: Known, apps: tuple[App, ...], states: Mapping[str, AppState]
+    ) -> None:
+        # A version that answered and cannot start any more is begun anew: stopped now, wanted again next round.
+        now = self._clock()
+        for app in apps:
+            state = states.get(app.name)
+            healed_at = self._healed.get(app.name)
+            if state is None or state.condition is not Condition.FAILED:
+                continue
+            if _is_starting(known, app) or (healed_at and now - healed_at < _HEAL_AGAIN):
+                continue
+            self._healed[app.name] = now
+            self._log.warning("replicas.healing", app=app.name, reason=state.reason)
+            await self._replicas.apply([one for one in apps if one.name != app.name])
+            self._applied = None
+
+    async def _all_answer(self, apps: tuple[App, ...]) -> bool:
+        for app in apps:
+            state = self.world.states.get(app.name)
+            if state is None or not await self._probes.ready(state.url, app):
+                return False
+        return True
+
+    async def _wanted(self, known: Known) -> tuple[App, ...]:
+        projects = await self._projects.all()
+        heat = max((one.level for one in (await self._heat.all()).values()), default=0)
+        now = self._clock()
+        return tuple(
+            app
+            for _, one in sorted(known.items())
+            for app in _apps_of(one, projects.get(one.project), heat, now)
+        )
+
+    async def _prepare(self) -> None:
+        # Nothing was ever served: only make ready what the first rollout would wait for.
+        serves = any(
+            one.settings.model and not one.archived
+            for one in (await self._projects.all()).values()
+        )
+        if serves and not self._is_prepared:
+            await self._replicas.prepare()
+            self._is_prepared = True
+
+    def _lost_sight(self, error: UnavailableError) -> None:
+        if not self._is_away:
+            self._log.warning("replicas.away", reason=str(error))
+        self._is_away = True
+        self._applied = None
+        self.world = World(self.world.apps, {}, self._clock())
+
+
+def is_busy(known: Known) -> bool:
+    """Return whether a version is coming or going."""
+    return any(one.state.rollout is not None or one.state.drains for one in known.values())
+
+
+def _is_starting(known: Known, app: App) -> bool:
+    rollouts = (
+        one.state.rollout
+        for one in known.values()
+        if (one.project, one.model) == (app.project, app.model)
+    )
+    return any(one and one.phase in RUNNING and one.version == app.version for one in rollouts)
+
+
+def _apps_of(known: Deployment, served: Served | None, heat: int, now: datetime) -> list[App]:
+    settings = served.settings if served else ServeSettings()
+    gone = {one.version for one in known.state.drains if one.until <= now}
+    packages = (known.state.package(version) for version in needed(known.state))
+    return [
+        App(
+            project=known.project,
+            model=known.model,
+            version=package.version,
+            bento_tag=package.bento_tag,
+            min_replicas=max(1, settings.min_replicas),
+            max_replicas=max(1, settings.max_replicas),
+            memory_gb=settings.memory_gb,
+            concurrency=concurrency_at(heat),
+            log_predictions=settings.log_predictions,
+        )
+        for package in packages
+        if package is not None and package.version not in gone
+    ]

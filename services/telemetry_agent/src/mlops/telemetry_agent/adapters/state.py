@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""FileMemory: the agent's open episode and untold edges in one small file; and who this node is."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from pathlib import Path
+
+import psutil
+import structlog
+from pydantic import TypeAdapter, ValidationError
+
+from mlops.telemetry_agent.ports import Kept
+
+_KEPT = TypeAdapter(Kept)
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+class FileMemory:
+    """Replace the whole file at each change."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def load(self) -> Kept:
+        """Return what was kept; a file that cannot be read is put aside, because going on matters more."""
+        if not self._file.exists():
+            return Kept()
+        try:
+            return _KEPT.validate_json(self._file.read_bytes())
+        except (ValidationError, OSError) as error:
+            aside = self._file.with_suffix(".unreadable")
+            structlog.get_logger("telemetry").warning(
+                "state.unreadable", error=repr(error), kept_as=str(aside)
+            )
+            self._file.replace(aside)
+            return Kept()
+
+    def save(self, kept: Kept) -> None:
+        """Write a new file and put it in the place of the old one."""
+        fresh = self._file.with_suffix(".new")
+        with fresh.open("wb") as file:
+            file.write(_KEPT.dump_json(kept))
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(self._file)
+
+
+def node_id(folder: Path) -> str:
+    """Return the id of this node: random, made once, and nothing that names the machine or its owner."""
+    file = folder / "node_id"
+    if not file.exists():
+        file.write_text(f"node-{secrets.token_hex(4)}\n")
+    return file.read_text().strip()
+
+
+def boot_id() -> str:
+    """Return what is the same until the machine starts anew, without being the kernel's own id."""
+    try:
+        native = _BOOT_ID.read_text().strip()
+    except OSError:
+        native = str(round(psutil.boot_time(), -1))
+    return hashlib.sha256(f"mlops:{native}".encode()).hexdigest()[:16]

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""When heat becomes an episode and when it is over: debounce upwards, patience downwards, ids that survive a restart.
+
+Upwards a level counts after two readings in a row (or the debounce time) at least that hot; critical at once.
+Downwards only after `recover_after` below it, so that a machine at the edge does not flap.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from mlops.telemetry_agent.model.ladder import CRITICAL, NAMES, NOMINAL, THROTTLED
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How patient the agent is."""
+
+    readings: int = 2
+    debounce: timedelta = timedelta(seconds=3)
+    recover_after: timedelta = timedelta(seconds=60)
+
+
+@dataclass(frozen=True)
+class Episode:
+    """A stretch of time in which the node was throttled; `transitions` counts the edges told so far."""
+
+    id: str
+    since: datetime
+    peak_level: int
+    transitions: int = 1
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What the agent holds true, and what it has seen of late.
+
+    `seen_at[n]` is when a reading was last at level n or above; `rising` counts the readings in a row above `level`.
+    """
+
+    level: int = NOMINAL
+    seen_at: tuple[datetime | None, ...] = (None,) * 5
+    rising: int = 0
+    rising_to: int = NOMINAL
+    rising_since: datetime | None = None
+    episode: Episode | None = None
+    episodes: int = 0
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A change that others must hear of; the same change has the same id, told again or after a restart."""
+
+    id: str
+    episode_id: str
+    level: int
+    since: datetime
+    native: str = ""
+    reason: str = ""
+    escalated_from: int | None = None
+    recovered: bool = False
+    peak_level: int = NOMINAL
+    duration_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Where:
+    """The node and its present start; ids of edges are made of them."""
+
+    node: str
+    boot_id: str
+
+
+def step(
+    watch: Watch, level: int | None, native: str, at: datetime, where: Where, rule: Rule
+) -> tuple[Watch, Edge | None]:
+    """Return the watch after one reading, and the edge it made; an unknown level changes nothing."""
+    if level is None:
+        return watch, None
+    believed = _believe(watch, level, at, rule)
+    if believed.level > watch.level and believed.level >= THROTTLED:
+        return _hotter(watch, believed, native, at, where)
+    if believed.episode is not None and believed.level < THROTTLED:
+        return _over(believed, believed.episode, native, at, where)
+    return believed, None
+
+
+def resumed(watch: Watch, at: datetime) -> Watch:
+    """Return the watch after a restart: nobody looked meanwhile, so the patience begins anew."""
+    fresh = replace(watch, seen_at=Watch().seen_at)
+    return replace(_arrived(fresh, watch.level), seen_at=_seen(fresh, watch.level, at))
+
+
+def _seen(watch: Watch, level: int, at: datetime) -> tuple[datetime | None, ...]:
+    return tuple(at if place <= level else before for place, before in enumerate(watch.seen_at))
+
+
+def _believe(watch: Watch, level: int, at: datetime, rule: Rule) -> Watch:
+    seen = replace(watch, seen_at=_seen(watch, level, at))
+    if level > watch.level:
+        return _rising(seen, level, at, rule)
+    recent = (
+        place
+        for place, last in enumerate(seen.seen_at)
+        if last is not None and at - last < rule.recover_after
+    )
+    floor = max(recent, default=NOMINAL)
+    calm = replace(seen, rising=0, rising_to=NOMINAL, rising_since=None)
+    return replace(calm, level=min(watch.level, max(level, floor)))
+
+
+def _rising(watch: Watch, level: int, at: datetime, rule: Rule) -> Watch:
+    since = watch.rising_since or at
+    count = watch.rising + 1
+    # The coolest of the hot readings is the level that all of them support.
+    supported = min(watch.rising_to, level) if watch.rising_since else level
+    if level >= CRITICAL:
+        return _arrived(watch, level)
+    if count >= rule.readings or at - since >= rule.debounce:
+        return _arrived(watch, supported)
+    return replace(watch, rising=count, rising_to=supported, rising_since=since)
+
+
+def _arrived(watch: Watch, level: int) -> Watch:
+    return replace(watch, level=level, rising=0, rising_to=NOMINAL, rising_since=None)
+
+
+def _hotter(
+    before: Watch, now: Watch, native: str, at: datetime, where: Where
+) -> tuple[Watch, Edge]:
+    open_ = now.episode
+    if open_ is None:
+        count = now.episodes + 1
+        named = _id(where, where.boot_id, str(count), at.isoformat())
+        episode = Episode(f"{where.node}-{named[:13]}", at, now.level)
+        after = replace(now, episode=episode, episodes=count)
+    else:
+        episode = replace(
+            open_, peak_level=max(open_.peak_level, now.level), transitions=open_.transitions + 1
+        )
+        after = replace(now, episode=episode)
+    edge = Edge(
+        id=_id(where, episode.id, str(episode.transitions)),
+        episode_id=episode.id,
+        level=now.level,
+        since=episode.since,
+        native=native,
+        reason=f"{NAMES[now.level]}: {native}" if native else NAMES[now.level],
+        escalated_from=before.level if open_ is not None else None,
+    )
+    return after, edge
+
+
+def _over(
+    now: Watch, episode: Episode, native: str, at: datetime, where: Where
+) -> tuple[Watch, Edge]:
+    edge = Edge(
+        id=_id(where, episode.id, "recovered"),
+        episode_id=episode.id,
+        level=now.level,
+        since=episode.since,
+        native=native,
+        recovered=True,
+        peak_level=episode.peak_level,
+        duration_s=max(0.0, (at - episode.since).total_seconds()),
+    )
+    return replace(now, episode=None), edge
+
+
+def _id(where: Where, *parts: str) -> str:
+    # An episode outlives a reboot: the ids of its edges rest on its own id, in which the boot is that it began in.
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, ":".join(("mlops:thermal", where.node, *parts))))

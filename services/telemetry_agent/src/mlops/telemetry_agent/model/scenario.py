@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a simulated node is told to do: `fanless_air:load=1.0,on=300,off=120,ambient=25,speed=1,seed=7`."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from mlops.telemetry_agent.model.thermal import MACHINES, Machine
+
+_SPREAD = 0.2
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A machine and its load: *load* for *on* seconds, nothing for *off* seconds, and again; `off=0` never rests.
+
+    *speed* makes simulated time run faster than the clock. A *seed* other than 0 varies the machine by up to 20 %.
+    """
+
+    machine: str = "fanless_air"
+    load: float = 1.0
+    on: float = 300.0
+    off: float = 0.0
+    ambient: float = 25.0
+    speed: float = 1.0
+    seed: int = 0
+
+
+def parse(text: str) -> Scenario:
+    """Read a scenario; raises ValueError that says what, which and the fix."""
+    machine, _, rest = text.partition(":")
+    if machine not in MACHINES:
+        raise ValueError(f"no simulated machine {machine!r}; there are {', '.join(MACHINES)}")
+    said = Scenario(machine=machine)
+    known = {field.name for field in fields(Scenario)} - {"machine"}
+    for part in filter(None, rest.split(",")):
+        name, _, value = part.partition("=")
+        if name not in known:
+            raise ValueError(
+                f"no setting {name!r} in scenario {text!r}; there are {', '.join(sorted(known))}"
+            )
+        try:
+            number: Any = int(value) if name == "seed" else float(value)
+        except ValueError:
+            raise ValueError(
+                f"{name} in scenario {text!r} must be a number, not {value!r}"
+            ) from None
+        said = replace(said, **{name: number})
+    _check(said, text)
+    return said
+
+
+def load_at(scenario: Scenario, seconds: float) -> float:
+    """Return the load after so many simulated seconds."""
+    if scenario.off <= 0:
+        return scenario.load
+    return scenario.load if seconds % (scenario.on + scenario.off) < scenario.on else 0.0
+
+
+def machine_of(scenario: Scenario) -> Machine:
+    """Return the machine, varied by the seed: no two laptops are alike."""
+    machine = MACHINES[scenario.machine]
+    if scenario.seed == 0:
+        return machine
+    dice = random.Random(scenario.seed)  # noqa: S311 - variety, not secrecy
+    varied = (
+        "die_j_per_k",
+        "die_to_chassis_k_per_w",
+        "chassis_j_per_k",
+        "chassis_to_air_k_per_w",
+        "dynamic_w",
+    )
+    return replace(
+        machine,
+        **{
+            name: getattr(machine, name) * dice.uniform(1 - _SPREAD, 1 + _SPREAD) for name in varied
+        },
+    )
+
+
+def _check(scenario: Scenario, text: str) -> None:
+    if not 0 <= scenario.load <= 1:
+        raise ValueError(f"load in scenario {text!r} must lie between 0 and 1")
+    if scenario.on <= 0 or scenario.off < 0 or scenario.speed <= 0:
+        raise ValueError(f"on and speed in scenario {text!r} must be above 0, off not below")

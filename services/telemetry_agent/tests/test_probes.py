@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the other probes say: psutil, NVML without a driver, a fake macOS, recordings."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from mlops.telemetry_agent.adapters.darwin import DarwinProbe
+from mlops.telemetry_agent.adapters.host import HostProbe, parse_cpuinfo
+from mlops.telemetry_agent.adapters.linux import heat_probe
+from mlops.telemetry_agent.adapters.nvml import NvmlProbe
+from mlops.telemetry_agent.adapters.recordings import RecordingProbe, ReplayProbe
+from mlops.telemetry_agent.adapters.simulated import SimulatedProbe
+from mlops.telemetry_agent.adapters.state import boot_id, node_id
+from mlops.telemetry_agent.model.reading import LEVEL, Partial, compose
+from mlops.telemetry_agent.model.scenario import parse
+from mlops.telemetry_agent.ports import TelemetryProbe
+
+CPUINFO = """processor\t: 0
+vendor_id\t: GenuineIntel
+model name\t: Intel(R) Core(TM) i5-8365U CPU @ 1.60GHz
+Serial\t\t: 00000000deadbeef
+"""
+
+
+def test_the_host_tells_memory_and_chip_at_once_and_busy_from_the_second_look() -> None:
+    probe = HostProbe(cpuinfo=CPUINFO)
+    first = probe.read(0.0)
+    second = probe.read(1.0)
+
+    assert first.missing["cpu_busy_ratio"] == "stale"
+    assert 0 <= float(second.values["cpu_busy_ratio"]) <= 1.02
+    assert (
+        0
+        < float(first.values["memory.available_bytes"])
+        <= float(first.values["memory.total_bytes"])
+    )
+    assert first.values["chip.vendor"] == "GenuineIntel"
+
+
+def test_a_chip_is_named_and_its_serial_number_is_not() -> None:
+    assert parse_cpuinfo(CPUINFO) == {
+        "chip.vendor": "GenuineIntel",
+        "chip.name": "Intel(R) Core(TM) i5-8365U CPU @ 1.60GHz",
+    }
+
+
+def test_a_host_without_a_driver_has_no_gpu_rather_than_an_idle_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("mlops.telemetry_agent.adapters.nvml._LIBRARY", "libno-such-driver.so.1")
+
+    partial = NvmlProbe().read(0.0)
+
+    assert partial.gpus == ()
+    assert partial.missing == {"gpus": "unsupported", "power.gpu_w": "unsupported"}
+
+
+@dataclass
+class FakeDarwin:
+    """Answers as the captures of macOS do."""
+
+    pressure: int | None
+    memory: bytes | None = (1).to_bytes(4, "little")
+
+    def thermal_pressure(self) -> int | None:
+        return self.pressure
+
+    def sysctl(self, name: str) -> bytes | None:
+        return b"Apple M1 Pro\0" if name == "machdep.cpu.brand_string" else self.memory
+
+
+def test_a_mac_tells_its_thermal_pressure() -> None:
+    partial = DarwinProbe(FakeDarwin(2, (4).to_bytes(4, "little"))).read(0.0)
+
+    assert partial.values[LEVEL] == 2
+    assert partial.values["thermal.native"] == "Heavy"
+    assert partial.values["memory.pressure"] == "critical"
+    assert partial.values["chip.name"] == "Apple M1 Pro"
+
+
+def test_a_mac_that_does_not_answer_is_unknown_not_cool() -> None:
+    partial = DarwinProbe(FakeDarwin(None, None)).read(0.0)
+
+    assert LEVEL not in partial.values
+    assert partial.missing == {LEVEL: "failed", "memory.pressure": "failed"}
+
+
+def test_what_was_recorded_is_replayed_through_the_same_parser(tmp_path: Path) -> None:
+    zone = tmp_path / "sys/class/thermal/thermal_zone0"
+    zone.mkdir(parents=True)
+    for name, text in {
+        "type": "cpu",
+        "trip_point_0_type": "passive",
+        "trip_point_0_temp": "90000",
+    }.items():
+        (zone / name).write_text(text)
+    (zone / "temp").write_text("40000")
+    recording = tmp_path / "recording.jsonl"
+    probes: list[TelemetryProbe] = [
+        RecordingProbe(heat_probe(tmp_path), recording),
+        RecordingProbe(HostProbe(CPUINFO), recording),
+    ]
+    seen = []
+    for second, temp in enumerate((40_000, 85_000)):
+        (zone / "temp").write_text(str(temp))
+        seen.append(compose([probe.read(1000.0 + second) for probe in probes]))
+
+    replay = ReplayProbe(recording.read_text().splitlines())
+    replayed = [compose([replay.read(at)]) for at in (5.0, 6.0)]
+
+    assert [dict(r.values) for r in replayed] == [
+        {**r.values, "thermal.level_source": "replay"} for r in seen
+    ]
+
+
+def test_after_its_end_a_recording_is_stale() -> None:
+    line = {"t_mono": 1.0, "probe": "host", "kind": "value", "value": {"values": {LEVEL: 0}}}
+    replay = ReplayProbe([json.dumps(line)])
+
+    assert replay.read(50.0).values[LEVEL] == 0
+    assert replay.read(52.0) == Partial("replay", missing={LEVEL: "stale"})
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("{", "line 1 of the recording is not one"),
+        ('{"probe": "host", "kind": "value"}', "line 1 of the recording is not one: KeyError"),
+        ('{"t_mono": 1, "probe": "smc", "kind": "files"}', "no parser for probe 'smc'"),
+    ],
+)
+def test_a_recording_that_is_none_is_refused(line: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        ReplayProbe([line])
+
+
+def test_a_simulated_machine_says_so() -> None:
+    partial = SimulatedProbe(parse("fanless_air")).read(0.0)
+
+    assert partial.values["chip.name"] == "simulated fanless_air"
+
+
+def test_a_node_keeps_its_name_and_it_says_nothing_about_the_machine(tmp_path: Path) -> None:
+    first = node_id(tmp_path)
+
+    assert node_id(tmp_path) == first
+    assert re.fullmatch(r"node-[0-9a-f]{8}", first)
+
+
+def test_a_boot_has_one_id_that_is_not_the_kernels() -> None:
+    assert boot_id() == boot_id()
+    assert re.fullmatch(r"[0-9a-f]{16}", boot_id())

@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: Apache-2.0
+"""MemoryTracking: runs, models, workspaces and the outbox in one process, for story tests and trials."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from mlops.chassis.errors import RejectedError
+from mlops.tracking.model.changes import (
+    CHAMPION,
+    ChampionChanged,
+    Change,
+    Row,
+    RunBegan,
+    RunEnded,
+    VersionAdded,
+    Why,
+)
+from mlops.tracking.model.facts import Origin, Package, RunFacts
+from mlops.tracking.ports import Version
+
+
+@dataclass(frozen=True)
+class _Run:
+    project: str
+    facts: RunFacts
+    status: str = "RUNNING"
+
+
+@dataclass
+class MemoryTracking:
+    """All ports of tracking over dicts; `start_run`, `log`, `end_run`, `register` act as a client would."""
+
+    rows: list[Row] = field(default_factory=list)
+    packages: dict[str, Package] = field(default_factory=dict)
+    workspaces: set[str] = field(default_factory=set)
+    _told: dict[int, datetime] = field(default_factory=dict)
+    _runs: dict[str, _Run] = field(default_factory=dict)
+    _versions: dict[tuple[str, str, int], Origin] = field(default_factory=dict)
+    _tags: dict[tuple[str, str, int], dict[str, str]] = field(default_factory=dict)
+    _aliases: dict[tuple[str, str, str], int] = field(default_factory=dict)
+    _sequence: int = 0
+    _written: asyncio.Event = field(default_factory=asyncio.Event)
+
+    # What a client does
+
+    def start_run(
+        self,
+        project: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> str:
+        """Begin a run and return its id."""
+        run_id = uuid.uuid4().hex
+        facts = RunFacts(project, f"memory:/{run_id}", dict(params or {}), {}, dict(tags or {}))
+        self._runs[run_id] = _Run(project, facts)
+        self._write(project, RunBegan(run_id, project, run_id[:8], "somebody", 1000))
+        return run_id
+
+    def log(self, run_id: str, metrics: Mapping[str, float]) -> None:
+        """Log metrics to a run."""
+        run = self._runs[run_id]
+        facts = replace(run.facts, metrics={**run.facts.metrics, **metrics})
+        self._runs[run_id] = replace(run, facts=facts)
+
+    def end_run(self, run_id: str, status: str = "FINISHED") -> None:
+        """End a run; the same status again changes nothing."""
+        run = self._runs[run_id]
+        if run.status == status:
+            return
+        self._runs[run_id] = replace(run, status=status)
+        change = RunEnded(run_id, run.project, run_id[:8], "somebody", 1000, 2000, status)
+        self._write(run.project, change)
+
+    def register(
+        self, project: str, name: str, run_id: str | None, *, is_prompt: bool = False
+    ) -> int:
+        """Register the next version of a model and return its number."""
+        number = 1 + max(
+            (key[2] for key in self._versions if key[:2] == (project, name)), default=0
+        )
+        source = f"runs:/{run_id}/model"
+        self._versions[project, name, number] = Origin(run_id, source, is_prompt)
+        self._write(project, VersionAdded(name, number, run_id, source))
+        return number
+
+    def set_alias(self, project: str, name: str, alias: str, version: int) -> None:
+        """Move an alias as a client does: without a reason."""
+        self._move(project, name, alias, version, None)
+
+    def delete_run(self, run_id: str) -> None:
+        """Forget a run for good."""
+        del self._runs[run_id]
+
+    # Rows
+
+    async def pending(self, most: int) -> list[Row]:
+        """Return rows not yet told, oldest first."""
+        self._written.clear()
+        return [row for row in self.rows if row.sequence not in self._told][:most]
+
+    async def told(self, sequences: Sequence[int]) -> None:
+        """Mark rows as told."""
+        for sequence in sequences:
+            self._told.setdefault(sequence, datetime.now(UTC))
+
+    async def prune(self, before: datetime) -> int:
+        """Forget rows told before then."""
+        old = {sequence for sequence, at in self._told.items() if at < before}
+        pruned = [row for row in self.rows if row.sequence in old]
+        self.rows = [row for row in self.rows if row.sequence not in old]
+        return len(pruned)
+
+    async def wait(self, timeout: timedelta) -> None:
+        """Return when a row was written since `pending` last looked, or after *timeout*."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout.total_seconds()):
+                await self._written.wait()
+
+    # Runs
+
+    async def run(self, run_id: str) -> RunFacts | None:
+        """Return the facts of a run."""
+        found = self._runs.get(run_id)
+        return found.facts if found else None
+
+    async def package(self, project: str, source_uri: str) -> Package:
+        """Return what was put into `packages`."""
+        del project
+        return self.packages.get(source_uri, Package())
+
+    async def origin(self, project: str, name: str, version: int) -> Origin | None:
+        """Return where a version comes from."""
+        return self._versions.get((project, name, version))
+
+    # Registry and catalogue
+
+    async def version(self, project: str, name: str, version: int) -> Version | None:
+        """Return a version, or None."""
+        key = (project, name, version)
+        facts = self._versions.get(key)
+        if facts is None:
+            return None
+        run = self._runs.get(facts.run_id or "")
+        return Version(
+            name=name,
+            version=version,
+            run_id=facts.run_id,
+            running=run is not None and run.status == "RUNNING",
+            metrics=dict(run.facts.metrics) if run else {},
+            tags=dict(self._tags.get(key, {})),
+        )
+
+    async def champion(self, project: str, name: str) -> Version | None:
+        """Return the version with the alias `champion`, or None."""
+        number = self._aliases.get((project, name, CHAMPION))
+        return await self.version(project, name, number) if number else None
+
+    async def of_run(self, project: str, run_id: str) -> list[Version]:
+        """Return the versions registered from a run."""
+        keys = [
+            key
+            for key, facts in sorted(self._versions.items())
+            if facts.run_id == run_id and key[0] == project
+        ]
+        found = [await self.version(*key) for key in keys]
+        return [version for version in found if version is not None]
+
+    async def annotate(
+        self, project: str, name: str, version: int, tags: Mapping[str, str]
+    ) -> None:
+        """Set tags of a version."""
+        self._tags.setdefault((project, name, version), {}).update(tags)
+
+    async def point(self, project: str, name: str, alias: str, version: int, why: Why) -> None:
+        """Let *alias* name a version."""
+        self._move(project, name, alias, version, why)
+
+    async def models(self, project: str) -> dict[str, list[int]]:
+        """Return the models of a project with their versions, newest first."""
+        found: dict[str, list[int]] = {}
+        for owner, name, number in sorted(self._versions, reverse=True):
+            if owner == project:
+                found.setdefault(name, []).append(number)
+        return found
+
+    # Workspaces
+
+    async def provision(self, project: str) -> dict[str, str]:
+        """Make a workspace, once; the same names are refused as by MLflow."""
+        if project.endswith("-") or len(project) == 1:
+            raise RejectedError(f"MLflow refuses: workspace name {project!r}")
+        self.workspaces.add(project)
+        return {"mlflow_workspace": project, "experiment": project}
+
+    def _move(self, project: str, name: str, alias: str, version: int, why: Why | None) -> None:
+        previous = self._aliases.get((project, name, alias))
+        self._aliases[project, name, alias] = version
+        if alias == CHAMPION and previous != version:
+            self._write(project, ChampionChanged(name, version, previous, why))
+
+    def _write(self, project: str, change: Change) -> None:
+        self._sequence += 1
+        self.rows.append(Row(self._sequence, str(uuid.uuid4()), project, datetime.now(UTC), change))
+        self._written.set()

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""MlflowRuns: facts about runs and versions, read from MLflow's tables with bounds.
+
+`store.get_run` would load every param and metric: 300 ms for a run with a thousand params.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from mlflow.store.model_registry.dbmodels.models import SqlModelVersion, SqlRegisteredModelTag
+from mlflow.store.tracking.dbmodels.models import (
+    SqlDataset,
+    SqlExperiment,
+    SqlInput,
+    SqlLatestMetric,
+    SqlParam,
+    SqlRun,
+    SqlTag,
+)
+
+from mlops.chassis.errors import UnavailableError
+from mlops.tracking.adapters.mlflow_files import ModelFiles
+from mlops.tracking.model.facts import (
+    MOST_DATASETS,
+    MOST_METRICS,
+    MOST_PARAMS,
+    Dataset,
+    Origin,
+    Package,
+    RunFacts,
+)
+
+_MOST_TAGS = 500
+_MOST_METRICS = 10 * MOST_METRICS
+_RUN_ID: sa.BindParameter[str] = sa.bindparam("run_id")
+_RUN = (
+    sa.select(SqlExperiment.name, SqlRun.artifact_uri)
+    .join(SqlExperiment, SqlExperiment.experiment_id == SqlRun.experiment_id)
+    .where(SqlRun.run_uuid == _RUN_ID)
+)
+_PARAMS = (
+    sa.select(SqlParam.key, SqlParam.value)
+    .where(SqlParam.run_uuid == _RUN_ID)
+    .order_by(SqlParam.key)
+    .limit(MOST_PARAMS)
+)
+_TAGS = (
+    sa.select(SqlTag.key, SqlTag.value)
+    .where(SqlTag.run_uuid == _RUN_ID)
+    .order_by(SqlTag.key)
+    .limit(_MOST_TAGS)
+)
+_METRICS = (
+    sa.select(SqlLatestMetric.key, SqlLatestMetric.value, SqlLatestMetric.is_nan)
+    .where(SqlLatestMetric.run_uuid == _RUN_ID)
+    .order_by(SqlLatestMetric.key)
+    .limit(_MOST_METRICS)
+)
+_INPUTS = (
+    sa.select(SqlDataset.name, SqlDataset.digest)
+    .join(SqlInput, SqlInput.source_id == SqlDataset.dataset_uuid)
+    .where(SqlInput.source_type == "DATASET")
+    .where(SqlInput.destination_type == "RUN")
+    .where(SqlInput.destination_id == _RUN_ID)
+    .order_by(SqlDataset.name)
+    .limit(MOST_DATASETS)
+)
+_NAME: sa.BindParameter[str] = sa.bindparam("name")
+_WORKSPACE: sa.BindParameter[str] = sa.bindparam("workspace")
+_VERSION = sa.select(SqlModelVersion.run_id, SqlModelVersion.source).where(
+    SqlModelVersion.workspace == _WORKSPACE,
+    SqlModelVersion.name == _NAME,
+    SqlModelVersion.version == sa.bindparam("version"),
+)
+_PROMPT = sa.select(SqlRegisteredModelTag.value).where(
+    SqlRegisteredModelTag.workspace == _WORKSPACE,
+    SqlRegisteredModelTag.name == _NAME,
+    SqlRegisteredModelTag.key == "mlflow.prompt.is_prompt",
+)
+
+
+class MlflowRuns:
+    """Facts from the database; what a model's files say, from the artifact store."""
+
+    def __init__(self, engine: sa.Engine, files: ModelFiles) -> None:
+        self._engine = engine
+        self._files = files
+
+    async def run(self, run_id: str) -> RunFacts | None:
+        """Return the facts of a run, or None when it is gone."""
+        return await asyncio.to_thread(self._run, run_id)
+
+    async def origin(self, project: str, name: str, version: int) -> Origin | None:
+        """Return where a version comes from, or None when it is gone."""
+        return await asyncio.to_thread(self._origin, project, name, version)
+
+    async def package(self, project: str, source_uri: str) -> Package:
+        """Return what the model's files say."""
+        return await asyncio.to_thread(self._files.read, project, source_uri)
+
+    def metrics(self, run_id: str) -> dict[str, float]:
+        """Return the last value of each metric of a run, NaN included; blocks."""
+        (rows,) = self._all({"run_id": run_id}, _METRICS)
+        return _numbers(rows)
+
+    def _run(self, run_id: str) -> RunFacts | None:
+        key = {"run_id": run_id}
+        found, params, tags, metrics, inputs = self._all(
+            key, _RUN, _PARAMS, _TAGS, _METRICS, _INPUTS
+        )
+        if not found:
+            return None
+        return RunFacts(
+            experiment_name=found[0][0] or "",
+            artifact_uri=found[0][1] or "",
+            params=_texts(params),
+            metrics=_numbers(metrics),
+            tags=_texts(tags),
+            inputs=tuple(Dataset(name[:128], None, digest) for name, digest in inputs),
+        )
+
+    def _origin(self, project: str, name: str, version: int) -> Origin | None:
+        key = {"workspace": project, "name": name, "version": version}
+        found, prompt = self._all(key, _VERSION, _PROMPT)
+        if not found:
+            return None
+        is_prompt = bool(prompt) and str(prompt[0][0]).lower() == "true"
+        return Origin(found[0][0], found[0][1] or "", is_prompt)
+
+    def _all(self, key: Mapping[str, object], *statements: sa.Select[Any]) -> list[list[Any]]:
+        try:
+            with self._engine.connect() as connection:
+                return [list(connection.execute(statement, key).all()) for statement in statements]
+        except sa.exc.SQLAlchemyError as error:
+            raise UnavailableError(f"cannot read runs: {error}") from error
+
+
+def _texts(rows: list[Any]) -> dict[str, str]:
+    return {name: value or "" for name, value in rows}
+
+
+def _numbers(rows: list[Any]) -> dict[str, float]:
+    return {name: float("nan") if is_nan else float(value) for name, value, is_nan in rows}

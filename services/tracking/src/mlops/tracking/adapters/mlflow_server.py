@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""MLflow's own server inside this process: how it is configured, opened, and its stores taken hold of.
+
+Every name that MLflow keeps to itself and that we need stands here, and tests/integration/tracking/test_private_names.py fails when
+one of them vanishes.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from mlops.chassis.health import Asgi
+from mlops.tracking.adapters.sqlite import prepare
+from mlops.tracking.errors import StoreError
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+# pandas and MLflow do without these two; together they cost 42 MB and nothing that a server needs.
+_LEFT_OUT = ("pyarrow", "scipy")
+
+
+@dataclass(frozen=True)
+class Server:
+    """MLflow's app and the stores it answers from."""
+
+    app: Asgi
+    tracking: Any
+    registry: Any
+    workspaces: Any
+    artifacts: Any
+
+    @property
+    def engine(self) -> sa.Engine:
+        """Return the database of runs, models and the outbox."""
+        engine: sa.Engine = self.tracking.engine
+        return engine
+
+
+def environment(store_uri: str, artifacts: str) -> dict[str, str]:
+    """Return the variables by which MLflow's own command would tell its app what to serve."""
+    return {
+        "_MLFLOW_SERVER_FILE_STORE": store_uri,
+        "_MLFLOW_SERVER_ARTIFACT_ROOT": "mlflow-artifacts:/",
+        "_MLFLOW_SERVER_ARTIFACT_DESTINATION": artifacts,
+        "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
+        "_MLFLOW_SGI_NAME": "uvicorn",
+        "MLFLOW_ENABLE_WORKSPACES": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "DO_NOT_TRACK": "true",
+        "MLFLOW_LOGGING_LEVEL": "WARNING",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    }
+
+
+def open_server(store_uri: str, artifacts: str) -> Server:
+    """Open (and, when new, create) the store and return the app around it; blocks for seconds.
+
+    Raises StoreError, naming the store, the cause and the fix.
+    """
+    prepare(store_uri)
+    os.environ.update(environment(store_uri, artifacts))
+    # Meant for clients; here it would silently move every request without a header.
+    os.environ.pop("MLFLOW_WORKSPACE", None)
+    with warnings.catch_warnings(), _left_out(_LEFT_OUT):
+        warnings.simplefilter("ignore")  # MLflow's own use of deprecated names is not ours to mend
+        # Imported here: MLflow reads its environment while it is imported.
+        import sqlalchemy as sa  # noqa: PLC0415
+        from mlflow.exceptions import MlflowException  # noqa: PLC0415
+        from mlflow.server import handlers, workspace_helpers  # noqa: PLC0415
+        from mlflow.server.fastapi_app import app  # noqa: PLC0415
+
+    # A page of traceback for each failed request; StoreWatch says the same in a line.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    try:
+        return Server(
+            app=app,
+            tracking=handlers._get_tracking_store(),  # noqa: SLF001 - no public name; see the test
+            registry=handlers._get_model_registry_store(),  # noqa: SLF001 - no public name; see the test
+            workspaces=workspace_helpers._get_workspace_store(),  # noqa: SLF001 - no public name; see the test
+            artifacts=handlers._get_artifact_repo_mlflow_artifacts(),  # noqa: SLF001 - no public name; see the test
+        )
+    except ModuleNotFoundError as error:
+        raise StoreError(_driver(store_uri, error)) from error
+    except (sa.exc.SQLAlchemyError, MlflowException, OSError) as error:
+        raise StoreError(f"cannot open the store {_shown(store_uri)}: {error}") from error
+
+
+def _driver(store_uri: str, error: ModuleNotFoundError) -> str:
+    return (
+        f"the driver {error.name!r} of store {_shown(store_uri)} is not installed; install it, or name another "
+        "one in TRACKING_STORE_URI, for example postgresql+psycopg2://user:password@host/name"
+    )
+
+
+def _shown(store_uri: str) -> str:
+    from sqlalchemy.engine import make_url  # noqa: PLC0415 - see open_server
+
+    return make_url(store_uri).render_as_string(hide_password=True)
+
+
+@contextmanager
+def _left_out(names: Sequence[str]) -> Iterator[None]:
+    finder = _Absent(names)
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
+
+
+class _Absent:
+    """An import finder by which packages look as if they were not installed."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = frozenset(names)
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Refuse the names, leave every other to the next finder."""
+        del path, target
+        if name in self._names:
+            raise ModuleNotFoundError(f"{name} is left out to save memory", name=name)
+        return None

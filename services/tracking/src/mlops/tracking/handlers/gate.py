@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Gate: a registered version is judged once; the winner gets the alias, whose change tells `model.promoted`.
+
+The decision is written to the version's tags before the alias moves. A redelivered message finds it there and
+repeats what follows from it, and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from mlops.chassis.bus import Documents
+from mlops.chassis.errors import RejectedError
+from mlops.contracts.message import Message
+from mlops.contracts.tracking import (
+    ModelRegistered,
+    ModelRejected,
+    PromoteModel,
+    RunCompleted,
+    RunFailed,
+)
+from mlops.tracking.errors import UnknownModelError
+from mlops.tracking.handlers import decisions
+from mlops.tracking.handlers.projects import TrackedProject
+from mlops.tracking.model import gate
+from mlops.tracking.model.changes import CHALLENGER, CHAMPION, Why
+from mlops.tracking.model.facts import short_metrics
+from mlops.tracking.model.gate import Contender, Outcome, Rule, Verdict
+from mlops.tracking.ports import Catalogue, Registry, Version
+
+
+class Gate:
+    """Judges versions of registered projects; one at a time, so that each meets the newest champion."""
+
+    def __init__(
+        self, registry: Registry, catalogue: Catalogue, projects: Documents[TrackedProject]
+    ) -> None:
+        self._registry = registry
+        self._catalogue = catalogue
+        self._projects = projects
+        self._one_at_a_time = asyncio.Lock()
+
+    async def on_model_registered(self, event: ModelRegistered) -> Sequence[Message]:
+        """Judge the new version."""
+        async with self._one_at_a_time:
+            project = await self._projects.get(event.project)
+            version = await self._registry.version(event.project, event.name, event.version)
+            if project is None or version is None:
+                return []
+            return await self._decide(event, project, version)
+
+    async def on_run_ended(self, event: RunCompleted | RunFailed) -> Sequence[Message]:
+        """Judge the versions that waited for a metric of this run."""
+        async with self._one_at_a_time:
+            project = await self._projects.get(event.project)
+            if project is None:
+                return []
+            versions = await self._registry.of_run(event.project, event.run_id)
+            found = [await self._decide(event, project, version) for version in versions]
+            return [message for messages in found for message in messages]
+
+    async def do_promote_model(self, command: PromoteModel) -> Sequence[Message]:
+        """Give a version the alias, whatever the gate would say; RejectedError names what exists."""
+        async with self._one_at_a_time:
+            await self._check_open(command.project)
+            version = await self._registry.version(command.project, command.name, command.version)
+            if version is None:
+                raise UnknownModelError(await self._unknown(command))
+            champion = await self._registry.champion(command.project, command.name)
+            if champion is not None and champion.version == version.version:
+                return _already(command, version)
+            reason = f"promoted by command: {command.reason or 'no reason given'}"
+            metric = (await self._projects.get(command.project) or TrackedProject()).evaluate.metric
+            verdict = Verdict(
+                Outcome.PROMOTE,
+                reason,
+                metric,
+                champion_version=champion.version if champion else None,
+            )
+            return await self._carry_out(command, version, champion, verdict)
+
+    async def _decide(
+        self,
+        event: ModelRegistered | RunCompleted | RunFailed,
+        project: TrackedProject,
+        version: Version,
+    ) -> Sequence[Message]:
+        champion = await self._registry.champion(event.project, version.name)
+        decided = decisions.read(version.tags)
+        if decided is not None:
+            return await self._repeat(event, version, champion, decided)
+        if champion is not None and champion.version == version.version:
+            return []  # a client was faster
+        verdict = _judge(project, version, champion)
+        if verdict.outcome is Outcome.WAIT:
+            return []
+        return await self._carry_out(event, version, champion, verdict)
+
+    async def _repeat(
+        self,
+        event: Message,
+        version: Version,
+        champion: Version | None,
+        decided: decisions.Decision,
+    ) -> Sequence[Message]:
+        moved_since = (champion.version if champion else None) != decided.verdict.champion_version
+        if decided.causation_id != event.id:
+            return []  # decided because of another message, which also tells it
+        if decided.verdict.outcome is not Outcome.REJECT and moved_since:
+            return []  # done, or another version has won meanwhile
+        return await self._carry_out(event, version, champion, decided.verdict)
+
+    async def _carry_out(
+        self, cause: Message, version: Version, champion: Version | None, verdict: Verdict
+    ) -> Sequence[Message]:
+        scope, name, number = cause.scope, version.name, version.version
+        await self._registry.annotate(scope, name, number, decisions.tags(verdict, cause.id))
+        if verdict.outcome is Outcome.REJECT:
+            return [_rejected(scope, version, champion, verdict)]
+        alias = CHAMPION if verdict.outcome is Outcome.PROMOTE else CHALLENGER
+        await self._registry.point(scope, name, alias, number, _why(cause, champion, verdict))
+        return []
+
+    async def _check_open(self, project: str) -> None:
+        known = await self._projects.get(project)
+        if known is not None and known.archived:
+            raise RejectedError(
+                f"project {project!r} is archived; register it again to promote models"
+            )
+
+    async def _unknown(self, command: PromoteModel) -> str:
+        models = await self._catalogue.models(command.project)
+        if command.name in models:
+            versions = ", ".join(str(number) for number in models[command.name])
+            return f"model {command.name!r} has no version {command.version}; it has {versions or 'none'}"
+        names = ", ".join(sorted(models)) or "none; register one first"
+        return f"project {command.project!r} has no model {command.name!r}; it has {names}"
+
+
+def _judge(project: TrackedProject, version: Version, champion: Version | None) -> Verdict:
+    wanted = project.evaluate
+    stays = champion.version if champion else None
+    if project.archived:
+        return Verdict(
+            Outcome.REJECT, "the project is archived", wanted.metric, champion_version=stays
+        )
+    rule = Rule(wanted.metric, wanted.goal.value, wanted.min_gain, wanted.promote.value)
+    return gate.judge(rule, _contender(version), _contender(champion) if champion else None)
+
+
+def _contender(version: Version) -> Contender:
+    return Contender(version.version, version.metrics, version.run_id, version.running)
+
+
+def _why(cause: Message, champion: Version | None, verdict: Verdict) -> Why:
+    return Why(
+        reason=verdict.reason,
+        metric=verdict.metric,
+        champion_metrics=_champion_metrics(champion, verdict),
+        correlation_id=cause.story_id,
+        causation_id=cause.id,
+        traceparent=cause.traceparent,
+    )
+
+
+def _champion_metrics(champion: Version | None, verdict: Verdict) -> dict[str, float]:
+    own = dict(champion.metrics) if champion else {}
+    if verdict.champion is not None:
+        own[verdict.metric] = verdict.champion
+    return short_metrics(own, first=verdict.metric)
+
+
+def _rejected(
+    project: str, version: Version, champion: Version | None, verdict: Verdict
+) -> Message:
+    return ModelRejected(
+        project=project,
+        name=version.name,
+        version=version.version,
+        run_id=version.run_id,
+        champion_version=champion.version if champion else None,
+        metric=verdict.metric,
+        candidate_metrics=short_metrics(version.metrics, first=verdict.metric),
+        champion_metrics=_champion_metrics(champion, verdict),
+        reason=verdict.reason[:1000],
+    )
+
+
+def _already(command: PromoteModel, version: Version) -> Sequence[Message]:
+    decided = decisions.read(version.tags)
+    if decided is not None and decided.causation_id == command.id:
+        return []  # this very command, delivered again
+    raise RejectedError(
+        f"version {version.version} of {version.name!r} is the champion already; nothing to promote"
+    )

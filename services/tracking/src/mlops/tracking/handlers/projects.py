@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Projects: each gets a workspace and an experiment in MLflow, and its settings are remembered for the gate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mlops.chassis.bus import Documents
+from mlops.chassis.errors import RejectedError
+from mlops.contracts.message import Message, Part
+from mlops.contracts.settings import EvaluateSettings
+from mlops.contracts.workspaces import (
+    ProjectArchived,
+    ProjectRegistered,
+    ProjectUpdated,
+    WorkspaceProvisioned,
+    WorkspaceRefused,
+)
+from mlops.tracking.ports import Workspaces
+
+NAME = "tracking"
+
+
+class TrackedProject(Part):
+    """The document of a project in the bucket `tracking_projects`, by the project's name."""
+
+    evaluate: EvaluateSettings = EvaluateSettings()
+    revision: int = 0
+    archived: bool = False
+
+
+class Projects:
+    """Makes MLflow's part of a project and keeps what the gate needs to know."""
+
+    def __init__(
+        self, projects: Documents[TrackedProject], workspaces: Workspaces, tracking_uri: str
+    ) -> None:
+        self._projects = projects
+        self._workspaces = workspaces
+        self._tracking_uri = tracking_uri
+
+    async def on_project_changed(
+        self, event: ProjectRegistered | ProjectUpdated
+    ) -> Sequence[Message]:
+        """Provision the workspace and remember the newest settings."""
+
+        def change(now: TrackedProject | None) -> TrackedProject:
+            if now is not None and now.revision > event.revision:
+                return now
+            return TrackedProject(evaluate=event.settings.evaluate, revision=event.revision)
+
+        try:
+            names = await self._workspaces.provision(event.project)
+        except RejectedError as error:
+            return [_refused(event, str(error))]
+        await self._projects.change(event.project, change, applied=event.id)
+        return [
+            WorkspaceProvisioned(
+                project=event.project,
+                component=NAME,
+                names={**names, "tracking_uri": self._tracking_uri},
+                revision=event.revision,
+            )
+        ]
+
+    async def on_project_archived(self, event: ProjectArchived) -> Sequence[Message]:
+        """Promote nothing of this project any more; its runs stay readable."""
+
+        def change(now: TrackedProject | None) -> TrackedProject:
+            return (now or TrackedProject()).model_copy(update={"archived": True})
+
+        await self._projects.change(event.project, change, applied=event.id)
+        return []
+
+
+def _refused(event: ProjectRegistered | ProjectUpdated, reason: str) -> WorkspaceRefused:
+    return WorkspaceRefused(
+        project=event.project, component=NAME, reason=reason[:2000], revision=event.revision
+    )

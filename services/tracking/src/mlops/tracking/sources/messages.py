@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A row of the outbox and what MLflow knows about it become one message that surely fits the bus."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import TypedDict
+
+from mlops.contracts.errors import MessageTooLargeError
+from mlops.contracts.message import Message
+from mlops.contracts.tracking import (
+    ModelPromoted,
+    ModelRegistered,
+    RunCompleted,
+    RunFailed,
+    RunStarted,
+)
+from mlops.contracts.units import DatasetVersion
+from mlops.tracking.model import facts as shorten
+from mlops.tracking.model.changes import (
+    CHAMPION,
+    ChampionChanged,
+    Row,
+    RunBegan,
+    RunEnded,
+    VersionAdded,
+    Why,
+)
+from mlops.tracking.model.facts import Origin, Package, RunFacts
+
+_SHARES = (1.0, 0.5, 0.25, 0.1, 0.0)
+_LONGEST_SIGNATURE = 8000
+
+
+class _Story(TypedDict):
+    id: str
+    project: str
+    time: datetime
+    correlation_id: str | None
+    causation_id: str | None
+    traceparent: str | None
+
+
+class _About(TypedDict):
+    run_id: str
+    experiment_id: str
+    experiment_name: str
+    run_name: str
+    user: str
+    started_at: datetime | None
+    source_commit: str | None
+    datasets: tuple[DatasetVersion, ...]
+    params: dict[str, str]
+    tags: dict[str, str]
+    artifact_uri: str
+
+
+def run_started(row: Row, change: RunBegan, run: RunFacts) -> Message:
+    """Return the message of a run that began."""
+    story = _story(row, run.tags, change.run_id)
+    return _fit(lambda share: RunStarted(**story, **_about(change, run, share)))
+
+
+def run_ended(row: Row, change: RunEnded, run: RunFacts) -> Message:
+    """Return the message of a run that ended: completed, or failed with its status."""
+    story = _story(row, run.tags, change.run_id)
+    ended_at = _moment(change.ended_ms)
+
+    def make(share: float) -> Message:
+        about = _about(change, run, share)
+        metrics, hardware = shorten.short_metrics(run.metrics, share), shorten.hardware(run, share)
+        if change.status == "FINISHED":
+            return RunCompleted(
+                **story, **about, ended_at=ended_at, metrics=metrics, hardware=hardware
+            )
+        return RunFailed(
+            **story,
+            **about,
+            ended_at=ended_at,
+            metrics=metrics,
+            hardware=hardware,
+            status=change.status,
+        )
+
+    return _fit(make)
+
+
+def model_registered(row: Row, change: VersionAdded, run: RunFacts, package: Package) -> Message:
+    """Return the message of a version that was registered."""
+    story = _story(row, run.tags, change.run_id)
+    signature = package.signature
+    if signature is not None and len(signature) > _LONGEST_SIGNATURE:
+        signature = None  # half a signature is none; the model's files hold it
+
+    def make(share: float) -> Message:
+        return ModelRegistered(
+            **story,
+            name=change.name,
+            version=change.version,
+            run_id=change.run_id,
+            source_uri=change.source_uri[:1024],
+            flavors=package.flavors,
+            size_bytes=package.size_bytes,
+            signature=signature,
+            metrics=shorten.short_metrics(run.metrics, share),
+            datasets=_datasets(run, share),
+        )
+
+    return _fit(make)
+
+
+def model_promoted(
+    row: Row, change: ChampionChanged, version: Origin | None, run: RunFacts
+) -> Message:
+    """Return the message of a version that became champion, by our gate or by a client."""
+    why = change.why or Why("alias set by a client")
+    story: _Story = {
+        "id": row.id,
+        "project": row.project,
+        "time": row.written_at,
+        "correlation_id": why.correlation_id,
+        "causation_id": why.causation_id,
+        "traceparent": why.traceparent,
+    }
+
+    def make(share: float) -> Message:
+        return ModelPromoted(
+            **story,
+            name=change.name,
+            version=change.version,
+            run_id=version.run_id if version else None,
+            alias=CHAMPION,
+            source_uri=version.source_uri[:1024] if version else "",
+            previous_version=change.previous,
+            metric=why.metric,
+            candidate_metrics=shorten.short_metrics(run.metrics, share, why.metric),
+            champion_metrics=shorten.short_metrics(why.champion_metrics, share, why.metric),
+            reason=why.reason[:1000],
+        )
+
+    return _fit(make)
+
+
+def _story(row: Row, tags: Mapping[str, str], run_id: str | None) -> _Story:
+    # A run that nobody's workflow started is a story of its own, told under its run id.
+    return {
+        "id": row.id,
+        "project": row.project,
+        "time": row.written_at,
+        "correlation_id": _short(tags.get("mlops.correlation_id")) or run_id,
+        "causation_id": _short(tags.get("mlops.causation_id")),
+        "traceparent": _short(tags.get("mlops.traceparent")),
+    }
+
+
+def _about(change: RunBegan | RunEnded, run: RunFacts, share: float) -> _About:
+    commit = run.tags.get("mlflow.source.git.commit")
+    return {
+        "run_id": change.run_id,
+        "experiment_id": change.experiment_id,
+        "experiment_name": run.experiment_name[:500],
+        "run_name": change.name[:500],
+        "user": (change.user or run.tags.get("mlflow.user", ""))[:256],
+        "started_at": _moment(change.started_ms),
+        "source_commit": commit[:64] if commit else None,
+        "datasets": _datasets(run, share),
+        "params": shorten.short_params(run, share),
+        "tags": shorten.short_tags(run, share),
+        "artifact_uri": run.artifact_uri[:1024],
+    }
+
+
+def _datasets(run: RunFacts, share: float) -> tuple[DatasetVersion, ...]:
+    found = shorten.datasets(run)
+    kept = found[: max(1, int(len(found) * share))]
+    return tuple(DatasetVersion(name=d.name, version=d.version, hash=d.hash) for d in kept)
+
+
+def _fit(make: Callable[[float], Message]) -> Message:
+    """Return the fullest message that fits: told with less rather than not told."""
+    for share in _SHARES[:-1]:
+        message = make(share)
+        if _fits(message):
+            return message
+    return make(_SHARES[-1])
+
+
+def _fits(message: Message) -> bool:
+    # The chassis puts the service's name and a trace into the envelope later.
+    roomy = message.model_copy(update={"source": "/" + "x" * 255, "traceparent": "0" * 128})
+    try:
+        roomy.encode()
+    except MessageTooLargeError:
+        return False
+    return True
+
+
+def _moment(milliseconds: int | None) -> datetime | None:
+    return None if milliseconds is None else datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+def _short(text: str | None) -> str | None:
+    return text[:128] if text else None

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Relay: every row of the outbox is told once, in order; a row that cannot be told stops no other."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from datetime import timedelta
+
+import structlog
+from pydantic import ValidationError
+
+from mlops.chassis.clock import Clock
+from mlops.contracts.message import Message
+from mlops.tracking.model.changes import ChampionChanged, Row, RunBegan, RunEnded, VersionAdded
+from mlops.tracking.model.facts import Package, RunFacts
+from mlops.tracking.ports import Rows, Runs
+from mlops.tracking.sources import messages
+
+_BATCH = 20
+_LOOK_AGAIN = timedelta(seconds=5)
+_PRUNE_EVERY = timedelta(minutes=10)
+
+
+class Relay:
+    """Reads rows, adds what MLflow knows, tells them, and marks them as told."""
+
+    def __init__(self, rows: Rows, runs: Runs, clock: Clock, keep: timedelta) -> None:
+        self._rows = rows
+        self._runs = runs
+        self._clock = clock
+        self._keep = keep
+        self._log = structlog.get_logger("relay")
+
+    async def tell(self) -> AsyncGenerator[Message, None]:
+        """Yield a message for each row; what stands after `yield` runs once the message is stored.
+
+        Rows are marked in small batches. After a crash some are told again under the same id, which the bus
+        and every handler know.
+        """
+        pruned_at = self._clock() - _PRUNE_EVERY
+        while True:
+            rows = await self._rows.pending(_BATCH)
+            for row in rows:
+                message = await self._message(row)
+                if message is not None:
+                    yield message
+            if rows:
+                await self._rows.told([row.sequence for row in rows])
+            if len(rows) == _BATCH:
+                continue
+            if self._clock() - pruned_at >= _PRUNE_EVERY:
+                pruned_at = self._clock()
+                await self._rows.prune(pruned_at - self._keep)
+            await self._rows.wait(_LOOK_AGAIN)
+
+    async def _message(self, row: Row) -> Message | None:
+        try:
+            return await self._full(row)
+        except ValidationError as error:
+            # For ever the same: waiting would hold back every other row.
+            self._log.error(
+                "relay.left_out",
+                row=row.id,
+                project=row.project,
+                change=repr(row.change),
+                error=str(error),
+            )
+            return None
+
+    async def _full(self, row: Row) -> Message | None:
+        match row.change:
+            case RunBegan() as began:
+                return messages.run_started(row, began, await self._run(began.run_id))
+            case RunEnded() as ended:
+                return messages.run_ended(row, ended, await self._run(ended.run_id))
+            case VersionAdded() as added:
+                return await self._registered(row, added)
+            case ChampionChanged() as moved:
+                return await self._promoted(row, moved)
+
+    async def _registered(self, row: Row, added: VersionAdded) -> Message | None:
+        known = await self._runs.origin(row.project, added.name, added.version)
+        if known is not None and known.is_prompt:
+            return None
+        package = await self._runs.package(row.project, added.source_uri) if known else Package()
+        return messages.model_registered(row, added, await self._run(added.run_id), package)
+
+    async def _promoted(self, row: Row, moved: ChampionChanged) -> Message | None:
+        known = await self._runs.origin(row.project, moved.name, moved.version)
+        if known is not None and known.is_prompt:
+            return None
+        run = await self._run(known.run_id if known else None)
+        return messages.model_promoted(row, moved, known, run)
+
+    async def _run(self, run_id: str | None) -> RunFacts:
+        # Gone meanwhile: what the row itself says is told all the same.
+        found = await self._runs.run(run_id) if run_id else None
+        return found or RunFacts()

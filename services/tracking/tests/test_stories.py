@@ -1,0 +1,343 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stories of tracking alone, over the memory bus and a remembered registry."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from mlops.chassis.bus_memory import MemoryBus
+from mlops.contracts.commands import CommandRefused
+from mlops.contracts.message import Message
+from mlops.contracts.settings import Consent, EvaluateSettings, ProjectSettings
+from mlops.contracts.tracking import (
+    ModelPromoted,
+    ModelRegistered,
+    ModelRejected,
+    PromoteModel,
+    RunCompleted,
+    RunFailed,
+    RunStarted,
+)
+from mlops.contracts.workspaces import (
+    ProjectArchived,
+    ProjectRegistered,
+    ProjectUpdated,
+    WorkspaceProvisioned,
+    WorkspaceRefused,
+)
+from mlops.tracking.adapters.memory import MemoryTracking
+from mlops.tracking.app import wire
+from mlops.tracking.sources.relay import Relay
+
+
+class World:
+    """Tracking on a memory bus; `settle` lets the relay tell and the handlers react until nothing is left."""
+
+    def __init__(self) -> None:
+        self.bus = MemoryBus()
+        self.tracking = MemoryTracking()
+        wire(self.bus, self.tracking, self.tracking, self.tracking, "http://mlflow")
+
+    async def settle(self) -> None:
+        await self.bus.settle()
+        while waiting := len(await self.tracking.pending(1000)):
+            await self.relay(waiting)
+            await self.bus.settle()
+
+    async def relay(self, most: int) -> None:
+        relay = Relay(self.tracking, self.tracking, lambda: datetime.now(UTC), timedelta(days=1))
+        async with aclosing(relay.tell()) as told:
+            for _ in range(most):
+                await self.bus.publish(await anext(told))
+        await self.tracking.told([row.sequence for row in self.tracking.rows])
+
+    async def project(self, **evaluate: object) -> None:
+        settings = ProjectSettings(name="rain", evaluate=EvaluateSettings.model_validate(evaluate))
+        await self.bus.publish(ProjectRegistered(project="rain", settings=settings, revision=1))
+        await self.settle()
+
+    async def model(self, accuracy: float | None, **tags: str) -> int:
+        run_id = self.tracking.start_run("rain", tags=tags)
+        if accuracy is not None:
+            self.tracking.log(run_id, {"accuracy": accuracy})
+        version = self.tracking.register("rain", "rain", run_id)
+        self.tracking.end_run(run_id)
+        await self.settle()
+        return version
+
+    def told(self, kind: type[Message]) -> list[Message]:
+        return [message for message in self.bus.published if isinstance(message, kind)]
+
+    @property
+    def promoted(self) -> list[ModelPromoted]:
+        return [message for message in self.bus.published if isinstance(message, ModelPromoted)]
+
+    @property
+    def rejected(self) -> list[ModelRejected]:
+        return [message for message in self.bus.published if isinstance(message, ModelRejected)]
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+async def test_a_project_gets_its_workspace(world: World) -> None:
+    await world.project()
+
+    provisioned = world.bus.published[-1]
+    assert isinstance(provisioned, WorkspaceProvisioned)
+    assert provisioned.component == "tracking"
+    assert provisioned.names == {
+        "mlflow_workspace": "rain",
+        "experiment": "rain",
+        "tracking_uri": "http://mlflow",
+    }
+
+
+async def test_a_name_that_mlflow_cannot_take_is_refused(world: World) -> None:
+    settings = ProjectSettings(name="rain-")
+
+    await world.bus.publish(ProjectRegistered(project="rain-", settings=settings, revision=1))
+    await world.settle()
+
+    refused = world.bus.published[-1]
+    assert isinstance(refused, WorkspaceRefused)
+    assert "rain-" in refused.reason
+
+
+async def test_first_model_is_promoted_within_the_story_of_its_run(world: World) -> None:
+    await world.project()
+
+    await world.model(0.8, **{"mlops.correlation_id": "story", "mlops.causation_id": "why"})
+
+    assert [message.type for message in world.bus.published[-4:]] == [
+        "run.started",
+        "model.registered",
+        "run.completed",
+        "model.promoted",
+    ]
+    (promoted,) = world.promoted
+    (registered,) = world.told(ModelRegistered)
+    assert (registered.correlation_id, registered.causation_id) == ("story", "why")
+    assert (promoted.correlation_id, promoted.causation_id) == ("story", registered.id)
+    assert (promoted.version, promoted.previous_version, promoted.metric) == (1, None, "accuracy")
+    assert promoted.candidate_metrics == {"accuracy": 0.8}
+
+
+async def test_a_better_model_replaces_the_champion_and_a_worse_one_is_rejected(
+    world: World,
+) -> None:
+    await world.project(min_gain=0.01)
+    await world.model(0.8)
+
+    await world.model(0.7)
+    await world.model(0.9)
+
+    (rejected,) = world.rejected
+    assert (rejected.version, rejected.champion_version) == (2, 1)
+    assert rejected.candidate_metrics == {"accuracy": 0.7}
+    assert rejected.champion_metrics == {"accuracy": 0.8}
+    assert "0.7 against 0.8" in rejected.reason
+    promoted = world.promoted[-1]
+    assert (promoted.version, promoted.previous_version) == (3, 1)
+    assert promoted.champion_metrics == {"accuracy": 0.8}
+
+
+async def test_a_metric_logged_after_registration_is_waited_for(world: World) -> None:
+    await world.project()
+    run_id = world.tracking.start_run("rain")
+    world.tracking.register("rain", "rain", run_id)
+    await world.settle()
+
+    world.tracking.log(run_id, {"accuracy": 0.8})
+    world.tracking.end_run(run_id)
+    await world.settle()
+
+    assert world.rejected == []
+    assert [message.version for message in world.promoted] == [1]
+
+
+async def test_a_metric_that_never_comes_is_a_rejection(world: World) -> None:
+    await world.project()
+
+    await world.model(None)
+
+    (rejected,) = world.rejected
+    assert "'accuracy' is missing" in rejected.reason
+    assert world.promoted == []
+
+
+async def test_redelivery_decides_and_tells_the_same(world: World) -> None:
+    await world.project()
+    await world.model(0.8)
+    await world.model(0.7)
+    events = world.told(ModelRegistered)
+    before = list(world.bus.published)
+
+    for event in events:
+        await world.bus.publish_bytes(event.subject, event.encode(), f"again-{event.id}")
+    await world.settle()
+
+    assert world.bus.published[len(before) :] == events
+
+
+async def test_redelivery_brings_no_older_champion_back(world: World) -> None:
+    await world.project()
+    await world.model(0.8)
+    (first,) = world.told(ModelRegistered)
+    await world.model(0.8)
+
+    await world.bus.publish_bytes(first.subject, first.encode(), "again")
+    await world.settle()
+
+    champion = await world.tracking.champion("rain", "rain")
+    assert champion is not None
+    assert champion.version == 2
+
+
+async def test_approve_waits_for_the_command(world: World) -> None:
+    await world.project(promote=Consent.APPROVE)
+    await world.model(0.8)
+    assert world.promoted == []
+
+    command = PromoteModel(project="rain", name="rain", version=1, reason="looks good")
+    await world.bus.publish(command)
+    await world.settle()
+
+    (promoted,) = world.promoted
+    assert promoted.causation_id == command.id
+    assert "looks good" in promoted.reason
+    assert world.rejected == []
+
+
+async def test_never_rejects_with_that_reason(world: World) -> None:
+    await world.project(promote=Consent.NEVER)
+
+    await world.model(0.8)
+
+    (rejected,) = world.rejected
+    assert "never" in rejected.reason
+
+
+async def test_promoting_what_does_not_exist_is_refused_with_what_does(world: World) -> None:
+    await world.project()
+    await world.model(0.8)
+
+    await world.bus.publish(PromoteModel(project="rain", name="snow", version=1))
+    await world.bus.publish(PromoteModel(project="rain", name="rain", version=7))
+    await world.bus.publish(PromoteModel(project="rain", name="rain", version=1))
+    await world.settle()
+
+    reasons = [
+        message.reason for message in world.bus.published if isinstance(message, CommandRefused)
+    ]
+    assert "no model 'snow'; it has rain" in reasons[0]
+    assert "no version 7; it has 1" in reasons[1]
+    assert "is the champion already" in reasons[2]
+
+
+async def test_an_alias_set_by_a_client_is_told_as_such(world: World) -> None:
+    await world.project()
+    await world.model(0.8)
+    await world.model(0.9)
+
+    world.tracking.set_alias("rain", "rain", "champion", 1)
+    world.tracking.set_alias("rain", "rain", "champion", 1)
+    await world.settle()
+
+    promoted = world.promoted[-1]
+    assert len(world.promoted) == 3
+    assert (promoted.version, promoted.previous_version) == (1, 2)
+    assert promoted.reason == "alias set by a client"
+    assert promoted.candidate_metrics == {"accuracy": 0.8}
+
+
+async def test_an_archived_project_promotes_nothing(world: World) -> None:
+    await world.project()
+    await world.bus.publish(ProjectArchived(project="rain"))
+    await world.settle()
+
+    await world.model(0.8)
+    await world.bus.publish(PromoteModel(project="rain", name="rain", version=1))
+    await world.settle()
+
+    assert [message.reason for message in world.rejected] == ["the project is archived"]
+    assert world.promoted == []
+
+
+async def test_an_older_revision_does_not_bring_old_settings_back(world: World) -> None:
+    new = ProjectSettings(name="rain", evaluate=EvaluateSettings(promote=Consent.NEVER))
+    await world.bus.publish(ProjectUpdated(project="rain", settings=new, revision=2))
+    await world.project()
+
+    await world.model(0.8)
+
+    assert world.promoted == []
+
+
+async def test_models_of_unknown_projects_are_told_and_not_judged(world: World) -> None:
+    await world.model(0.8)
+
+    assert len(world.told(ModelRegistered)) == 1
+    assert world.rejected == []
+    assert world.promoted == []
+
+
+async def test_a_run_deleted_meanwhile_blocks_nothing(world: World) -> None:
+    gone = world.tracking.start_run("rain")
+    world.tracking.end_run(gone, "KILLED")
+    world.tracking.delete_run(gone)
+    kept = world.tracking.start_run("rain")
+
+    await world.settle()
+
+    assert [getattr(message, "run_id", None) for message in world.bus.published] == [
+        gone,
+        gone,
+        kept,
+    ]
+    (failed,) = [message for message in world.bus.published if isinstance(message, RunFailed)]
+    assert failed.status == "KILLED"
+
+
+async def test_a_run_of_extreme_size_is_told_with_less(world: World) -> None:
+    long = {f"{number:04}" + "指" * 240: "指" * 6000 for number in range(2000)}
+    run_id = world.tracking.start_run("rain", params=long, tags=long)
+    world.tracking.log(run_id, dict.fromkeys(long, 1.0))
+    world.tracking.end_run(run_id)
+
+    await world.settle()
+
+    started, completed = world.bus.published
+    assert isinstance(started, RunStarted)
+    assert isinstance(completed, RunCompleted)
+    assert completed.params
+    assert completed.metrics
+    assert len(completed.encode()) > 20_000
+
+
+async def test_prompts_are_no_models(world: World) -> None:
+    world.tracking.register("rain", "a-prompt", None, is_prompt=True)
+    run_id = world.tracking.start_run("rain")
+
+    rows = await world.tracking.pending(10)
+    await world.relay(1)
+
+    assert len(rows) == 2
+    assert [getattr(message, "run_id", None) for message in world.bus.published] == [run_id]
+
+
+async def test_told_rows_are_pruned_and_others_stay() -> None:
+    world = World()
+    world.tracking.start_run("rain")
+    await world.relay(1)
+    world.tracking.start_run("rain")
+
+    pruned = await world.tracking.prune(datetime.now(UTC) + timedelta(seconds=1))
+
+    assert pruned == 1
+    assert len(await world.tracking.pending(10)) == 1
