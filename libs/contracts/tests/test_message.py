@@ -15,7 +15,7 @@ from mlops.contracts.gateway import Label, LabelRecorded
 from mlops.contracts.message import MAX_BYTES, follow_up_id, schema_uri
 from mlops.contracts.telemetry_agent import ThermalThrottled
 from mlops.contracts.versioning import AddData, DataRestored
-from mlops.contracts.workspaces import ProjectArchived
+from mlops.contracts.workspaces import ProjectArchived, WorkspaceProvisioned
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 ARCHIVED: dict[str, Any] = {
@@ -203,3 +203,11 @@ def test_times_are_written_with_their_zone() -> None:
     )
 
     assert json.loads(message.encode())["time"] == "2026-01-02T03:04:05Z"
+
+
+def test_services_that_answer_the_same_cause_are_told_apart() -> None:
+    cause = ProjectArchived(project="fraud", id="cause")
+    one = WorkspaceProvisioned(project="fraud", component="tracking", revision=1)
+    other = WorkspaceProvisioned(project="fraud", component="serving", revision=1)
+
+    assert one.caused_by(cause, 0).id != other.caused_by(cause, 0).id

@@ -256,7 +256,8 @@ def test_text_in_a_numeric_column_counts_as_missing() -> None:
 
 
 def test_a_constant_column_notices_the_first_other_value() -> None:
-    reference = frozen({"unit": [7.0] * 1000})
+    feet: list[Value] = [7.0] * 1000
+    reference = frozen({"unit": feet})
 
-    assert look(reference, {"unit": [7.0] * ROWS}).moved == ()
-    assert names(look(reference, {"unit": [7.0] * 400 + [9.0] * 100}).moved) == ["unit"]
+    assert look(reference, {"unit": feet[:ROWS]}).moved == ()
+    assert names(look(reference, {"unit": [*feet[:400], *[9.0] * 100]}).moved) == ["unit"]

@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from mlops.chassis.bus_memory import MemoryBus
 from mlops.contracts.monitoring import (
     DriftCleared,
     DriftDetected,
@@ -344,13 +345,12 @@ async def test_everything_goes_on_after_a_restart(kept_world: Any, tmp_path: Pat
     half = await world.predict(100)
     await world.ledger.close()
 
-    again = type(world)(SqliteLedger(tmp_path / "ledger.db"), bus=type(world.bus)())
-    again.bus._buckets, again.sent, again.minutes = world.bus._buckets, world.sent, world.minutes
+    bus = MemoryBus(_buckets=world.bus._buckets)
+    again = type(world)(SqliteLedger(tmp_path / "ledger.db"), bus=bus, sent=world.sent)
     rest = await again.predict(150)
     await again.label([*half, *rest])
     await again.window()
 
-    print((await again.bus.ask("monitoring","models",{}))["models"][0]["windows"][-3:])
     assert [told.window.index for told in again.heard(PerformanceRecovered)] == [REFERENCE + 1]
     assert [told.kind for told in again.heard(DriftCleared)] == [DriftKind.DATA]
     await again.ledger.close()

@@ -139,10 +139,22 @@ def test_diagnosis_names_step_status_last_lines_and_the_fix() -> None:
 
     told = diagnose(Wreck("train", lines))
 
-    assert told.startswith("step 'train' failed with exit status 65; ")
-    assert "environment lacks torch" in told.splitlines()[0]
+    assert told.startswith("step 'train' failed with exit status 65\nHint: ")
+    assert "environment lacks torch" in told.splitlines()[1]
     assert "epoch 39" in told
     assert "epoch 20" not in told
+
+
+def test_diagnosis_begins_with_the_words_of_the_step_itself() -> None:
+    lines = ["oops", "mlops: train: [train].command failed: exit status 137: `t`", "exit code 65"]
+
+    told = diagnose(Wreck("train", lines))
+
+    assert told.splitlines()[0] == (
+        "step 'train' failed: [train].command failed: exit status 137: `t`"
+    )
+    assert "want of memory" in told.splitlines()[1]
+    assert told.splitlines()[2:] == ["oops", "exit code 65"]
 
 
 def test_diagnosis_is_bounded() -> None:

@@ -35,6 +35,12 @@ class Server(Protocol):
     url: str
     token: str
 
+    def start(self) -> None:
+        """Start it, with what it stored."""
+
+    def kill(self) -> None:
+        """Kill it, as a power cut would."""
+
 
 def free_port() -> int:
     with socket.socket() as found:
@@ -161,9 +167,10 @@ def test_labels_of_an_unknown_project_are_refused_by_name(platform: Platform) ->
         client.log_label("rain", "r1", 1)
 
 
-async def test_prediction_reaches_a_replica_by_the_routes_of_serving(
-    platform: Platform, bus: NatsBus
-) -> None:
+@pytest.fixture
+async def replica() -> AsyncIterator[str]:
+    """A real HTTP server that answers for every version."""
+
     async def answers(request: web.Request) -> web.StreamResponse:
         rows = (await request.json())["inputs"][0]["shape"][0]
         output = {"name": "p", "shape": [rows], "datatype": "INT64", "data": [1] * rows}
@@ -174,30 +181,61 @@ async def test_prediction_reaches_a_replica_by_the_routes_of_serving(
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    replica = f"http://127.0.0.1:{runner.addresses[0][1]}/one"
-    versions: list[dict[str, Any]] = []
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}/one"
+    await runner.cleanup()
+
+
+async def roll_out(bus: NatsBus, url: str) -> None:
+    """Speak as serving: answer for the routes, and tell of a rollout."""
+    versions = [{"version": 1, "url": url, "weight": 1.0}]
 
     async def routes(_: Mapping[str, Any]) -> dict[str, Any]:
         return {"routes": [{"project": "rainfall", "model": "rain", "versions": versions}]}
 
     bus.answer("serving", "routes", routes)
     await bus.start()
-    versions.append({"version": 1, "url": replica, "weight": 1.0})
-    await bus.publish(
-        DeploymentCompleted(
-            project="rainfall", deployment_id="d", model="rain", version=1, endpoint="/v2"
-        )
+    done = DeploymentCompleted(
+        project="rainfall", deployment_id="d", model="rain", version=1, endpoint="/v2"
     )
+    await bus.publish(done)
+
+
+async def test_prediction_reaches_a_replica_by_the_routes_of_serving(
+    platform: Platform, bus: NatsBus, replica: str
+) -> None:
+    await roll_out(bus, replica)
 
     with MLOpsClient("rainfall", platform.endpoints) as client:
         found = await asyncio.to_thread(client.predict, {"t": [1.0, 2.0]}, model="rain")
         traffic = await bus.ask("gateway", "traffic", {})
         deployments = await asyncio.to_thread(client.list_deployments)
-    await runner.cleanup()
 
     assert found == [1, 1]
     assert traffic["versions"][0]["requests"] == 1
     assert deployments[0]["state"] == "completed"
+
+
+async def test_predictions_go_on_while_the_bus_is_away_and_wishes_are_not_lost(
+    platform: Platform, bus: NatsBus, replica: str, project: Path
+) -> None:
+    await roll_out(bus, replica)
+
+    with MLOpsClient("rainfall", platform.endpoints, folder=project) as client:
+        await asyncio.to_thread(client.predict, {"t": [1.0]}, model="rain")
+        platform.nats.kill()
+        without_bus = [
+            await asyncio.to_thread(client.predict, {"t": [1.0]}, model="rain") for _ in range(20)
+        ]
+        settings = {"settings": {"name": "rainfall"}, "path": str(project)}
+        wish = await asyncio.to_thread(client.command, "cmd.project.register", settings)
+        platform.nats.start()
+        types = ("project.registered",)
+        found = await asyncio.to_thread(client.result, wish, types, 20)
+        again = await asyncio.to_thread(client.predict, {"t": [1.0]}, model="rain")
+
+    assert without_bus == [[1]] * 20
+    assert [one["type"] for one in found] == ["project.registered"]
+    assert again == [1]
 
 
 async def test_live_stream_resumes_after_the_gateway_was_killed(

@@ -47,6 +47,7 @@ class Message(Part):
     type: ClassVar[str] = ""
     about: ClassVar[str | None] = None
     scoped_by: ClassVar[Literal["project", "node"]] = "project"
+    told_apart_by: ClassVar[str | None] = None
     answers: ClassVar[str] = ""
 
     id: str = Field(default_factory=lambda: str(uuid.uuid4()), min_length=1, max_length=128)
@@ -78,11 +79,14 @@ class Message(Part):
         """
         return self.model_copy(
             update={
-                "id": follow_up_id(cause.id, self.type, index),
+                "id": follow_up_id(cause.id, self._kind_apart(), index),
                 "correlation_id": cause.story_id,
                 "causation_id": cause.id,
             }
         )
+
+    def _kind_apart(self) -> str:
+        return f"{self.type}:{getattr(self, self.told_apart_by)}" if self.told_apart_by else self.type
 
     def encode(self) -> bytes:
         """Return the message as structured CloudEvents JSON.

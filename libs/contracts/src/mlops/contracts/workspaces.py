@@ -49,6 +49,7 @@ class WorkspaceProvisioned(ProjectEvent):
 
     type: ClassVar[str] = "workspace.provisioned"
     about: ClassVar[str | None] = "component"
+    told_apart_by: ClassVar[str | None] = "component"
     answers: ClassVar[str] = "project.registered"
 
     component: str = Field(max_length=64, description="The service that provisioned.")
@@ -64,6 +65,7 @@ class WorkspaceRefused(ProjectEvent):
 
     type: ClassVar[str] = "workspace.refused"
     about: ClassVar[str | None] = "component"
+    told_apart_by: ClassVar[str | None] = "component"
     answers: ClassVar[str] = "project.registered"
 
     component: str = Field(max_length=64, description="The service that refused.")

@@ -83,5 +83,6 @@ async def build(service: Service) -> None:
     service.source("read_model", gateway.follower)
     service.source("routes", gateway.routes)
     service.source("streams", gateway.streams.close_at_stop)
+    service.ready_when("read_model", gateway.memory.check)
     service.serve(gateway.app)
     service.at_stop(replicas.close)

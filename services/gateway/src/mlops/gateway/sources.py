@@ -77,10 +77,6 @@ class RoutesOfServing:
         """Ask serving again, now."""
         self._wanted.set()
 
-    async def check(self) -> str | None:
-        """Return why requests cannot be routed, or None."""
-        return None if self._table.known else "serving has not told its routes yet"
-
     async def __call__(self) -> AsyncIterator[Message]:
         """Keep the table fresh for as long as the gateway runs."""
         while True:

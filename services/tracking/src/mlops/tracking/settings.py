@@ -18,7 +18,7 @@ class Settings(ServiceSettings):
         default="",
         validation_alias="TRACKING_STORE_URI",
         description="SQLAlchemy URI of runs and models; empty means SQLite in the home folder. "
-        "PostgreSQL: postgresql+psycopg2://user:password@host/name.",
+        "PostgreSQL: postgresql://user:password@host/name, with the extra `postgres`.",
     )
     artifacts: str = Field(
         default="",

@@ -53,7 +53,7 @@ def down(home: HomeOption = None, as_json: JsonOption = False) -> None:  # noqa:
     """Stop the platform; no process of it stays, not even of one that was killed."""
     place = home_of(home)
     started = time.monotonic()
-    with _Progress(quiet=as_json) as progress:
+    with _Progress(quiet=as_json, known=told.read(place)) as progress:
         found = launch.stop(place, progress.show)
     seconds = round(time.monotonic() - started, 1)
     if as_json:
@@ -153,11 +153,11 @@ def _say(text: str, *, quiet: bool) -> None:
 class _Progress:
     """A live table in a terminal, a line per change in a pipe, nothing when quiet."""
 
-    def __init__(self, *, quiet: bool) -> None:
+    def __init__(self, *, quiet: bool, known: Told | None = None) -> None:
         self._quiet = quiet
         self._live = Live(console=output.errors(), refresh_per_second=8, transient=False)
         self._is_live = sys.stderr.isatty() and not quiet
-        self._seen: dict[str, str] = {}
+        self._seen = {one.name: one.state for one in known.components} if known else {}
 
     def __enter__(self) -> Self:
         if self._is_live:

@@ -33,6 +33,10 @@ class MemoryOfBus:
         """Whether all that the bus held at start is taken in."""
         return self._rebuilt
 
+    async def check(self) -> str | None:
+        """Return why questions cannot be answered yet, or None."""
+        return None if self._rebuilt else "still reading what the bus holds"
+
     def mark_rebuilt(self) -> None:
         """Say that the backlog is taken in."""
         self._rebuilt = True
@@ -40,7 +44,7 @@ class MemoryOfBus:
     def take(self, envelope: Mapping[str, object]) -> Fact | None:
         """Take a message in; None when it was known or is no message."""
         fact = fact_of(envelope)
-        if fact is None or not self._archive.add(fact):
+        if fact is None or not self._archive.add(fact.at_rest()):
             return None
         apply(self._world, fact)
         for event in self._arrived.get(fact.cause, ()):

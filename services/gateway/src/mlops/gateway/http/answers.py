@@ -17,6 +17,7 @@ from mlops.chassis.errors import RejectedError, UnavailableError
 from mlops.gateway.errors import CallerError, Problem
 
 _REQUEST_ID = re.compile(r"^[\x21-\x7e]{1,128}$")
+_TRACEPARENT = re.compile(r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
 _FIXES = {
     404: "GET /openapi.json lists what there is",
     405: "GET /openapi.json says which methods there are",
@@ -108,6 +109,12 @@ def request_id(request: Request) -> str:
         known = shown if _REQUEST_ID.match(shown) else str(uuid.uuid4())
         request.state.request_id = known
     return known
+
+
+def trace_of(request: Request) -> str | None:
+    """Return the caller's W3C traceparent; one that is none is passed over, as the standard asks."""
+    shown = request.headers.get("traceparent", "")
+    return shown if _TRACEPARENT.match(shown) else None
 
 
 async def body_of(request: Request, most_bytes: int) -> bytes:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 import time
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route as HttpRoute
 
 from mlops.gateway.errors import CallerError
-from mlops.gateway.http.answers import body_of, json_answer, request_id
+from mlops.gateway.http.answers import body_of, json_answer, request_id, trace_of
 from mlops.gateway.http.dispatch import Answered, Asked, Dispatcher, not_ready
 from mlops.gateway.model.routing import Route
 from mlops.gateway.ports import Memory, Meter, Routes
@@ -22,7 +21,6 @@ from mlops.gateway.ports import Memory, Meter, Routes
 _CHECKED_BYTES = (
     256 * 1024
 )  # beyond this, parsing here would hold up other callers; the replica parses anyway
-_TRACEPARENT = re.compile(r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
 _BINARY = "inference-header-content-length"
 _PASSED_IN = ("content-type", "content-encoding", "accept", "tracestate", _BINARY)
 _PASSED_OUT = ("content-type", "content-encoding", "retry-after", _BINARY)
@@ -168,8 +166,7 @@ def _passed_in(request: Request) -> Mapping[str, str]:
     headers = {name: request.headers[name] for name in _PASSED_IN if name in request.headers}
     headers["accept-encoding"] = request.headers.get("accept-encoding", "identity")
     headers["x-request-id"] = request_id(request)
-    received = request.headers.get("traceparent", "")
-    headers["traceparent"] = received if _TRACEPARENT.match(received) else _new_trace()
+    headers["traceparent"] = trace_of(request) or _new_trace()
     return headers
 
 

@@ -21,7 +21,7 @@ from mlops.contracts.gateway import Label, LabelRecorded
 from mlops.contracts.message import MAX_BYTES, Scope
 from mlops.contracts.serving import Scalar
 from mlops.gateway.errors import CallerError
-from mlops.gateway.http.answers import body_of, json_answer, object_of
+from mlops.gateway.http.answers import body_of, json_answer, object_of, trace_of
 from mlops.gateway.http.reading import read, read_command, read_event
 from mlops.gateway.model.labels import batches
 from mlops.gateway.ports import Memory
@@ -92,7 +92,7 @@ class Intake:
             "project": asked.project,
             "correlation_id": asked.correlation_id,
             "causation_id": asked.causation_id,
-            "traceparent": asked.traceparent or request.headers.get("traceparent"),
+            "traceparent": asked.traceparent or trace_of(request),
         }
         command = read_command(asked.type, asked.data, envelope)
         await self._bus.publish(command)

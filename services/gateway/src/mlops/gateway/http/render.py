@@ -108,19 +108,28 @@ def _projects(world: World) -> list[ProjectView]:
 
 def _project(view: ProjectView, world: World, table: Table) -> str:
     routes = [route for route in table.routes.values() if route.project == view.project]
-    parts = _rows(("service", "made"), (_part(*item) for item in sorted(view.provisioned.items())))
+    made = [item for item in sorted(view.provisioned.items()) if not item[1].reason]
+    parts = _rows(("service", "made"), (_part(*item) for item in made))
     return (
         f'<article><h3>{escape(view.project)} {_badge(view.state)}</h3><p class="path">'
-        f"{escape(view.description)} <code>{escape(view.path)}</code></p>"
+        f"{escape(view.description)} <code>{escape(view.path)}</code></p>{_refused(view)}"
         f"{''.join(_traffic(route) for route in routes)}{_performance(view, world)}"
-        f"{_models(view, world)}<details><summary>provisioned by {len(view.provisioned)} services"
-        f"</summary>{parts}</details></article>"
+        f"{_models(view, world)}<details><summary>provisioned: "
+        f"{escape(', '.join(name for name, _ in made)) or 'nothing yet'}</summary>{parts}</details>"
+        "</article>"
     )
 
 
+def _refused(view: ProjectView) -> str:
+    lines = "".join(
+        f"<li>{_badge('refused')} {escape(service)}: {escape(part.reason)}</li>"
+        for service, part in sorted(view.provisioned.items())
+        if part.reason
+    )
+    return f"<ul>{lines}</ul>" if lines else ""
+
+
 def _part(service: str, part: Part) -> tuple[str, str]:
-    if part.reason:
-        return escape(service), f"{_badge('refused')} {escape(part.reason)}"
     names = "<br>".join(
         f"{escape(key)}: <code>{escape(value)}</code>" for key, value in part.names.items()
     )

@@ -45,8 +45,8 @@ def _measured(data: Fields) -> str:
     return f"{data.text('metric')} {_figure(data.number('value'))}{against}"
 
 
-def _seconds(data: Fields, name: str = "duration_s") -> str:
-    value = data.number(name)
+def _seconds(data: Fields) -> str:
+    value = data.number("duration_s")
     return "" if value is None else f" after {value:.1f} s"
 
 
@@ -132,7 +132,9 @@ _WORDS: dict[str, Callable[[Fields], str]] = {
     "data.restored": _dataset("restored"),
     "workflow.queued": lambda data: f"{_workflow(data)} queued: {data.text('why')}",
     "workflow.declined": lambda data: f"{data.text('kind')} declined: {data.text('reason')}",
-    "workflow.started": lambda data: f"{_workflow(data)} started{_seconds(data, 'waited_s')}",
+    "workflow.started": lambda data: (
+        f"{_workflow(data)} started, waited {_figure(data.number('waited_s'), ' s')}"
+    ),
     "workflow.completed": lambda data: f"{_workflow(data)} completed{_seconds(data)}",
     "workflow.failed": _failed_workflow,
     "workflow.rescheduled": lambda data: f"{_workflow(data)} waits: {data.text('reason')}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mlops.gateway.model.describe import describe
 from mlops.gateway.model.fields import Fields
@@ -43,6 +43,10 @@ class Fact:
     def is_bulk(self) -> bool:
         """Whether there are too many of its kind to remember their bodies."""
         return self.type in BULK
+
+    def at_rest(self) -> Fact:
+        """Return the fact without its parsed data, for keeping; the payload holds them."""
+        return replace(self, data=Fields({}))
 
     def envelope(self) -> dict[str, object]:
         """Return the CloudEvent, without its data when it is one of very many."""

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -28,25 +27,36 @@ class MemoryPage:
         self.baselines = _Baselines()
         self.jobs = _Jobs()
 
+    def copied(self) -> MemoryPage:
+        """Return a page that can be written without changing this one; what it holds is frozen."""
+        fresh = MemoryPage()
+        fresh.models.kept = dict(self.models.kept)
+        fresh.windows.kept = {key: dict(found) for key, found in self.windows.kept.items()}
+        fresh.rows.kept = {key: dict(found) for key, found in self.rows.kept.items()}
+        fresh.rows.truths = {key: dict(found) for key, found in self.rows.truths.items()}
+        fresh.baselines.kept = dict(self.baselines.kept)
+        fresh.jobs.kept = dict(self.jobs.kept)
+        return fresh
+
 
 class _Models:
     def __init__(self) -> None:
-        self._kept: dict[ModelKey, Watched] = {}
+        self.kept: dict[ModelKey, Watched] = {}
 
     def get(self, key: ModelKey) -> Watched | None:
-        return self._kept.get(key)
+        return self.kept.get(key)
 
     def put(self, model: Watched) -> None:
-        self._kept[model.key] = model
+        self.kept[model.key] = model
 
     def all(self) -> list[Watched]:
-        return sorted(self._kept.values(), key=lambda m: (m.key.project, m.key.model))
+        return sorted(self.kept.values(), key=lambda m: (m.key.project, m.key.model))
 
 
 class _Windows:
     def __init__(self, rows: _Rows) -> None:
         self._rows = rows
-        self._kept: dict[ModelKey, dict[int, Window]] = {}
+        self.kept: dict[ModelKey, dict[int, Window]] = {}
 
     def unfinished(self, key: ModelKey) -> list[Window]:
         return [w for w in self._of(key) if w.phase in (Phase.OPEN, Phase.FULL)]
@@ -55,33 +65,33 @@ class _Windows:
         return self._of(key)[-most:]
 
     def put(self, key: ModelKey, window: Window) -> None:
-        self._kept.setdefault(key, {})[window.number] = window
+        self.kept.setdefault(key, {})[window.number] = window
 
     def drop(self, key: ModelKey, numbers: Collection[int]) -> None:
         self._rows.clear(key, numbers)
         for number in numbers:
-            self._kept.get(key, {}).pop(number, None)
+            self.kept.get(key, {}).pop(number, None)
 
     def _of(self, key: ModelKey) -> list[Window]:
-        kept = self._kept.get(key, {})
+        kept = self.kept.get(key, {})
         return [kept[number] for number in sorted(kept)]
 
 
 class _Rows:
     def __init__(self) -> None:
-        self._kept: dict[ModelKey, dict[str, tuple[int, Row]]] = {}
-        self._truths: dict[ModelKey, dict[str, Truth]] = {}
+        self.kept: dict[ModelKey, dict[str, tuple[int, Row]]] = {}
+        self.truths: dict[ModelKey, dict[str, Truth]] = {}
 
     def unknown(self, key: ModelKey, request_ids: Collection[str]) -> set[str]:
-        return set(request_ids) - self._kept.get(key, {}).keys()
+        return set(request_ids) - self.kept.get(key, {}).keys()
 
     def add(self, key: ModelKey, window: int, rows: Sequence[Row]) -> int:
-        kept = self._kept.setdefault(key, {})
+        kept = self.kept.setdefault(key, {})
         kept.update({row.request_id: (window, row) for row in rows})
-        return sum(row.request_id in self._truths.get(key, {}) for row in rows)
+        return sum(row.request_id in self.truths.get(key, {}) for row in rows)
 
     def label(self, key: ModelKey, truths: Sequence[Truth]) -> dict[int, int]:
-        kept, known = self._kept.get(key, {}), self._truths.setdefault(key, {})
+        kept, known = self.kept.get(key, {}), self.truths.setdefault(key, {})
         windows: dict[int, int] = {}
         for truth in truths:
             before = known.get(truth.request_id)
@@ -93,17 +103,17 @@ class _Rows:
         return windows
 
     def of(self, key: ModelKey, window: int) -> list[Row]:
-        known = self._truths.get(key, {})
+        known = self.truths.get(key, {})
         return [
             replace(row, label=known[row.request_id].label, labelled=True)
             if row.request_id in known
             else row
-            for number, row in self._kept.get(key, {}).values()
+            for number, row in self.kept.get(key, {}).values()
             if number == window
         ]
 
     def clear(self, key: ModelKey, windows: Collection[int]) -> None:
-        kept, known = self._kept.get(key, {}), self._truths.get(key, {})
+        kept, known = self.kept.get(key, {}), self.truths.get(key, {})
         for request_id in [name for name, (number, _) in kept.items() if number in windows]:
             del kept[request_id]
             known.pop(request_id, None)
@@ -111,30 +121,30 @@ class _Rows:
 
 class _Baselines:
     def __init__(self) -> None:
-        self._kept: dict[tuple[ModelKey, int], Baseline] = {}
+        self.kept: dict[tuple[ModelKey, int], Baseline] = {}
 
     def get(self, key: ModelKey, version: int) -> Baseline | None:
-        return self._kept.get((key, version))
+        return self.kept.get((key, version))
 
     def put(self, key: ModelKey, baseline: Baseline) -> None:
-        self._kept[key, baseline.version] = baseline
+        self.kept[key, baseline.version] = baseline
 
     def drop(self, key: ModelKey, version: int) -> None:
-        self._kept.pop((key, version), None)
+        self.kept.pop((key, version), None)
 
 
 class _Jobs:
     def __init__(self) -> None:
-        self._kept: dict[str, ReportJob] = {}
+        self.kept: dict[str, ReportJob] = {}
 
     def put(self, job: ReportJob) -> None:
-        self._kept[job.id] = job
+        self.kept[job.id] = job
 
     def first(self) -> ReportJob | None:
-        return min(self._kept.values(), key=lambda job: job.tries, default=None)
+        return min(self.kept.values(), key=lambda job: job.tries, default=None)
 
     def done(self, job_id: str) -> None:
-        self._kept.pop(job_id, None)
+        self.kept.pop(job_id, None)
 
 
 @dataclass
@@ -151,7 +161,7 @@ class MemoryLedger:
         """Run *change* once for this message and return its follow-ups."""
         async with self._lock:
             if message_id not in self.told:
-                draft = copy.deepcopy(self.page)
+                draft = self.page.copied()
                 follow_ups = change(draft)
                 self.told[message_id] = tuple(message.encode() for message in follow_ups)
                 self.page = draft
@@ -159,7 +169,7 @@ class MemoryLedger:
 
     async def look(self, view: Callable[[Page], T]) -> T:
         """Return what *view* makes of a copy."""
-        return view(copy.deepcopy(self.page))
+        return view(self.page.copied())
 
     async def close(self) -> None:
         """Do nothing: there is nothing to let go."""

@@ -155,8 +155,8 @@ class AirflowRest:
             token = self._renew(None)
         try:
             return call()
-        except exceptions.UnauthorizedException:
-            self._renew(token)
+        except (exceptions.UnauthorizedException, exceptions.ForbiddenException):
+            self._renew(token)  # 401 for an old token, 403 for one that another Airflow has signed
             return call()
 
     def _renew(self, refused: str | None) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from mlops.chassis.clock import Clock
-from mlops.contracts.message import Message
+from mlops.contracts.message import Message, follow_up_id
 from mlops.contracts.orchestration_bridge import WorkflowCancelled, WorkflowKind
 from mlops.contracts.settings import ProjectSettings
 from mlops.contracts.workspaces import (
@@ -53,7 +53,11 @@ class Projects:
         names = await self._pipelines.provision(pipeline_of(queue, queue.path))
         return [
             WorkspaceProvisioned(
-                project=event.project, component=COMPONENT, names=names, revision=event.revision
+                **_envelope(event, WorkspaceProvisioned),
+                project=event.project,
+                component=COMPONENT,
+                names=names,
+                revision=event.revision,
             )
         ]
 
@@ -92,8 +96,21 @@ class Projects:
 
     def _refused(self, event: ProjectRegistered | ProjectUpdated, reason: str) -> WorkspaceRefused:
         return WorkspaceRefused(
-            project=event.project, component=COMPONENT, reason=reason, revision=event.revision
+            **_envelope(event, WorkspaceRefused),
+            project=event.project,
+            component=COMPONENT,
+            reason=reason,
+            revision=event.revision,
         )
+
+
+def _envelope(event: Message, kind: type[Message]) -> dict[str, str]:
+    # Every service answers a registration with the same type: an id of cause and type alone would be theirs too.
+    return {
+        "id": follow_up_id(f"{event.id}:{COMPONENT}", kind.type, 0),
+        "correlation_id": event.story_id,
+        "causation_id": event.id,
+    }
 
 
 def _told_settings(now: Queue, event: ProjectRegistered | ProjectUpdated) -> Queue:

@@ -144,6 +144,9 @@ class Triggers:
 
     async def _queued(self, queue: Queue, entry: Entry) -> WorkflowQueued:
         return WorkflowQueued(
+            id=entry.queued_id,  # what follows names it as its cause
+            correlation_id=entry.story_id,
+            causation_id=entry.trigger_id,
             project=queue.project,
             workflow_key=entry.key,
             kind=WorkflowKind(entry.kind),

@@ -46,16 +46,26 @@ class World:
     away: str = ""
 
 
+@dataclass(frozen=True)
+class _Standing:
+    reason: str | None
+    hold: Hold | None
+    place: int
+    running: int
+
+
 def rulings(world: World, now: datetime) -> tuple[Ruling, ...]:
     """Return one ruling for each workflow that waits, in the order of admission."""
     running = {name: len(queue.in_state(*UNDER_WAY)) for name, queue in world.queues.items()}
     hold = heat.hold(world.nodes, now)
-    found = []
-    for place, (queue, entry) in enumerate(_in_order(world, now)):
+    found: list[Ruling] = []
+    for queue, entry in _in_order(world, now):
         reason = _why_not(world, queue, entry, running, hold)
+        place = sum(1 for ruling in found if ruling.project == queue.project)
+        standing = _Standing(reason, hold, place, running[queue.project])
+        found.append(_ruling(world, queue, entry, standing, now))
         if reason is None:
             running[queue.project] += 1
-        found.append(_ruling(world, queue, entry, (reason, hold, place, running), now))
     return tuple(found)
 
 
@@ -75,23 +85,17 @@ def _why_not(
     return None
 
 
-def _ruling(
-    world: World,
-    queue: Queue,
-    entry: Entry,
-    found: tuple[str | None, Hold | None, int, Mapping[str, int]],
-    now: datetime,
-) -> Ruling:
-    reason, hold, place, running = found
+def _ruling(world: World, queue: Queue, entry: Entry, standing: _Standing, now: datetime) -> Ruling:
+    reason, hold = standing.reason, standing.hold
     where = (hold.node, hold.level) if hold else heat.coolest(world.nodes, now) or (None, None)
     share = share_used(world.queues, queue, now)
     return Ruling(
         project=queue.project,
         key=entry.key,
         admitted=reason is None,
-        reason=reason or _why_now(place, share),
-        running=running[queue.project],
-        waiting=place,
+        reason=reason or f"nothing is in the way; {share:.0%} of its share is used",
+        running=standing.running,
+        waiting=standing.place,
         used_today=queue.used_today(now),
         share_used_ratio=share,
         thermal_level=where[1],
@@ -99,10 +103,6 @@ def _ruling(
         expected_start_at=now if reason is None else _expected(world.queues, entry, hold, now),
         hot=hold is not None and entry.state is State.WAITING,
     )
-
-
-def _why_now(place: int, share: float) -> str:
-    return f"place {place + 1} in the order, {share:.0%} of its share used, nothing in the way"
 
 
 def _in_order(world: World, now: datetime) -> Sequence[tuple[Queue, Entry]]:

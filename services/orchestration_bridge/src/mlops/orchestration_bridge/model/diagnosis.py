@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 MOST_LINES = 20
 LONGEST_LINE = 240
+LONGEST_REASON = 1200
 LONGEST = 3900
 
 _EXIT = re.compile(r"exit(?:ed)?(?: with)?(?: return)?(?: code| status) (-?\d+)")
@@ -52,14 +53,18 @@ class Wreck:
 
 def diagnose(wreck: Wreck) -> str:
     """Return what a person needs to know of a failure, bounded in lines and length."""
-    kept = [_cut(line.rstrip()) for line in wreck.lines if line.strip()]
-    status = exit_status(kept)
+    lines = [line.rstrip() for line in wreck.lines if line.strip()]
+    own = _own_words(wreck.step, lines)
+    kept = [_cut(line) for line in lines if own is None or own not in line]
     head = f"step {wreck.step!r} failed" if wreck.step else "the run failed"
-    if status is not None:
+    status = exit_status([own] if own else kept)
+    if own:
+        head += f": {own[:LONGEST_REASON]}"
+    elif status is not None:
         head += f" with exit status {status}"
     hint = _hint(kept, status)
+    told = f"{head}\nHint: {hint}" if hint else head
     tail = "\n".join(kept[-MOST_LINES:])
-    told = head + (f"; {hint}" if hint else "")
     room = LONGEST - len(told) - 1
     return f"{told}\n{tail[-room:]}" if tail else told
 
@@ -78,6 +83,13 @@ def _hint(lines: Sequence[str], status: int | None) -> str:
             if found := pattern.search(line):
                 return text.format(*found.groups())
     return _EXIT_HINTS.get(status or 0, "")
+
+
+def _own_words(step: str, lines: Sequence[str]) -> str | None:
+    """Return what the step itself said of its failure, None when it could not."""
+    prefix = f"mlops: {step}: "
+    said = [line.removeprefix(prefix) for line in lines if line.startswith(prefix)]
+    return said[-1] if said else None
 
 
 def _cut(line: str) -> str:

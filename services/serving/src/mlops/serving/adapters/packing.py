@@ -46,9 +46,7 @@ class Version:
     datasets: dict[str, str]
 
 
-def pack(
-    project: str, model: str, version: int, backend: str, mlflow_url: str
-) -> dict[str, Any]:
+def pack(project: str, model: str, version: int, backend: str, mlflow_url: str) -> dict[str, Any]:
     """Return the package of a version, made now or before; see `Packages`."""
     os.environ["MLFLOW_WORKSPACE"] = project
     mlflow.set_tracking_uri(mlflow_url)
@@ -139,9 +137,7 @@ def _keep_model(tag: str, folder: Path, labels: dict[str, str]) -> None:
             shutil.copytree(folder, kept.path_of("model"))
 
 
-def _spec(
-    folder: Path, described: Mapping[str, Any], tag: str, backend: str
-) -> dict[str, Any]:
+def _spec(folder: Path, described: Mapping[str, Any], tag: str, backend: str) -> dict[str, Any]:
     signature = described.get("signature") or {}
     example = folder / "serving_input_example.json"
     spec: dict[str, Any] = {
@@ -165,9 +161,7 @@ def _spec(
     return spec
 
 
-def _keep_bento(
-    source: Path, tag: str, spec: dict[str, Any], labels: dict[str, str]
-) -> None:
+def _keep_bento(source: Path, tag: str, spec: dict[str, Any], labels: dict[str, str]) -> None:
     source.mkdir()
     shutil.copy(_SOURCE, source)
     (source / "packed.json").write_text(json.dumps(spec))

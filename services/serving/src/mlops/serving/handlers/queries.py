@@ -33,9 +33,7 @@ class Queries:
         """Answer `query.serving.routes`: every served model, its versions, their weights."""
         found = await self._deployments.all()
         return {
-            "routes": [
-                self._route(one) for _, one in sorted(found.items()) if weights(one.state)
-            ]
+            "routes": [self._route(one) for _, one in sorted(found.items()) if weights(one.state)]
         }
 
     async def list_deployments(self, _: Mapping[str, Any]) -> dict[str, Any]:

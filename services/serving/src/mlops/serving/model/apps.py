@@ -33,12 +33,19 @@ class App:
     @property
     def route(self) -> str:
         """Return the path under which it answers."""
-        return f"/{self.project}/{self.model}/v{self.version}"
+        return route_of(self.name)
 
 
 def app_name(project: str, model: str, version: int) -> str:
     """Return the name of the application of a version."""
     return f"{project}.{model}.v{version}"
+
+
+def route_of(name: str) -> str:
+    """Return the path of the application of that name; a model's name may hold dots, a project's cannot."""
+    project, _, rest = name.partition(".")
+    model, _, version = rest.rpartition(".")
+    return f"/{project}/{model}/{version}"
 
 
 def concurrency_at(heat: int) -> int:

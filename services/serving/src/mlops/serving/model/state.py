@@ -207,9 +207,7 @@ def packed(state: State, package: Package, at: datetime) -> State:
     kept = tuple(one for one in others if one.version in in_use or one in others[1 - _KEPT :])
     metrics = rollout.metrics or package.metrics
     moved = advanced(replace(rollout, metrics=metrics), at)
-    return replace(
-        state, packages=(*kept, package), rollouts=(*state.rollouts[:-1], moved)
-    )
+    return replace(state, packages=(*kept, package), rollouts=(*state.rollouts[:-1], moved))
 
 
 def undeploy(state: State, at: datetime, drain: timedelta, cause: Cause, reason: str) -> State:
@@ -228,9 +226,7 @@ def drained(state: State, version: int) -> State:
 
 def told(state: State, deployment_id: str, count: int) -> State:
     """Return the state after the first *count* marks of a rollout were told."""
-    return changed(
-        state, deployment_id, lambda one: replace(one, told=max(one.told, count))
-    )
+    return changed(state, deployment_id, lambda one: replace(one, told=max(one.told, count)))
 
 
 def changed(state: State, deployment_id: str, change: Callable[[Rollout], Rollout]) -> State:

@@ -133,10 +133,12 @@ def _read_tensor(one: object) -> tuple[str, Array]:
 
 
 def _read_shape(name: str, shape: object) -> tuple[int, ...]:
-    is_list = isinstance(shape, list) and bool(shape)
-    if not is_list or not all(type(one) is int and one >= 0 for one in shape):  # type: ignore[attr-defined]  # checked
-        raise MalformedError(f"input {name!r}: `shape` must be a list of whole numbers, not {shape!r}")
-    found = tuple(shape)  # type: ignore[arg-type]  # checked above
+    sizes = shape if isinstance(shape, list) else []
+    found = tuple(one for one in sizes if type(one) is int and one >= 0)
+    if not sizes or len(found) != len(sizes):
+        raise MalformedError(
+            f"input {name!r}: `shape` must be a list of whole numbers, not {shape!r}"
+        )
     if math.prod(found) > _MOST_VALUES:
         raise MalformedError(
             f"input {name!r}: shape {shape} holds more than {_MOST_VALUES} values; send less at once"

@@ -126,8 +126,7 @@ class Fleet:
     async def _prepare(self) -> None:
         # Nothing was ever served: only make ready what the first rollout would wait for.
         serves = any(
-            one.settings.model and not one.archived
-            for one in (await self._projects.all()).values()
+            one.settings.model and not one.archived for one in (await self._projects.all()).values()
         )
         if serves and not self._is_prepared:
             await self._replicas.prepare()

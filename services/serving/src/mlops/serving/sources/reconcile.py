@@ -67,7 +67,9 @@ class Reconciler:
     async def round(self) -> AsyncIterator[Message]:
         """Take everything one step further, and yield what became true."""
         for key in await self._deployments.all():
-            async for message in self._tell(key):  # what a process before this one had no time to tell
+            async for message in self._tell(
+                key
+            ):  # what a process before this one had no time to tell
                 yield message
             await self._prepare(key)
             async for message in self._tell(key):

@@ -98,8 +98,8 @@ def open_server(store_uri: str, artifacts: str) -> Server:
 
 def _driver(store_uri: str, error: ModuleNotFoundError) -> str:
     return (
-        f"the driver {error.name!r} of store {_shown(store_uri)} is not installed; install it, or name another "
-        "one in TRACKING_STORE_URI, for example postgresql+psycopg2://user:password@host/name"
+        f"the driver {error.name!r} of store {_shown(store_uri)} is not installed; install it "
+        "(for PostgreSQL: the extra `postgres` of mlops-tracking)"
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import sys
 from functools import partial
 from pathlib import Path
@@ -95,6 +96,13 @@ def _haproxy_binary() -> str:
     return str(path) if path.is_file() else ""
 
 
+def _forget_old_sessions(folder: Path) -> None:
+    """Keep the newest session's logs only: each start makes a new folder."""
+    sessions = sorted(path for path in folder.glob("session_2*") if not path.is_symlink())
+    for path in sessions[:-1]:
+        shutil.rmtree(path, ignore_errors=True)
+
+
 def _prepare(site: Site) -> None:
     # The admin socket of HAProxy is open to everybody; only the folder's mode protects it.
     for folder in (site.home.short, site.home.short / "haproxy", site.home.short / "ray"):
@@ -103,4 +111,5 @@ def _prepare(site: Site) -> None:
         if folder.stat().st_uid != os.getuid():
             raise PermissionError(f"{folder} belongs to somebody else; remove it or set TMPDIR")
     (site.home.short / "ray.ready").unlink(missing_ok=True)
+    _forget_old_sessions(site.home.short / "ray")
     (site.home.root / "bento").mkdir(exist_ok=True)

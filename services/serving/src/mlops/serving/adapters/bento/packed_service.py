@@ -33,7 +33,7 @@ class Packed:
         self.spec = SPEC
         self.answer: Answer = _load(folder, SPEC)
 
-    @bentoml.api
+    @bentoml.api  # type: ignore[untyped-decorator]  # BentoML has no types
     def predict(self, rows: list[dict[str, Any]]) -> list[Any]:
         """Return one prediction for each row (its features by name)."""
         names = [field["name"] for field in SPEC["inputs"]] or list(rows[0])
@@ -69,7 +69,7 @@ class _SklearnAnswers:
         self._names = [field["name"] for field in spec["inputs"]]
         self._wants_frame = _selects_by_name(model)
 
-    def __call__(self, values: Any) -> Any:  # noqa: ANN401 - whatever the estimator takes and gives
+    def __call__(self, values: Any) -> Any:
         if self._wants_frame or not _is_numeric(values):
             return self._call(_frame(values, self._names))
         if isinstance(values, dict):
@@ -87,24 +87,24 @@ class _PyfuncAnswers:
         self._names = list(schema.input_names()) if schema and schema.has_input_names() else []
         self._takes_tensors = bool(schema and schema.is_tensor_spec())
 
-    def __call__(self, values: Any) -> Any:  # noqa: ANN401 - whatever the model takes and gives
+    def __call__(self, values: Any) -> Any:
         if self._takes_tensors:
             return self._model.predict(values)
         return self._model.predict(_frame(values, self._names))
 
 
-def _read_estimator(path: Path, spec: dict[str, Any]) -> Any:  # noqa: ANN401 - any estimator
+def _read_estimator(path: Path, spec: dict[str, Any]) -> Any:
     if spec["format"] == "skops":
         import skops.io  # noqa: PLC0415 - only where the model was written with it
 
         return skops.io.load(path, trusted=spec["trusted"])
-    import pickle  # noqa: PLC0415, S403 - the project's own model, as MLflow would load it
+    import pickle  # noqa: PLC0415 - the project's own model, as MLflow would load it
 
     with path.open("rb") as file:
         return pickle.load(file)  # noqa: S301 - as above
 
 
-def _selects_by_name(model: Any) -> bool:  # noqa: ANN401 - any estimator
+def _selects_by_name(model: Any) -> bool:
     """Return whether a part of the estimator picks columns by name, which an array does not have."""
     if type(model).__name__ == "ColumnTransformer":
         return True
@@ -114,12 +114,12 @@ def _selects_by_name(model: Any) -> bool:  # noqa: ANN401 - any estimator
     return any(_selects_by_name(one) for one in parts)
 
 
-def _is_numeric(values: Any) -> bool:  # noqa: ANN401 - columns or one array
+def _is_numeric(values: Any) -> bool:
     arrays = values.values() if isinstance(values, dict) else [values]
     return all(one.dtype.kind in _NUMBERS for one in arrays)
 
 
-def _frame(values: Any, names: list[str]) -> Any:  # noqa: ANN401 - a DataFrame; pandas has no place in every Bento
+def _frame(values: Any, names: list[str]) -> Any:
     import pandas as pd  # noqa: PLC0415
 
     if isinstance(values, dict):

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Alerts: one open at a time for each thing that is wrong; people acknowledge, the world resolves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mlops.contracts.commands import CommandRefused
+from mlops.contracts.monitoring import (
+    AcknowledgeAlert,
+    AlertAcknowledged,
+    AlertRaised,
+    AlertResolved,
+    PerformanceDegraded,
+    Severity,
+)
+
+
+async def test_one_alert_per_trouble_until_it_is_over(world: Any) -> None:
+    await world.register()
+    await world.deploy(accuracy=0.9)
+
+    for right in (0.6, 0.6, 0.9, 0.6):
+        await world.window(right=right)
+
+    raised, resolved = world.heard(AlertRaised), world.heard(AlertResolved)
+    assert len(world.heard(PerformanceDegraded)) == 3
+    assert [one.dedup_key for one in raised] == ["rainfall.rain.performance"] * 2
+    assert raised[0].alert_id != raised[1].alert_id
+    assert [one.alert_id for one in resolved] == [raised[0].alert_id]
+    assert raised[0].severity is Severity.CRITICAL
+    assert raised[0].title == "rain v1: accuracy is 0.600, worse than 0.850"
+
+
+async def test_drift_and_performance_are_two_alerts(world: Any) -> None:
+    await world.register()
+    await world.deploy(accuracy=0.9)
+    for _ in range(4):
+        await world.window()
+
+    await world.window(shift=0.8, right=0.5)
+
+    found = {one.dedup_key.rpartition(".")[2]: one.severity for one in world.heard(AlertRaised)}
+    assert found == {"data": Severity.WARNING, "performance": Severity.CRITICAL}
+
+
+async def test_a_redelivered_event_raises_the_same_alert(world: Any) -> None:
+    await world.register()
+    await world.deploy(accuracy=0.9)
+    await world.window(right=0.5)
+    (degraded,) = world.heard(PerformanceDegraded)
+    await world.window(right=0.9)
+
+    world.bus._ids.discard(degraded.id)
+    await world.tell(degraded)
+
+    answer = await world.bus.ask("monitoring", "alerts", {"project": "rainfall", "open": True})
+    assert len(world.heard(AlertRaised)) == 1
+    assert answer["alerts"] == []
+
+
+async def test_an_old_degradation_does_not_reopen_what_is_over(world: Any) -> None:
+    await world.register()
+    await world.deploy(accuracy=0.9)
+    await world.window(right=0.5)
+    (degraded,) = world.heard(PerformanceDegraded)
+    await world.window(right=0.9)
+
+    await world.tell(degraded.model_copy(update={"id": "late"}))
+
+    assert len(world.heard(AlertRaised)) == 1
+
+
+async def test_a_person_acknowledges_an_alert(world: Any) -> None:
+    await world.register()
+    await world.deploy(accuracy=0.9)
+    await world.window(right=0.5)
+    (raised,) = world.heard(AlertRaised)
+
+    for by in ("ada", "bob"):
+        await world.tell(AcknowledgeAlert(project="rainfall", alert_id=raised.alert_id, by=by))
+
+    told = world.heard(AlertAcknowledged)
+    answer = await world.bus.ask("monitoring", "alerts", {"open": True})
+    assert [(one.alert_id, one.by) for one in told] == [(raised.alert_id, "ada")] * 2
+    assert [one["acknowledged_by"] for one in answer["alerts"]] == ["ada"]
+
+
+async def test_an_unknown_alert_is_refused(world: Any) -> None:
+    await world.tell(AcknowledgeAlert(project="rainfall", alert_id="nope"))
+
+    (refused,) = world.heard(CommandRefused)
+    assert "has no alert 'nope'" in refused.reason
+
+
+async def test_any_model_name_makes_a_key(world: Any) -> None:
+    world.model = "rain & snow/v2"
+    await world.register()
+    await world.deploy(accuracy=0.9)
+
+    await world.window(right=0.5)
+
+    assert [one.dedup_key for one in world.heard(AlertRaised)] == [
+        "rainfall.rain=20==26==20=snow=2f=v2.performance"
+    ]

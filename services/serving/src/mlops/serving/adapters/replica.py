@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The replica: one packed model version in Ray Serve, answering the Open Inference Protocol.
+
+Ray imports this module in its own processes (`import_path` of the application). The Bento is loaded natively; its
+predictions leave as `prediction.logged`. Nothing here imports MLflow.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import sys
+import time
+import uuid
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+import ray
+from fastapi import FastAPI, Request, Response
+from pydantic import ValidationError
+from ray import serve
+from ray.serve._private import replica as ray_replica
+
+from mlops.chassis import log
+from mlops.chassis.bus_nats import NatsBus
+from mlops.chassis.settings import ServiceSettings
+from mlops.contracts.message import Message
+from mlops.contracts.serving import Prediction
+from mlops.serving.adapters.inference import Asked, Contract, checked, column_of
+from mlops.serving.adapters.prediction_log import PredictionLog
+from mlops.serving.adapters.turns import Turns
+from mlops.serving.model.tensors import Array, Field, MalformedError
+
+NAME = "serving"
+_MOST_ONGOING = 64
+_GIB = 2**30
+
+app = FastAPI(title="mlops replica", docs_url=None, redoc_url=None, openapi_url=None)
+
+
+class Replica:
+    """One version of one model; constructed by Ray, once per replica."""
+
+    def __init__(self, spec: dict[str, Any]) -> None:
+        log.configure(NAME)
+        _stay_on_loopback()
+        _limit_memory(float(spec["memory_gb"]))
+        began = time.perf_counter()
+        self._spec = spec
+        self._model = _load(spec)
+        self._contract = _contract(spec, self._model.spec)
+        self._turns = Turns(int(spec.get("concurrency", 8)))
+        self._threads = ThreadPoolExecutor(max_workers=8, thread_name_prefix="predict")
+        self._bus = _bus(spec)
+        publish = self._bus.publish if self._bus else _forget
+        self._log = PredictionLog(publish, spec["project"], spec["model"], spec["version"])
+        self._tasks: list[asyncio.Task[None]] = []
+        self._load_s = round(time.perf_counter() - began, 3)
+
+    def reconfigure(self, config: dict[str, Any]) -> None:
+        """Take new limits without a restart."""
+        self._turns.most = int(config.get("concurrency", 8))
+        self._log.sampled_ratio = float(config.get("log_predictions", 1.0))
+
+    async def check_health(self) -> None:
+        """Begin what needs the running loop, the first time; raise when the log has died."""
+        self._begin()
+        for task in self._tasks:
+            if task.done() and not task.cancelled():
+                task.result()
+
+    @app.get("/v2/health/live")
+    async def live(self) -> Response:
+        """Return that the process answers."""
+        return _json({"live": True})
+
+    @app.get("/v2/health/ready")
+    async def ready(self) -> Response:
+        """Return that the model is loaded: without it there is no replica."""
+        return _json({"ready": True})
+
+    @app.get("/v2")
+    async def server(self) -> Response:
+        """Return what answers here, and how it was made."""
+        spec = self._spec
+        facts = {key: spec[key] for key in ("project", "model", "version", "bento_tag")}
+        log_is = "on" if self._bus else "off: neither NATS_URL nor endpoints.json names the bus"
+        return _json(
+            {
+                "name": "mlops",
+                "version": "2",
+                "extensions": [],
+                **facts,
+                "backend": self._model.spec["backend"],
+                "pid": os.getpid(),
+                "load_s": self._load_s,
+                "concurrency": self._turns.most,
+                "prediction_log": log_is,
+                "dropped_predictions": self._log.dropped,
+            }
+        )
+
+    @app.get("/v2/models/{model}")
+    @app.get("/v2/models/{model}/versions/{version}")
+    async def metadata(self, model: str, version: str = "") -> Response:
+        """Return what the model takes and gives."""
+        return self._unknown(model, version) or _json(self._contract.metadata())
+
+    @app.get("/v2/models/{model}/ready")
+    @app.get("/v2/models/{model}/versions/{version}/ready")
+    async def model_ready(self, model: str, version: str = "") -> Response:
+        """Return that the model answers."""
+        self._begin()
+        return self._unknown(model, version) or _json({"name": model, "ready": True})
+
+    @app.post("/v2/models/{model}/infer")
+    @app.post("/v2/models/{model}/versions/{version}/infer")
+    async def infer(self, request: Request, model: str, version: str = "") -> Response:
+        """Return predictions for the request's rows."""
+        unknown = self._unknown(model, version)
+        if unknown is not None:
+            return unknown
+        try:
+            asked = self._contract.read(await request.body(), request.headers)
+        except MalformedError as error:
+            return _json({"error": str(error)}, 400)
+        return await self._answer(asked)
+
+    async def _answer(self, asked: Asked) -> Response:
+        began = time.perf_counter()
+        try:
+            async with self._turns:
+                loop = asyncio.get_running_loop()
+                answer = await loop.run_in_executor(
+                    self._threads, self._model.answer, asked.rows.values
+                )
+            outputs = checked(self._contract.named(answer), lambda: self._spec["model"])
+        except Exception as error:  # noqa: BLE001 - a project's model may raise anything; the replica lives on
+            return _json({"error": f"the model failed: {type(error).__name__}: {error}"}, 500)
+        request_id = asked.id or str(uuid.uuid4())
+        body = self._contract.write(asked, request_id, outputs)
+        self._remember(asked, request_id, outputs, (time.perf_counter() - began) * 1000)
+        return Response(body, media_type="application/json")
+
+    def _remember(
+        self, asked: Asked, request_id: str, outputs: Mapping[str, Array], latency_ms: float
+    ) -> None:
+        self._begin()
+        if not self._bus or self._log.sampled_ratio <= 0:
+            return
+        count = asked.rows.count
+        ids = [request_id] if count == 1 else [f"{request_id}:{row}" for row in range(count)]
+        at = datetime.now(UTC)
+        self._log.put(
+            [
+                Prediction.model_construct(
+                    request_id=one, at=at, features=row, prediction=value, latency_ms=latency_ms
+                )
+                for one, row, value in zip(
+                    ids, asked.rows.features(), column_of(outputs, count), strict=True
+                )
+            ]
+        )
+
+    def _unknown(self, model: str, version: str) -> Response | None:
+        if model != self._contract.model:
+            return _json({"error": f"no model {model!r} here; it is {self._contract.model!r}"}, 404)
+        if version not in ("", str(self._contract.version)):
+            return _json(
+                {
+                    "error": f"no version {version!r} of {model!r} here; it is {self._contract.version}"
+                },
+                404,
+            )
+        return None
+
+    def _begin(self) -> None:
+        # Ray constructs a replica in a thread without a loop; the log begins with the first sign of life.
+        if self._bus is not None and not self._tasks:
+            self._tasks = [
+                asyncio.create_task(self._bus.start(), name="bus"),
+                asyncio.create_task(self._log.run(), name="prediction-log"),
+            ]
+
+    async def __del__(self) -> None:
+        if self._bus is not None:
+            await self._log.flush()
+            for task in self._tasks:
+                task.cancel()
+            await self._bus.stop()
+
+
+def build(args: dict[str, Any]) -> Any:
+    """Return the application of one version; Ray calls it with the `args` of its configuration."""
+    deployment = serve.deployment(
+        name="replica",
+        max_ongoing_requests=_MOST_ONGOING,
+        health_check_period_s=2,
+        health_check_timeout_s=10,
+        graceful_shutdown_wait_loop_s=0.5,
+        graceful_shutdown_timeout_s=10,
+        max_constructor_retry_count=2,
+        ray_actor_options={"num_cpus": 0.05},
+    )
+    return deployment(serve.ingress(app)(Replica)).bind(args)
+
+
+def _load(spec: dict[str, Any]) -> Any:
+    os.environ["BENTOML_HOME"] = str(Path(spec["home"]) / "bentoml")
+    os.environ.setdefault("BENTOML_DO_NOT_TRACK", "true")
+    # After the environment: BentoML reads it when imported.
+    import bentoml  # noqa: PLC0415
+
+    return bentoml.load(spec["bento_tag"])()
+
+
+def _contract(spec: dict[str, Any], packed: dict[str, Any]) -> Contract:
+    return Contract(
+        model=spec["model"],
+        version=int(spec["version"]),
+        platform=packed["backend"],
+        inputs=tuple(_field(one) for one in packed["inputs"]),
+        outputs=tuple(_field(one) for one in packed["outputs"]),
+    )
+
+
+def _field(one: dict[str, Any]) -> Field:
+    return Field(one["name"], one["datatype"], tuple(one["shape"]))
+
+
+def _bus(spec: dict[str, Any]) -> NatsBus | None:
+    try:
+        settings = ServiceSettings(home=Path(spec["home"]))
+    except ValidationError:
+        return None
+    token = settings.nats_token.get_secret_value() if settings.nats_token else None
+    outbox = settings.state_dir(NAME) / f"replica-{os.getpid()}.db"
+    return NatsBus(settings.nats_url, token=token, name=NAME, outbox=outbox)
+
+
+async def _forget(_: Message) -> None:
+    return None
+
+
+def _limit_memory(gib: float) -> None:
+    # Ray's own `memory` only reserves; this makes a model that takes too much fail alone, with a MemoryError.
+    if sys.platform != "linux":
+        return
+    lines = Path("/proc/self/status").read_text().splitlines()
+    used_kib = next(int(line.split()[1]) for line in lines if line.startswith("VmData"))
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_DATA, (int(used_kib * 1024 + gib * _GIB), hard))
+
+
+def _stay_on_loopback() -> None:
+    # Ray binds the replica's internal gRPC server, which unpickles what it gets, to every interface of the machine
+    # and has no setting for it. A head on the loopback address is a one-machine installation: bind there.
+    if ray.util.get_node_ip_address() != "127.0.0.1":
+        return
+    bind = ray_replica.add_port_to_grpc_server
+    ray_replica.add_port_to_grpc_server = lambda server, address: bind(
+        server, address.replace("[::]", "127.0.0.1")
+    )
+
+
+def _json(body: dict[str, Any], status: int = 200) -> Response:
+    return Response(orjson.dumps(body), status, media_type="application/json")

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Packages and replicas as the service sees them: calls to the one sidecar that holds the heavy libraries."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import timedelta
+from pathlib import Path
+
+from mlops.chassis.sidecar import Sidecar
+from mlops.serving.model.apps import App, route_of
+from mlops.serving.model.state import Package
+from mlops.serving.ports import AppState, Condition
+
+_PREPARE = timedelta(seconds=120)
+_PACK = timedelta(minutes=5)
+_APPLY = timedelta(seconds=120)
+_STATES = timedelta(seconds=60)
+
+
+def make_sidecar(
+    *,
+    home: Path,
+    ray_address: str,
+    serve_url: str,
+    mlflow_url: str,
+    ingress: str = "haproxy",
+    idle: timedelta = timedelta(minutes=10),
+) -> Sidecar:
+    """Return the sidecar, not started yet."""
+    settings = {
+        "home": str(home),
+        "ray_address": ray_address,
+        "serve_url": serve_url,
+        "mlflow_url": mlflow_url,
+        "ingress": ingress,
+    }
+    environment = {
+        "SERVING_WORKER": json.dumps(settings),
+        "BENTOML_HOME": str(home / "bentoml"),
+        "BENTOML_DO_NOT_TRACK": "true",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "DO_NOT_TRACK": "true",
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        # Otherwise Ray replaces 127.0.0.1 by the address of a network interface, where no head listens.
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        "RAY_SERVE_ENABLE_HA_PROXY": "1" if ingress == "haproxy" else "0",
+        "RAY_SERVE_ENABLE_DIRECT_INGRESS": "1",
+    }
+    return Sidecar("mlops.serving.adapters.worker", env=environment, idle=idle)
+
+
+class SidecarPackages:
+    """Packages made by MLflow and BentoML."""
+
+    def __init__(self, sidecar: Sidecar) -> None:
+        self._sidecar = sidecar
+
+    async def pack(self, project: str, model: str, version: int, backend: str) -> Package:
+        """Fetch a version and keep it as a Bento."""
+        found = await self._sidecar.call(
+            "pack", _PACK, project=project, model=model, version=version, backend=backend
+        )
+        return Package(**found)
+
+
+class RayReplicas:
+    """Replicas run by Ray Serve."""
+
+    def __init__(self, sidecar: Sidecar) -> None:
+        self._sidecar = sidecar
+
+    async def prepare(self) -> None:
+        """Load the libraries, connect, start Serve if it does not run."""
+        await self._sidecar.call("prepare", _PREPARE)
+
+    async def apply(self, apps: Sequence[App]) -> None:
+        """Want exactly these applications."""
+        wanted = [{**asdict(app), "name": app.name, "route": app.route} for app in apps]
+        await self._sidecar.call("apply", _APPLY, apps=wanted)
+
+    async def states(self) -> dict[str, AppState]:
+        """Return how each application does."""
+        found = await self._sidecar.call("states", _STATES)
+        return {
+            name: AppState(
+                condition=Condition(one["condition"]),
+                replicas=one["replicas"],
+                reason=one["reason"],
+                url=one["door"] and one["door"] + route_of(name),
+            )
+            for name, one in found.items()
+        }

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The sidecar of serving: MLflow, BentoML and Ray live in this process and nowhere else of ours.
+
+`SERVING_WORKER` holds its settings as JSON: ray_address, serve_url, mlflow_url, home, ingress.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from mlops.chassis import sidecar
+
+if TYPE_CHECKING:
+    from mlops.serving.adapters.ray_serve import RayServe
+
+
+class Worker:
+    """What the service may ask for."""
+
+    def __init__(self, settings: Mapping[str, str]) -> None:
+        self._settings = settings
+
+    def prepare(self) -> None:
+        """Load everything, connect, start Serve: what the first rollout would wait for."""
+        from mlops.serving.adapters import packing  # noqa: F401, PLC0415 - loaded now, used soon; as below
+
+        self._ray.prepare()
+
+    def pack(self, project: str, model: str, version: int, backend: str) -> dict[str, Any]:
+        """Make the Bento of a version."""
+        # MLflow and BentoML take a second and 150 MB: a worker that only watches Ray does without.
+        from mlops.serving.adapters.packing import pack  # noqa: PLC0415
+
+        return pack(project, model, version, backend, self._settings["mlflow_url"])
+
+    def apply(self, apps: Sequence[dict[str, Any]]) -> None:
+        """Want exactly these applications."""
+        self._ray.apply(apps)
+
+    def states(self) -> dict[str, dict[str, Any]]:
+        """Return how each application does."""
+        return self._ray.states()
+
+    @cached_property
+    def _ray(self) -> RayServe:
+        # Ray likewise: packing for a test, or while Ray is away, does without.
+        from mlops.serving.adapters.ray_serve import RayServe  # noqa: PLC0415
+
+        wanted = ("ray_address", "serve_url", "home", "ingress")
+        address, serve_url, home, ingress = (self._settings[name] for name in wanted)
+        return RayServe(address, serve_url, home, ingress)
+
+
+if __name__ == "__main__":
+    work = Worker(json.loads(os.environ["SERVING_WORKER"]))
+    sidecar.serve(
+        {
+            "prepare": work.prepare,
+            "pack": work.pack,
+            "apply": work.apply,
+            "states": work.states,
+        }
+    )

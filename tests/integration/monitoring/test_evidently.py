@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reports by the real Evidently in its real child process; the fake shelf keeps the same promises."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mlops.chassis.errors import RejectedError
+from mlops.chassis.sidecar import Sidecar
+from mlops.monitoring.adapters.evidently import WORKER, EvidentlyReports
+from mlops.monitoring.adapters.memory import MemoryReports
+from mlops.monitoring.adapters.tables import FileTables
+from mlops.monitoring.model.bins import Value
+from mlops.monitoring.model.windows import ModelKey
+from mlops.monitoring.ports import ReportJob, Reports
+
+pytestmark = pytest.mark.timeout(240)
+
+KEY = ModelKey("rainfall", "rain/fall")
+
+
+@pytest.fixture
+async def sidecar() -> AsyncIterator[Sidecar]:
+    child = Sidecar(WORKER, env={"DO_NOT_TRACK": "1"})
+    yield child
+    await child.close()
+
+
+def real(folder: Path, sidecar: Sidecar) -> EvidentlyReports:
+    return EvidentlyReports(
+        folder / "reports", folder / "evidently", sidecar, timeout=timedelta(seconds=200), keep=2
+    )
+
+
+@pytest.fixture(params=["memory", "evidently"])
+def shelf(request: pytest.FixtureRequest, tmp_path: Path, sidecar: Sidecar) -> Reports:
+    return MemoryReports() if request.param == "memory" else real(tmp_path, sidecar)
+
+
+def job(number: int) -> ReportJob:
+    return ReportJob(str(number), "s", KEY, 1, number, "drift", f"v1-w{number:05d}-drift")
+
+
+def columns(rows: int, shift: float) -> dict[str, Sequence[Value]]:
+    rng = np.random.default_rng(rows)
+    numbers: list[Value] = (rng.normal(size=rows) + shift).tolist()
+    return {
+        "wind": [None if i % 9 == 0 else value for i, value in enumerate(numbers)],
+        "sky": [str(value) for value in rng.choice(["blue", "grey"], rows)],
+        "calm": [bool(value) for value in rng.integers(0, 2, rows)],
+        "constant": [1.0] * rows,
+        "gone": [None] * rows if shift else [0.5] * rows,
+        "prediction": [int(value) for value in rng.integers(0, 2, rows)],
+    }
+
+
+async def test_a_report_is_written_where_it_was_promised(shelf: Reports) -> None:
+    uri = shelf.uri(KEY, "v1-w00000-drift")
+
+    size = await shelf.write(job(0), columns(300, 1.0), columns(600, 0.0))
+
+    assert size > 0
+    assert shelf.uri(KEY, "v1-w00000-drift") == uri
+    assert shelf.names("rainfall").keys() == {"reports", "evidently_project"}
+
+
+async def test_nothing_to_compare_is_rejected(shelf: Reports) -> None:
+    with pytest.raises(RejectedError, match="nothing to compare"):
+        await shelf.write(job(0), {"wind": [None, None]}, {"wind": [1.0, 2.0]})
+
+
+async def test_evidently_names_the_drifted_columns(tmp_path: Path, sidecar: Sidecar) -> None:
+    shelf = real(tmp_path, sidecar)
+
+    for number in range(3):
+        await shelf.write(job(number), columns(300, 1.0), columns(600, 0.0))
+
+    kept = sorted(path.name for path in (tmp_path / "reports" / "rainfall" / "rain_fall").iterdir())
+    folder = tmp_path / "evidently" / shelf.names("rainfall")["evidently_project"]
+    snapshots = list((folder / "snapshots").glob("*.json"))
+    assert kept == ["v1-w00001-drift.html", "v1-w00002-drift.html"]
+    assert json.loads((folder / "metadata.json").read_text())["name"] == "rainfall"
+    assert len(snapshots) == 2
+    html = (tmp_path / "reports" / "rainfall" / "rain_fall" / kept[0]).read_text()
+    assert "wind" in html
+    assert "Drift is detected" in html
+
+
+async def test_parquet_is_read_as_csv_is(tmp_path: Path, sidecar: Sidecar) -> None:
+    pd.DataFrame({"wind": [0.5, None], "sky": ["blue", "grey"]}).to_parquet(tmp_path / "a.parquet")
+    (tmp_path / "a.csv").write_text("wind,sky\n0.5,blue\n,grey\n")
+    tables = FileTables(sidecar)
+
+    parquet = await tables.read("a.parquet", str(tmp_path))
+
+    assert parquet == await tables.read("a.csv", str(tmp_path))
+    assert parquet == {"wind": [0.5, None], "sky": ["blue", "grey"]}

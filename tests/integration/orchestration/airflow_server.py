@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A real, lean Airflow for tests: SQLite, LocalExecutor, no triggerer; one for the whole test process."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+PARTS = ("api-server", "scheduler", "dag-processor")
+USER = "bridge"
+_START_S = 120
+
+
+@dataclass
+class AirflowServer:
+    """An Airflow of our own: a free port, random secrets, a folder that goes with it."""
+
+    folder: Path
+    port: int
+    password: str
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def dags(self) -> Path:
+        return self.folder / "dags"
+
+    def start(self) -> None:
+        self.dags.mkdir(parents=True, exist_ok=True)
+        passwords = self.folder / "passwords.json"
+        passwords.write_text(json.dumps({"admin": secrets.token_hex(8), USER: self.password}))
+        passwords.chmod(0o600)
+        env = self.environment()
+        with (self.folder / "migrate.log").open("wb") as log:
+            subprocess.run(
+                [program(), "db", "migrate"], env=env, stdout=log, stderr=log, check=True
+            )
+        for part in PARTS:
+            with (self.folder / f"{part}.log").open("wb") as log:
+                self.processes[part] = subprocess.Popen(
+                    [program(), part], env=env, stdout=log, stderr=log, start_new_session=True
+                )
+        self._wait()
+
+    def stop(self) -> None:
+        for process in self.processes.values():
+            _end(process)
+        self.processes.clear()
+
+    def environment(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if "AIRFLOW" not in name}
+        return {
+            **kept,
+            "AIRFLOW_HOME": str(self.folder),
+            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+            "AIRFLOW__CORE__PARALLELISM": "4",
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"admin:admin,{USER}:op",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(
+                self.folder / "passwords.json"
+            ),
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.folder}/airflow.db",
+            "AIRFLOW__API__HOST": "127.0.0.1",
+            "AIRFLOW__API__PORT": str(self.port),
+            "AIRFLOW__API__WORKERS": "1",
+            "AIRFLOW__API__BASE_URL": self.url,
+            "AIRFLOW__API__SECRET_KEY": secrets.token_hex(16),
+            "AIRFLOW__API_AUTH__JWT_SECRET": self._secret(),
+            "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "30",
+            "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
+            "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
+            "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "5",
+            "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "1",
+            "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+        }
+
+    def _secret(self) -> str:
+        path = self.folder / "jwt.secret"
+        if not path.exists():
+            path.write_text(secrets.token_hex(40))
+        return path.read_text()
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + _START_S
+        while time.monotonic() < deadline:
+            if self._healthy():
+                return
+            for part, process in self.processes.items():
+                if process.poll() is not None:
+                    raise RuntimeError((self.folder / f"{part}.log").read_text()[-3000:])
+            time.sleep(0.3)
+        self.stop()
+        raise TimeoutError(
+            f"Airflow was not well after {_START_S} s; its logs are in {self.folder}"
+        )
+
+    def _healthy(self) -> bool:
+        import httpx  # noqa: PLC0415 - only where Airflow is started
+
+        try:
+            parts = httpx.get(f"{self.url}/api/v2/monitor/health", trust_env=False).json()
+        except (httpx.HTTPError, ValueError):
+            return False
+        wanted = ("metadatabase", "scheduler", "dag_processor")
+        return all(parts.get(part, {}).get("status") == "healthy" for part in wanted)
+
+
+def program() -> str:
+    """Return the path of `airflow`; without it skip here, fail in CI."""
+    beside = Path(sys.executable).parent / "airflow"
+    found = str(beside) if beside.exists() else shutil.which("airflow")
+    if found:
+        return found
+    if os.environ.get("CI"):
+        pytest.fail("airflow is not installed")
+    pytest.skip("airflow is not installed")
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+@functools.cache
+def shared() -> AirflowServer:
+    """Return the one Airflow of this test process, started at the first call, gone with the process."""
+    folder = Path(tempfile.mkdtemp(prefix="airflow-"))
+    server = AirflowServer(folder, free_port(), secrets.token_hex(8))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    atexit.register(server.stop)
+    server.start()
+    return server
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+            process.wait(10)
+        except ProcessLookupError:
+            return
+        except subprocess.TimeoutExpired:
+            continue
