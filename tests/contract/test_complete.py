@@ -84,6 +84,13 @@ def test_message_says_what_it_means_and_names_a_field_of_its_own(kind: type[Mess
     assert kind.scoped_by in kind.model_fields
 
 
+def test_messages_of_several_services_are_told_apart() -> None:
+    shared = [kind for kind in EVENTS if kind.answers and not kind.answers.startswith("cmd.")]
+
+    assert [kind.type for kind in shared if kind.told_apart_by not in kind.model_fields] == []
+    assert {kind.type for kind in shared} == {"workspace.provisioned", "workspace.refused"}
+
+
 def _undescribed(table: dict[str, Any], definitions: dict[str, Any]) -> list[str]:
     return [
         f"{table['title']}.{name}"

@@ -122,7 +122,7 @@ def test_root_depends_on_every_member() -> None:
 def test_type_checker_knows_every_member() -> None:
     paths = _toml(ROOT / "pyproject.toml")["tool"]["mypy"]["mypy_path"]
 
-    assert set(paths) == {str((member / "src").relative_to(ROOT)) for member in MEMBERS}
+    assert {str((member / "src").relative_to(ROOT)) for member in MEMBERS} <= set(paths)
 
 
 def test_every_service_has_rooms() -> None:

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,14 @@ from mlops.cli.supervisor.parts import airflow, nats, ray
 from mlops.cli.supervisor.parts.environment import inherited
 from mlops.cli.supervisor.parts.site import Site
 from mlops.cli.supervisor.plan import endpoints_of, everything, settle
+
+
+@pytest.fixture(autouse=True)
+def _short_folders(tmp_path: Path) -> Iterator[None]:
+    """The short folder lies outside of the test's own folder: remove what the test made."""
+    yield
+    for home in (tmp_path, tmp_path / "a", tmp_path / "b"):
+        shutil.rmtree(Home(home).short, ignore_errors=True)
 
 
 @pytest.fixture
@@ -85,6 +95,13 @@ def test_addresses_are_complete_and_without_evidently_when_it_is_left_out(site: 
     assert set(all_of_it) - set(without) == {"evidently"}
 
 
+def test_a_port_that_another_running_installation_has_chosen_is_left_to_it(tmp_path: Path) -> None:
+    first = settle(Home(tmp_path / "a"), {}, ["nats"], [])
+    second = settle(Home(tmp_path / "b"), {}, ["nats"], [])
+
+    assert set(first.site.ports.values()).isdisjoint(second.site.ports.values())
+
+
 def test_ports_and_secrets_stay_the_same_from_start_to_start(tmp_path: Path) -> None:
     first = settle(Home(tmp_path), {}, ["nats"], [])
     second = settle(Home(tmp_path), {}, ["nats"], [])
@@ -140,21 +157,20 @@ def test_airflow_is_lean_and_its_passwords_private(site: Site) -> None:
 
 
 def test_haproxy_keeps_its_files_in_a_private_folder_of_this_installation(
-    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr("tempfile.tempdir", None)
     monkeypatch.setattr("sys.platform", "linux")
 
     ray.ray(site).prepare()
 
-    folder = site.home.short / "haproxy"
+    folder = ray.haproxy_folder(site.home)
     files = [
         value
         for name, value in ray.settings(site).items()
         if name.endswith(("_LOC", "_PATH", "_BASE", "_FILE"))
     ]
-    assert len(files) >= 4
+    assert len(files) >= 5
+    assert all(len(value) + 1 + 56 <= 97 for value in files if value.endswith(".sock"))
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert stat.S_IMODE(site.home.short.stat().st_mode) == 0o700
     assert all(

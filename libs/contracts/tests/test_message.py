@@ -185,6 +185,17 @@ def test_follow_up_id_is_the_same_at_every_redelivery_and_differs_by_place_and_t
     assert follow_up_id("cause", "run.started", 0) == "a03458b9-bc85-5929-b240-2e03ee0be3d1"
 
 
+def test_answers_of_several_services_to_one_cause_have_ids_of_their_own() -> None:
+    cause = ProjectArchived(id="cause", project="fraud")
+    answers = [
+        WorkspaceProvisioned(project="fraud", component=component, revision=1).caused_by(cause, 0)
+        for component in ("tracking", "serving", "serving")
+    ]
+
+    assert answers[0].id != answers[1].id
+    assert answers[1].id == answers[2].id
+
+
 @pytest.mark.parametrize(
     ("type_", "uri"),
     [

@@ -35,6 +35,7 @@ class BreakingHistory:
         since: datetime | None = None,
         live: bool = True,
     ) -> AsyncIterator[Recorded]:
+        del live  # it always ends, so that a test does
         async for recorded in self.bus.follow(types, scope, since=since, live=False):
             if self.left == 0:
                 raise UnavailableError("the bus went away")

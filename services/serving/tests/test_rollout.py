@@ -218,14 +218,12 @@ class Histories(RuleBasedStateMachine):
     """Any order of moves on one rollout: no step is skipped, nothing leaves a final phase."""
 
     @initialize(
-        steps=st.lists(
-            st.floats(0.01, 0.99, allow_nan=False), max_size=4, unique=True
-        ).map(lambda found: (*sorted(found), 1.0))
+        steps=st.lists(st.floats(0.01, 0.99, allow_nan=False), max_size=4, unique=True).map(
+            lambda found: (*sorted(found), 1.0)
+        )
     )
     def begin(self, steps: tuple[float, ...]) -> None:
-        self.rollout = Rollout(
-            "d", 2, 1, Cause("c", "s"), Plan(steps), NOON, NOON
-        )
+        self.rollout = Rollout("d", 2, 1, Cause("c", "s"), Plan(steps), NOON, NOON)
         self.seen: list[tuple[Phase, int]] = [(Phase.DESIRED, 0)]
         self.final: Rollout | None = None
 

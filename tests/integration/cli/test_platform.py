@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -26,7 +27,7 @@ from mlops.cli.supervisor import launch, processes
 from mlops.contracts.monitoring import PerformanceDegraded
 from mlops.contracts.orchestration_bridge import WorkflowKind, WorkflowStarted
 
-pytestmark = pytest.mark.server
+pytestmark = [pytest.mark.server, pytest.mark.timeout(240)]
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,10 @@ class Platform:
 
     def status(self, component: str) -> dict[str, Any]:
         found = json.loads(self.run("status", "--json").stdout)
-        return {one["component"]: one for one in found["components"]}[component]
+        components: dict[str, dict[str, Any]] = {
+            one["component"]: one for one in found["components"]
+        }
+        return components[component]
 
     def processes(self) -> set[int]:
         return processes.belonging(processes.scan(), home=str(self.home))
@@ -68,6 +72,7 @@ def platform(tmp_path: Path) -> Iterator[Platform]:
     found = Platform(tmp_path / "home")
     yield found
     found.run("down")
+    shutil.rmtree(Home(found.home).short, ignore_errors=True)
     assert found.processes() == set()
 
 

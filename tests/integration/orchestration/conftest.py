@@ -113,13 +113,16 @@ class Caller:
     mlflow: str
 
     def command(self, type_: str, project: str, data: dict[str, Any], answer: str) -> Any:
-        body = {"type": type_, "project": project, "data": data}
-        sent = self.gateway.post("/api/v1/commands", json=body)
-        assert sent.status_code == 202, sent.text
-        path = f"/api/v1/commands/{sent.json()['id']}/result"
+        path = f"/api/v1/commands/{self.send(type_, project, data)}/result"
         found = self.gateway.get(path, params={"timeout_s": 30, "type": answer}).json()
         assert answer in [event["type"] for event in found], found
         return next(event for event in found if event["type"] == answer)
+
+    def send(self, type_: str, project: str, data: dict[str, Any]) -> str:
+        body = {"type": type_, "project": project, "data": data}
+        sent = self.gateway.post("/api/v1/commands", json=body)
+        assert sent.status_code == 202, sent.text
+        return str(sent.json()["id"])
 
     def register(self, folder: Path, **settings: Any) -> str:
         name = f"rain-{uuid.uuid4().hex[:6]}"
@@ -143,9 +146,15 @@ class Caller:
             for event in self.events(project, type_):
                 if wanted(event):
                     return event
+            self._give_up_early(project, type_)
             time.sleep(0.3)
         told = [event["type"] for event in self.events(project)]
         raise TimeoutError(f"no {type_} of {project} within {_WAIT_S} s, only {told}")
+
+    def _give_up_early(self, project: str, type_: str) -> None:
+        if type_ == "workflow.completed":
+            for event in self.events(project, "workflow.failed"):
+                raise AssertionError(event["data"]["diagnosis"])
 
     def run_of(self, project: str, key: str) -> Any:
         headers = {"X-MLFLOW-WORKSPACE": project}

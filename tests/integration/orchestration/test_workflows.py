@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
-import json
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from mlops.chassis.bus_nats import NatsBus
+from mlops.contracts.monitoring import PerformanceDegraded, Window
 
 pytestmark = [
     pytest.mark.airflow,
@@ -26,7 +29,8 @@ rows = open(data["path"]).read().splitlines()
 assert not [name for name in os.environ if "AIRFLOW" in name]
 with mlflow.start_run():
     mlflow.log_metric("accuracy", len(rows) / 10)
-    mlflow.pyfunc.log_model(name="model", python_model=lambda model_input: model_input)
+    model = lambda model_input: model_input
+    mlflow.pyfunc.log_model(name="model", python_model=model, pip_requirements=["mlflow"])
 """
 EVALUATE = """
 import os
@@ -189,43 +193,40 @@ def test_a_killed_bridge_comes_back_and_repeats_nothing(
     assert told == ["workflow.queued", "workflow.started", "workflow.completed"]
 
 
-def test_degradation_retrains_once_and_the_queue_says_why_it_waits(
-    caller: Any, folder: Path
+async def test_degradation_retrains_once_and_the_queue_says_why_it_waits(
+    platform: Any, caller: Any, folder: Path
 ) -> None:
     project = caller.register(
         folder, train={"command": "true"}, retrain={"mode": "approve", "cooldown": "1s"}
     )
-    alarm = json.loads(ALARM.replace("PROJECT", project))
+    at = datetime.now(UTC)
+    alarm = PerformanceDegraded(
+        source="/services/monitoring",
+        project=project,
+        model="rain",
+        version=1,
+        metric="accuracy",
+        value=0.61,
+        threshold=0.7,
+        window=Window(index=3, rows=500, labelled=500, first_at=at, last_at=at),
+    )
 
-    for _ in range(2):
-        assert caller.gateway.post("/api/v1/events", json=alarm).status_code == 202
+    bus = NatsBus(
+        platform.nats_url, token=platform.nats_token, name="tests", outbox=folder / "o.db"
+    )
+    await bus.start()
+    await bus.publish(alarm)
+    await bus.publish(alarm)
+    await bus.stop(timedelta(seconds=5))
+
     queued = caller.wait(project, "workflow.queued")
-
     answer = caller.gateway.get(
         "/api/v1/query/orchestration_bridge/queue", params={"project": project}
     ).json()
     waiting = answer["projects"][0]["workflows"][0]
-    assert queued["causationid"] == alarm["id"]
+    assert queued["causationid"] == alarm.id
+    assert queued["data"]["kind"] == "retrain"
     assert "a person must approve it" in waiting["decision"]["reason"]
-    body = {
-        "type": "cmd.workflow.approve",
-        "project": project,
-        "data": {"workflow_key": waiting["key"]},
-    }
-    assert caller.gateway.post("/api/v1/commands", json=body).status_code == 202
+    caller.send("cmd.workflow.approve", project, {"workflow_key": waiting["key"]})
     caller.wait(project, "workflow.completed")
     assert len(caller.events(project, "workflow.queued")) == 1
-
-
-ALARM = """{
-  "specversion": "1.0", "type": "performance.degraded", "id": "alarm-of-PROJECT",
-  "source": "/tests", "time": "2026-01-01T12:00:00Z", "project": "PROJECT", "subject": "rain",
-  "datacontenttype": "application/json",
-  "data": {
-    "model": "rain", "version": 1, "metric": "accuracy", "value": 0.61, "threshold": 0.7,
-    "window": {
-      "index": 3, "rows": 500, "labelled": 500,
-      "first_at": "2026-01-01T11:00:00Z", "last_at": "2026-01-01T12:00:00Z"
-    }
-  }
-}"""

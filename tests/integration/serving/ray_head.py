@@ -96,26 +96,30 @@ class RayHead:
 
     def start(self) -> None:
         ray = Path(sys.executable).parent / "ray"
-        log = (self.folder / "ray.log").open("ab")
-        self.process = subprocess.Popen(
-            [
-                *(str(ray), "start", "--head", "--block", "--node-ip-address", "127.0.0.1"),
-                *("--port", str(self.ports[0]), "--num-cpus", "2"),
-                *("--object-store-memory", "80000000", "--disable-usage-stats"),
-                *("--include-log-monitor=false", "--include-dashboard=false", "--no-monitor"),
-                *("--ray-client-server-port", str(self.ports[4])),
-                *("--min-worker-port", str(self.block), "--max-worker-port", str(self.block + 29)),
-                *("--dashboard-port", str(self.ports[5])),
-                *("--dashboard-agent-listen-port", str(self.ports[6])),
-                *("--temp-dir", str(self.folder)),
-            ],
-            env=self.environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            process_group=0,
-        )
+        command = [str(ray), *self._arguments()]
+        with (self.folder / "ray.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                command,
+                env=self.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                process_group=0,
+            )
         self._wait()
+
+    def _arguments(self) -> list[str]:
+        return [
+            *("start", "--head", "--block", "--node-ip-address", "127.0.0.1"),
+            *("--port", str(self.ports[0]), "--num-cpus", "2"),
+            *("--object-store-memory", "80000000", "--disable-usage-stats"),
+            *("--include-log-monitor=false", "--include-dashboard=false", "--no-monitor"),
+            *("--ray-client-server-port", str(self.ports[4])),
+            *("--min-worker-port", str(self.block), "--max-worker-port", str(self.block + 29)),
+            *("--dashboard-port", str(self.ports[5])),
+            *("--dashboard-agent-listen-port", str(self.ports[6])),
+            *("--temp-dir", str(self.folder)),
+        ]
 
     def _wait(self) -> None:
         deadline = time.monotonic() + 90

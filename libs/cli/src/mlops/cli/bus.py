@@ -8,15 +8,17 @@ import logging
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 import structlog
 
-from mlops.chassis.bus_nats import NatsBus
 from mlops.chassis.errors import RejectedError, UnavailableError
 from mlops.cli.errors import CliError, InputError, NotRunningError
 from mlops.cli.home import Home, read_json
+
+if TYPE_CHECKING:
+    from mlops.chassis.bus_nats import NatsBus
 
 R = TypeVar("R")
 _FIX = "start it with `mlops up`; `mlops status` tells what runs"
@@ -45,6 +47,8 @@ async def _open(home: Home) -> AsyncIterator[NatsBus]:
     if not url:
         raise NotRunningError(f"no platform runs in {home.root}", _FIX)
     await _must_answer(str(url))
+    from mlops.chassis.bus_nats import NatsBus  # noqa: PLC0415 - slow to import, needed by few commands
+
     bus = NatsBus(str(url), token=str(token) if token else None, name="cli")
     await bus.start()
     try:

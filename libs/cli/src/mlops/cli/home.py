@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = ".mlops"
+_LONGEST_BASE = 14
 
 
 @dataclass(frozen=True)
@@ -53,9 +54,15 @@ class Home:
 
     @property
     def short(self) -> Path:
-        """Return a short private folder for unix sockets: their paths may have about 100 characters."""
-        name = hashlib.sha256(str(self.root).encode()).hexdigest()[:10]
-        return Path(tempfile.gettempdir()) / f"mlops-{os.getuid()}-{name}"
+        """Return a short private folder for unix sockets: their paths may have about 100 characters.
+
+        A long temporary folder (macOS has one for each user) is passed over for the common one.
+        """
+        name = hashlib.sha256(f"{os.getuid()}:{self.root}".encode()).hexdigest()[:10]
+        base = Path(tempfile.gettempdir())
+        if len(str(base)) > _LONGEST_BASE:
+            base = Path("/tmp")  # noqa: S108 - the folder made in it is private, see the caller
+        return base / f"mlops-{name}"
 
     def log(self, component: str) -> Path:
         """Return the log file of a component."""

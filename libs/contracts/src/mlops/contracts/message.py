@@ -40,8 +40,9 @@ class Message(Part):
     """What travels on the bus; subclasses name their `type`, `about` and fields.
 
     `type` is the CloudEvents type, `about` the field that becomes the CloudEvents subject,
-    `scoped_by` the field whose value is the last token of the NATS subject, and `answers`
-    the prefix of the types whose readers tell this message; empty where only its owner does.
+    `scoped_by` the field whose value is the last token of the NATS subject. Where several services
+    tell a message, `answers` is the prefix of the types it answers, and `told_apart_by` the field
+    that keeps their ids apart, for all of them derive from the same cause.
     """
 
     type: ClassVar[str] = ""
@@ -86,7 +87,9 @@ class Message(Part):
         )
 
     def _kind_apart(self) -> str:
-        return f"{self.type}:{getattr(self, self.told_apart_by)}" if self.told_apart_by else self.type
+        return (
+            f"{self.type}:{getattr(self, self.told_apart_by)}" if self.told_apart_by else self.type
+        )
 
     def encode(self) -> bytes:
         """Return the message as structured CloudEvents JSON.

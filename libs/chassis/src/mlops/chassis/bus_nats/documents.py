@@ -63,14 +63,16 @@ class NatsDocuments(Generic[D]):
 
     async def all(self) -> dict[str, D]:
         """Return every document by key."""
-        kv = await self._open()
+        await self._open()
+        js = await self._js()
+        prefix = f"$KV.{self._bucket}."
         try:
-            keys = await kv.keys()
-        except nats.js.errors.NoKeysError:
-            return {}
+            # One request; the client's own `keys` makes a consumer each time, and the server keeps it for minutes.
+            info = await js.stream_info(f"KV_{self._bucket}", subjects_filter=f"{prefix}>")
         except (nats.errors.Error, TimeoutError) as error:
             self._kv = None
             raise UnavailableError(f"{self._bucket}: {error!r}") from error
+        keys = [subject.removeprefix(prefix) for subject in info.state.subjects or {}]
         found = {key: await self.get(key) for key in sorted(keys)}
         return {key: document for key, document in found.items() if document is not None}
 

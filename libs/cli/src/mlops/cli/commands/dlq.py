@@ -4,17 +4,19 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mlops.chassis.bus import DeadLetter
-from mlops.chassis.bus_nats import NatsBus
 from mlops.cli import output
 from mlops.cli.bus import with_bus
 from mlops.cli.errors import InputError
 from mlops.cli.home import Home
 from mlops.cli.options import HomeOption, JsonOption, home_of
+
+if TYPE_CHECKING:
+    from mlops.chassis.bus_nats import NatsBus
 
 app = typer.Typer(no_args_is_help=True, help="Messages that a service gave up.")
 _Number = Annotated[int, typer.Argument(min=1, help="Its number, as `list` shows it.")]

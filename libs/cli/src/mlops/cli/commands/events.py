@@ -8,13 +8,12 @@ import sys
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.text import Text
 
 from mlops.chassis.bus import Recorded
-from mlops.chassis.bus_nats import NatsBus
 from mlops.cli import output
 from mlops.cli.bus import with_bus
 from mlops.cli.commands import dlq
@@ -25,6 +24,9 @@ from mlops.cli.project import project_named
 from mlops.cli.summary import summary
 from mlops.contracts.catalogue import CATALOGUE
 from mlops.contracts.units import parse_duration
+
+if TYPE_CHECKING:
+    from mlops.chassis.bus_nats import NatsBus
 
 app = typer.Typer(no_args_is_help=True, help="What is said on the bus, and what was given up.")
 app.add_typer(dlq.app, name="dlq")

@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.text import Text
 from rich.tree import Tree
 
-from mlops.chassis.bus_nats import NatsBus
 from mlops.cli import output
 from mlops.cli.bus import with_bus
 from mlops.cli.errors import InputError
@@ -17,6 +16,9 @@ from mlops.cli.options import HomeOption, JsonOption, home_of
 from mlops.cli.story import Branch, Said, missing_causes, said_of
 from mlops.cli.story import explain as trees_of
 from mlops.contracts.catalogue import CATALOGUE
+
+if TYPE_CHECKING:
+    from mlops.chassis.bus_nats import NatsBus
 
 # There are very many of these: they are read only when something else names one of them as its cause.
 _BULK = ("prediction.logged", "label.recorded", "telemetry.sampled")

@@ -41,6 +41,8 @@ def up(
     joined = launch.supervisor_pid(place) is not None
     if joined:
         _say(f"the platform in {place.root} runs already", quiet=as_json)
+        if only or without:
+            _say("--only and --without count at a start: `mlops down` first", quiet=as_json)
     else:
         require_space(place.root)
         _say(f"starting the platform in {place.root}", quiet=as_json)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from mlops.cli.checkout import find_checkout
 from mlops.cli.home import Home, read_json, write_json
-from mlops.cli.supervisor import credentials, ports
+from mlops.cli.supervisor import claims, credentials, ports
 from mlops.cli.supervisor.component import Component, selected
 from mlops.cli.supervisor.parts.airflow import airflow
 from mlops.cli.supervisor.parts.environment import inherited
@@ -42,7 +42,14 @@ def settle(
     """Choose ports, make secrets, write both and the addresses; raises OSError or a ValueError with the fix."""
     home.logs.mkdir(parents=True, exist_ok=True)
     kept = {name: int(port) for name, port in read_json(home.ports).items()}
-    found = ports.assign(ports.PREFERRED, kept, ports.is_free, ports.any_free)
+    others = claims.claimed_by_others(home)
+    found = ports.assign(
+        ports.PREFERRED,
+        kept,
+        lambda port: port not in others and ports.is_free(port),
+        ports.any_free,
+    )
+    claims.claim(home, found)
     seed = int(hashlib.sha256(str(home.root).encode()).hexdigest()[:8], 16)
     site = Site(
         home=home,

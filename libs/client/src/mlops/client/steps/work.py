@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -18,6 +19,12 @@ from mlops.client.steps.errors import PermanentError, StepError, StoppedError
 from mlops.client.steps.tracking import Run, Tracking
 
 DATASET_TAG = "mlops.dataset."
+_THREADS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,7 @@ class Work:
             "MLOPS_PROJECT": settings.name,
             "MLOPS_WORKFLOW_KEY": self.assignment.key,
             "MLOPS_DATASETS": json.dumps(self.datasets(run)),
+            **_threads(settings.train.resources.cpu, os.environ),
             **given,
         }
         say(f"in {self.project.folder}: {line}")
@@ -78,6 +86,12 @@ class Work:
             self.tracking.set_status(run, status)
         except StepError as error:
             say(f"run {run.run_id} could not be marked {status}: {error}")
+
+
+def _threads(cpu: float, own: Mapping[str, str]) -> dict[str, str]:
+    # Numeric libraries take a thread per core of the machine; two of them on one core spin for the most part.
+    wanted = str(max(1, math.ceil(cpu)))
+    return {name: own.get(name, wanted) for name in _THREADS}
 
 
 def say(text: str) -> None:

@@ -13,13 +13,12 @@ from typing import Any
 import numpy as np
 import orjson
 
+from mlops.serving.model.rows import Rows, read_rows
 from mlops.serving.model.tensors import (
     Array,
     Field,
     MalformedError,
-    Rows,
     Scalar,
-    read_rows,
     scalars,
     write_tensor,
 )

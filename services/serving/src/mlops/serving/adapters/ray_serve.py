@@ -116,7 +116,8 @@ class RayServe:
                         "target_ongoing_requests": 4,
                         "upscale_delay_s": 2,
                         "downscale_delay_s": 30,
-                        "look_back_period_s": 2,
+                        "look_back_period_s": 4,
+                        "metrics_interval_s": 2,
                     },
                 }
             ],

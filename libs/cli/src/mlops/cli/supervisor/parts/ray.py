@@ -10,6 +10,8 @@ import sys
 from functools import partial
 from pathlib import Path
 
+from mlops.cli.home import Home
+from mlops.cli.supervisor.claims import make_private
 from mlops.cli.supervisor.component import Component, Gate
 from mlops.cli.supervisor.parts.site import HOST, Site, program
 
@@ -68,13 +70,23 @@ def settings(site: Site) -> dict[str, str]:
     return {**found, "RAY_SERVE_ENABLE_HA_PROXY": "1", **_haproxy(site)}
 
 
+def haproxy_folder(home: Home) -> Path:
+    """Return the folder of HAProxy's files.
+
+    Its name is one letter: Ray puts a folder of 56 letters in between, and HAProxy refuses a socket path
+    of more than 97.
+    """
+    return home.short / "h"
+
+
 def _haproxy(site: Site) -> dict[str, str]:
-    folder = site.home.short / "haproxy"
+    folder = haproxy_folder(site.home)
     found = {
         "RAY_SERVE_HAPROXY_STATS_PORT": str(site.ports["haproxy_stats"]),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(site.ports["haproxy_metrics"]),
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
-        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "admin.sock"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "a.sock"),
+        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(folder / "m.sock"),
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "server-state"),
         "RAY_SERVE_HAPROXY_NBTHREAD": "2",
@@ -105,11 +117,10 @@ def _forget_old_sessions(folder: Path) -> None:
 
 def _prepare(site: Site) -> None:
     # The admin socket of HAProxy is open to everybody; only the folder's mode protects it.
-    for folder in (site.home.short, site.home.short / "haproxy", site.home.short / "ray"):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(site.home)
+    for folder in (haproxy_folder(site.home), site.home.short / "ray"):
+        folder.mkdir(mode=0o700, exist_ok=True)
         folder.chmod(0o700)
-        if folder.stat().st_uid != os.getuid():
-            raise PermissionError(f"{folder} belongs to somebody else; remove it or set TMPDIR")
     (site.home.short / "ray.ready").unlink(missing_ok=True)
     _forget_old_sessions(site.home.short / "ray")
     (site.home.root / "bento").mkdir(exist_ok=True)

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Footprint: memory of every component of a running platform, and what it costs while nothing happens.
+
+Memory is the proportional share (PSS), so that sums are true. Peers are the aims: our eight services below 500 MB, the
+whole with Airflow and Ray below 3 GB. Measures the platform of MLOPS_HOME when one runs there, else one of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from mlops.cli.home import Home, find_home
+from mlops.cli.supervisor import figures, launch
+from mlops.cli.supervisor import state as told
+from mlops.cli.supervisor.figures import Figure
+
+RESULT = Path(__file__).parent / "results" / "footprint.json"
+SERVICES = (
+    "workspaces",
+    "tracking",
+    "versioning",
+    "orchestration_bridge",
+    "serving",
+    "monitoring",
+    "telemetry_agent",
+    "gateway",
+)
+AIM_SERVICES_MB = 500.0
+AIM_WHOLE_MB = 3000.0
+SETTLE_S = 20.0
+WATCH_S = 20.0
+
+
+def main() -> None:
+    """Measure, and write the results."""
+    home = find_home(None, os.environ, Path.cwd())
+    if launch.supervisor_pid(home) is not None:
+        rows = measure(home)
+    else:
+        rows = with_own_platform()
+    RESULT.parent.mkdir(exist_ok=True)
+    RESULT.write_text(json.dumps(rows, indent=1) + "\n")
+    for row in rows:
+        print(f"{row['metric']:<44} {row['ours']:>9} {row['unit']:<4} aim {row['peer_value']}")
+
+
+def with_own_platform() -> list[dict[str, Any]]:
+    """Start a platform in a temporary folder, measure it, stop it."""
+    home = Home(Path(tempfile.mkdtemp(prefix="mlops-footprint-")).resolve())
+    try:
+        launch.start(home)
+        launch.wait_until_up(home)
+        wait_for_optional(home)
+        return measure(home)
+    finally:
+        launch.stop(home)
+        shutil.rmtree(home.root, ignore_errors=True)
+        shutil.rmtree(home.short, ignore_errors=True)
+
+
+def wait_for_optional(home: Home, at_most_s: float = 120.0) -> None:
+    """Wait for what `up` does not wait for: Evidently's interface."""
+    deadline = time.monotonic() + at_most_s
+    while time.monotonic() < deadline and not all(one.up for one in told.read(home).components):
+        time.sleep(1)
+
+
+def measure(home: Home) -> list[dict[str, Any]]:
+    """Return the figures of a running platform."""
+    time.sleep(SETTLE_S)
+    found = figures.measure(home, told.read(home))
+    before = {row.status.name: cpu_s(row.pids) for row in found}
+    began = time.monotonic()
+    time.sleep(WATCH_S)
+    seconds = time.monotonic() - began
+    idle = {row.status.name: (cpu_s(row.pids) - before[row.status.name]) / seconds for row in found}
+    supervisor = int(figures.supervisor(told.read(home))["memory_bytes"]) / 1e6
+    return [*totals(found, supervisor, idle), *per_component(found, idle)]
+
+
+def totals(found: list[Figure], supervisor: float, idle: dict[str, float]) -> list[dict[str, Any]]:
+    """Return what the aims are about."""
+    services = sum(row.memory_bytes for row in found if row.status.name in SERVICES) / 1e6
+    whole = sum(row.memory_bytes for row in found) / 1e6 + supervisor
+    services_cpu = sum(share for name, share in idle.items() if name in SERVICES)
+    return [
+        result("memory of our eight services", "MB", services, "aim", AIM_SERVICES_MB),
+        result("memory of the whole", "MB", whole, "aim", AIM_WHOLE_MB),
+        result("memory of the supervisor", "MB", supervisor, "aim", 50.0),
+        result("idle CPU of our eight services", "cores", services_cpu),
+        result("idle CPU of the whole", "cores", sum(idle.values())),
+    ]
+
+
+def per_component(found: list[Figure], idle: dict[str, float]) -> Iterable[dict[str, Any]]:
+    """Return the figures of each component that has processes."""
+    for row in found:
+        if row.pids:
+            name = row.status.name
+            yield result(f"memory of {name}", "MB", row.memory_bytes / 1e6)
+            yield result(f"processes of {name}", "", float(len(row.pids)))
+            yield result(f"idle CPU of {name}", "cores", idle[name])
+
+
+def result(
+    metric: str, unit: str, ours: float, peer: str = "", peer_value: float | None = None
+) -> dict[str, Any]:
+    """Return one line of the results."""
+    return {
+        "benchmark": "footprint",
+        "metric": metric,
+        "unit": unit,
+        "ours": round(ours, 3),
+        "peer": peer,
+        "peer_value": peer_value,
+        "ratio": None if peer_value is None else round(ours / peer_value, 3),
+        "runs": 1,
+    }
+
+
+def cpu_s(pids: Iterable[int]) -> float:
+    """Return the processor time that living processes have used."""
+    total = 0.0
+    for pid in pids:
+        try:
+            times = psutil.Process(pid).cpu_times()
+        except psutil.Error:
+            continue
+        total += times.user + times.system
+    return total
+
+
+if __name__ == "__main__":
+    main()

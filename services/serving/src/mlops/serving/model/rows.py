@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rows: what a model is asked, checked against its fields.
+
+Several inputs are columns by name, one two-dimensional input holds the columns in the fields' order. Whatever does
+not fit is a MalformedError that says what, which and the fix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mlops.serving.model.tensors import (
+    DTYPES,
+    NAMES,
+    Array,
+    Field,
+    MalformedError,
+    Scalar,
+    read_tensor,
+    scalars,
+)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What a model is asked: columns by name, or one matrix whose columns are *names*, or one tensor."""
+
+    columns: dict[str, Array] | None
+    matrix: Array | None
+    names: tuple[str, ...]
+    count: int
+
+    @property
+    def values(self) -> dict[str, Array] | Array:
+        """Return what goes into the model."""
+        if self.columns is not None:
+            return self.columns
+        if self.matrix is None:
+            raise MalformedError("no input")
+        return self.matrix
+
+    def features(self) -> list[dict[str, Scalar]]:
+        """Return each row as features by name, as far as it has scalars."""
+        if self.columns is not None:
+            lists = {name: scalars(one) for name, one in self.columns.items() if one.ndim == 1}
+        elif self.matrix is not None and self.matrix.ndim == 2:  # noqa: PLR2004 - rows and columns
+            lists = dict(zip(self.names, map(scalars, self.matrix.T), strict=True))
+        else:
+            lists = {}
+        return [{name: values[row] for name, values in lists.items()} for row in range(self.count)]
+
+
+def read_rows(inputs: object, fields: Sequence[Field]) -> Rows:
+    """Return the rows of a request's `inputs`, checked against the model's fields."""
+    if not isinstance(inputs, list) or not inputs:
+        raise MalformedError("`inputs` must be a list of at least one tensor")
+    tensors = dict(read_tensor(one) for one in inputs)
+    if len(tensors) != len(inputs):
+        raise MalformedError("`inputs` holds two tensors of the same name")
+    if not fields:
+        return _unsigned(tensors)
+    only = next(iter(tensors.values()))
+    if all(field.shape == (-1,) for field in fields):
+        if len(tensors) == 1 and only.ndim == 2:  # noqa: PLR2004 - rows and columns
+            return _matrix(only, fields)
+        return _columns(tensors, fields)
+    return _tensors(tensors, fields)
+
+
+def _unsigned(tensors: Mapping[str, Array]) -> Rows:
+    # Without a signature the model takes what it gets: one tensor as it is, several as columns.
+    if len(tensors) == 1:
+        only = next(iter(tensors.values()))
+        width = only.shape[1] if only.ndim == 2 else 0  # noqa: PLR2004 - rows and columns
+        names = tuple(f"x{place}" for place in range(width))
+        return Rows(None, only, names, only.shape[0])
+    columns = {name: _flat(name, one) for name, one in tensors.items()}
+    return Rows(columns, None, tuple(columns), _same_length(columns))
+
+
+def _matrix(only: Array, fields: Sequence[Field]) -> Rows:
+    if only.shape[1] != len(fields):
+        names = ", ".join(field.name for field in fields)
+        raise MalformedError(
+            f"one two-dimensional input must have {len(fields)} columns ({names}), "
+            f"not {only.shape[1]}"
+        )
+    for field in fields:
+        _check_castable(field, only)
+    return Rows(None, only, tuple(field.name for field in fields), only.shape[0])
+
+
+def _columns(tensors: Mapping[str, Array], fields: Sequence[Field]) -> Rows:
+    _check_names(tensors, fields)
+    columns = {field.name: _flat(field.name, tensors[field.name]) for field in fields}
+    typed = {field.name: _typed(field, columns[field.name]) for field in fields}
+    return Rows(typed, None, tuple(typed), _same_length(typed))
+
+
+def _tensors(tensors: Mapping[str, Array], fields: Sequence[Field]) -> Rows:
+    if len(fields) == 1 and len(tensors) == 1:
+        only = _typed(fields[0], next(iter(tensors.values())))
+        _check_shape(fields[0], only)
+        width = only.shape[1] if only.ndim == 2 else 0  # noqa: PLR2004 - rows and columns
+        names = tuple(f"{fields[0].name}{place}" for place in range(width))
+        return Rows(None, only, names, only.shape[0])
+    _check_names(tensors, fields)
+    typed = {field.name: _typed(field, tensors[field.name]) for field in fields}
+    for field in fields:
+        _check_shape(field, typed[field.name])
+    return Rows(typed, None, tuple(typed), _same_length(typed))
+
+
+def _check_names(tensors: Mapping[str, Array], fields: Sequence[Field]) -> None:
+    wanted = [field.name for field in fields]
+    missing = [name for name in wanted if name not in tensors]
+    unknown = [name for name in tensors if name not in wanted]
+    if missing or unknown:
+        parts = [f"missing: {', '.join(missing)}"] * bool(missing)
+        parts += [f"unknown: {', '.join(unknown)}"] * bool(unknown)
+        raise MalformedError(f"the model takes the inputs {', '.join(wanted)}; {'; '.join(parts)}")
+
+
+def _check_shape(field: Field, values: Array) -> None:
+    fits = values.ndim == len(field.shape) and all(
+        want in (-1, have) for want, have in zip(field.shape, values.shape, strict=True)
+    )
+    if not fits:
+        raise MalformedError(
+            f"input {field.name!r} has shape {list(values.shape)}, the model takes {list(field.shape)}"
+        )
+
+
+def _typed(field: Field, values: Array) -> Array:
+    _check_castable(field, values)
+    return values.astype(DTYPES[field.datatype], copy=False)
+
+
+def _check_castable(field: Field, values: Array) -> None:
+    wanted = np.dtype(DTYPES[field.datatype])
+    both_text = wanted.kind == values.dtype.kind == "O"
+    one_text = "O" in (wanted.kind, values.dtype.kind)
+    if not both_text and (one_text or not np.can_cast(values.dtype, wanted, "same_kind")):
+        given = NAMES.get(values.dtype.str[1:], "BYTES")
+        raise MalformedError(f"input {field.name!r} takes {field.datatype}, not {given}")
+
+
+def _flat(name: str, values: Array) -> Array:
+    if values.size != values.shape[0]:
+        raise MalformedError(
+            f"input {name!r} is a column: its shape must be [rows] or [rows, 1], "
+            f"not {list(values.shape)}"
+        )
+    return values.reshape(-1)
+
+
+def _same_length(columns: Mapping[str, Array]) -> int:
+    lengths = {len(one) for one in columns.values()}
+    if len(lengths) != 1:
+        found = ", ".join(f"{name} {len(one)}" for name, one in columns.items())
+        raise MalformedError(f"all inputs must have the same number of rows; they have: {found}")
+    return lengths.pop()

@@ -1,0 +1,276 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The real thing: a Ray head with Serve behind HAProxy, an MLflow server with workspaces, NATS, and our service."""
+
+from __future__ import annotations
+
+import asyncio
+import http
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from mlops.chassis.bus_nats import NatsBus
+from mlops.contracts.settings import ProjectSettings, ServeSettings
+from mlops.contracts.tracking import ModelPromoted
+from mlops.contracts.workspaces import ProjectRegistered
+
+HERE = Path(__file__).parent
+PYTHON = sys.executable
+
+
+def beside(name: str) -> ModuleType:
+    """Return a module of this folder, which is no package."""
+    spec = importlib.util.spec_from_file_location(name, HERE / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+ray_head = beside("ray_head")
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="session")
+def ray(home: Path, shared_nats: Any) -> Iterator[Any]:
+    head = ray_head.RayHead(
+        home, extra_env={"NATS_URL": shared_nats.url, "NATS_TOKEN": shared_nats.token}
+    )
+    head.start()
+    yield head
+    head.close()
+    assert head.processes() == []
+
+
+@pytest.fixture(scope="session")
+def mlflow_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("mlflow")
+    [port] = ray_head.free_ports(1)
+    url = f"http://127.0.0.1:{port}"
+    command = [PYTHON, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--workers", "1", "--enable-workspaces", "--artifacts-destination"]
+    command += [str(folder / "artifacts"), "--backend-store-uri", f"sqlite:///{folder}/db"]
+    env = os.environ | {
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen(command, env=env, stdout=log, stderr=log, process_group=0)
+    try:
+        wait_until(lambda: answers(f"{url}/health"), 120, lambda: (folder / "log").read_text())
+        yield url
+    finally:
+        os.killpg(server.pid, 15)
+        server.wait(20)
+
+
+@dataclass
+class Serving:
+    """Our service as a process."""
+
+    home: Path
+    env: dict[str, str]
+    process: subprocess.Popen[bytes] | None = None
+    log: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.log = self.home / "serving.log"
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [PYTHON, "-m", "mlops.serving"], env=os.environ | self.env, stdout=log, stderr=log
+            )
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(10)
+
+    def stop(self) -> None:
+        assert self.process is not None
+        self.process.terminate()
+        self.process.wait(30)
+
+
+@pytest.fixture(scope="session")
+def serving(home: Path, ray: Any, mlflow_url: str, shared_nats: Any) -> Iterator[Serving]:
+    service = Serving(
+        home,
+        {
+            "MLOPS_HOME": str(home),
+            "NATS_URL": shared_nats.url,
+            "NATS_TOKEN": shared_nats.token,
+            "SERVING_RAY_ADDRESS": ray.address,
+            "SERVING_URL": ray.url,
+            "SERVING_MLFLOW_URL": mlflow_url,
+        },
+    )
+    service.start()
+    yield service
+    service.stop()
+
+
+@pytest.fixture
+async def bus(shared_nats: Any, tmp_path: Path) -> AsyncIterator[NatsBus]:
+    bus = NatsBus(shared_nats.url, token=shared_nats.token, name="test", outbox=tmp_path / "o.db")
+    await bus.start()
+    yield bus
+    await bus.stop()
+
+
+@dataclass
+class Project:
+    """A project of one test: its own workspace, model and endpoint."""
+
+    name: str
+    bus: NatsBus
+    mlflow_url: str
+    serve_url: str
+
+    async def register(self, **serve: Any) -> None:
+        settings = ProjectSettings(
+            name=self.name,
+            serve=ServeSettings(
+                **{"model": self.name, "steps": (0.1, 1.0), "step_hold": "2s", **serve}
+            ),
+        )
+        await self.bus.publish(ProjectRegistered(project=self.name, settings=settings, revision=1))
+
+    def log(self, *kinds: str) -> list[int]:
+        done = subprocess.run(
+            [PYTHON, str(HERE / "log_models.py"), self.name, self.name, *kinds],
+            env=os.environ | {"MLFLOW_TRACKING_URI": self.mlflow_url},
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        return [int(line) for line in done.stdout.split() if line.isdigit()]
+
+    async def promote(self, version: int) -> ModelPromoted:
+        event = ModelPromoted(
+            project=self.name,
+            name=self.name,
+            version=version,
+            metric="accuracy",
+            candidate_metrics={"accuracy": 0.8},
+        )
+        await self.bus.publish(event)
+        return event
+
+    async def hear(self, *types: str, version: int, within_s: float = 90) -> dict[str, Any]:
+        """Return the first event of these types about *version*."""
+        async with asyncio.timeout(within_s):
+            async for one in self.bus.follow(types, self.name):
+                if one.envelope["data"]["version"] == version:
+                    return one.envelope
+        raise AssertionError
+
+    async def facts(self) -> list[str]:
+        return [
+            f"v{one.envelope['data']['version']} {one.envelope['type'].partition('.')[2]} "
+            f"{one.envelope['data'].get('phase', '')}".strip()
+            async for one in self.bus.follow((), self.name, live=False)
+            if one.envelope["type"].startswith("deployment.")
+        ]
+
+    async def weights(self) -> dict[str, float]:
+        """Return the weight of each version's URL."""
+        answer = await self.bus.ask("serving", "routes", {})
+        return {
+            version["url"]: version["weight"]
+            for route in answer["routes"]
+            if route["project"] == self.name
+            for version in route["versions"]
+        }
+
+    async def serve(self, version: int, within_s: float = 120) -> dict[str, Any]:
+        await self.promote(version)
+        return await self.hear("deployment.completed", version=version, within_s=within_s)
+
+
+@pytest.fixture
+def project(request: pytest.FixtureRequest, serving: Serving, bus: NatsBus) -> Project:
+    name = request.node.name.removeprefix("test_").replace("_", "-")[:40].strip("-")
+    return Project(name, bus, serving.env["SERVING_MLFLOW_URL"], serving.env["SERVING_URL"])
+
+
+@pytest.fixture(scope="session")
+def callers() -> ModuleType:
+    """The helpers of `traffic.py` and of this file, for tests."""
+    module = beside("traffic")
+    for helper in (ask, ask_two, columns, pid_at):
+        setattr(module, helper.__name__, helper)
+    return module
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as reply:
+            return bool(reply.status == 200)
+    except OSError:
+        return False
+
+
+def wait_until(is_true: Callable[[], bool], within_s: float, explain: Callable[[], str]) -> None:
+    deadline = time.monotonic() + within_s
+    while not is_true():
+        if time.monotonic() > deadline:
+            raise TimeoutError(explain()[-3000:])
+        time.sleep(0.1)
+
+
+def ask(url: str, body: dict[str, Any] | None = None) -> tuple[int, Any]:
+    """Return status and JSON of a GET, or of a POST of *body*."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=10) as reply:
+            return reply.status, json.load(reply)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.load(error)
+
+
+def columns(**values: list[float]) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "datatype": "FP64", "shape": [len(row)], "data": row}
+        for name, row in values.items()
+    ]
+
+
+def ask_two(url: str, model: str) -> list[tuple[int, Any]]:
+    """Ask for one row, then for two."""
+    one = columns(temperature=[0.9], dew_point=[0.1], visibility=[0.5])
+    many = columns(temperature=[0.9, 0.1], dew_point=[0.1, 0.2], visibility=[0.5, 0.3])
+    path = f"{url}/v2/models/{model}/infer"
+    return [
+        ask(path, {"id": name, "inputs": inputs}) for name, inputs in (("one", one), ("many", many))
+    ]
+
+
+def pid_at(url: str) -> int | None:
+    """Return the process that answers at *url*, or None."""
+    try:
+        status, facts = ask(f"{url}/v2")
+    except (OSError, ValueError):
+        return None
+    return int(facts["pid"]) if status == http.HTTPStatus.OK else None

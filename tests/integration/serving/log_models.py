@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A project's own training, in its own process: logs and registers models in its MLflow workspace.
+
+`python log_models.py <project> <model> <kind>…` with MLFLOW_TRACKING_URI set; prints one version number per kind.
+Kinds: skops, cloudpickle (the same kind of tree, kept differently), names (picks its columns by name), pyfunc,
+slow (answers after 50 ms), broken (its code is not there when it is loaded).
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import types
+from typing import Any
+
+import mlflow
+import mlflow.pyfunc
+import mlflow.sklearn
+import numpy as np
+import pandas as pd
+from mlflow.models import infer_signature
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+COLUMNS = ["temperature", "dew_point", "visibility"]
+TREES = "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor"
+
+
+class Slow(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    def predict(self, rows: Any) -> Any:
+        time.sleep(0.05)
+        return np.ones(len(rows), dtype=np.int64)
+
+
+class Twice(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # nor has MLflow
+    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> Any:
+        return (model_input["temperature"] * 2).to_numpy()
+
+
+def rows() -> tuple[pd.DataFrame, pd.Series[int]]:
+    random = np.random.default_rng(7)
+    features = pd.DataFrame(random.random((400, 3)), columns=COLUMNS)
+    return features, (features["temperature"] > 0.5).astype(int)
+
+
+def register(model: str, kind: str) -> int:
+    features, truth = rows()
+    more: dict[str, Any] = {"registered_model_name": model, "input_example": features[:2]}
+    if kind == "pyfunc":
+        more["signature"] = infer_signature(features, features["temperature"])
+        done = mlflow.pyfunc.log_model(name="model", python_model=Twice(), **more)
+        return int(done.registered_model_version)
+    if kind == "skops":
+        more |= {"serialization_format": "skops", "skops_trusted_types": [TREES]}
+    else:
+        more["serialization_format"] = "cloudpickle"
+    fitted = made(kind, features, truth)
+    more["signature"] = infer_signature(features, fitted.predict(features))
+    mlflow.log_metric("accuracy", 0.8125)
+    done = mlflow.sklearn.log_model(fitted, name="model", **more)
+    return int(done.registered_model_version)
+
+
+def made(kind: str, features: pd.DataFrame, truth: pd.Series[int]) -> Any:
+    if kind == "names":
+        scaled = ColumnTransformer([("scaled", StandardScaler(), ["dew_point", "temperature"])])
+        return make_pipeline(scaled, LogisticRegression()).fit(features, truth)
+    if kind == "slow":
+        return Slow()
+    if kind == "broken":
+        return broken()
+    return HistGradientBoostingClassifier(max_iter=20, random_state=1).fit(features, truth)
+
+
+def broken() -> Any:
+    """Return a model whose class lives in a module that only this process has."""
+    module = types.ModuleType("gone_module")
+    sys.modules["gone_module"] = module
+    gone = type("Gone", (Slow,), {"__module__": "gone_module"})
+    vars(module)["Gone"] = gone
+    return gone()
+
+
+if __name__ == "__main__":
+    project, name, *kinds = sys.argv[1:]
+    if project not in [one.name for one in mlflow.list_workspaces()]:
+        mlflow.create_workspace(project)
+    mlflow.set_workspace(project)
+    mlflow.set_experiment(project)
+    for wanted in kinds:
+        with mlflow.start_run(tags={"mlops.dataset.weather": "3@0a1b"}):
+            print(register(name, wanted), flush=True)

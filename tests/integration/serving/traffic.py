@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Callers: a steady stream of requests, each to a version picked by the weights that serving publishes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+
+Weights = Callable[[], Awaitable[dict[str, float]]]
+_REFRESH_S = 0.5
+
+
+@dataclass
+class Traffic:
+    """What came of it."""
+
+    model: str
+    weights: Weights
+    per_second: float = 30.0
+    tries: int = 1
+    failed: list[str] = field(default_factory=list)
+    answered: Counter[str] = field(default_factory=Counter)
+    latencies_ms: list[float] = field(default_factory=list)
+    _routes: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def requests(self) -> int:
+        return len(self.failed) + self.answered.total()
+
+    async def run(self) -> None:
+        pause = 1 / self.per_second
+        limits = aiohttp.ClientTimeout(total=10)
+        async with aiohttp.ClientSession(timeout=limits) as session, asyncio.TaskGroup() as group:
+            group.create_task(self._refresh())
+            number = 0
+            while True:
+                begun = asyncio.get_running_loop().time()
+                if self._routes:
+                    number += 1
+                    group.create_task(self._ask(session, f"r-{number}"))
+                spent = asyncio.get_running_loop().time() - begun
+                await asyncio.sleep(max(0.0, pause - spent))
+
+    async def _refresh(self) -> None:
+        while True:
+            with contextlib.suppress(
+                Exception
+            ):  # serving restarts in some tests; the last routes hold
+                self._routes = await self.weights()
+            await asyncio.sleep(_REFRESH_S)
+
+    async def _ask(self, session: aiohttp.ClientSession, request_id: str) -> None:
+        last = ""
+        for _ in range(self.tries):
+            urls = list(self._routes)
+            url = random.choices(urls, list(self._routes.values()))[0]
+            last = await self._try(session, url, request_id)
+            if not last:
+                return
+        self.failed.append(last)
+
+    async def _try(self, session: aiohttp.ClientSession, url: str, request_id: str) -> str:
+        began = time.perf_counter()
+        try:
+            path = f"{url}/v2/models/{self.model}/infer"
+            async with session.post(path, json=body(request_id)) as reply:
+                text = await reply.text()
+                if reply.status != 200:
+                    return f"{url}: {reply.status} {text[:200]}"
+                self.answered[(await reply.json())["model_version"]] += 1
+        except (aiohttp.ClientError, TimeoutError) as error:
+            return f"{url}: {error!r}"
+        self.latencies_ms.append((time.perf_counter() - began) * 1000)
+        return ""
+
+
+def body(request_id: str) -> dict[str, Any]:
+    row = {"temperature": 0.9, "dew_point": 0.1, "visibility": 0.5}
+    return {
+        "id": request_id,
+        "inputs": [
+            {"name": name, "datatype": "FP64", "shape": [1], "data": [value]}
+            for name, value in row.items()
+        ],
+    }
+
+
+@asynccontextmanager
+async def flowing(traffic: Traffic) -> AsyncIterator[Traffic]:
+    """Keep *traffic* going for the length of the block."""
+    task = asyncio.create_task(traffic.run())
+    try:
+        yield traffic
+    finally:
+        await asyncio.sleep(0.3)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
