@@ -43,10 +43,8 @@ WATCH_S = 20.0
 def main() -> None:
     """Measure, and write the results."""
     home = find_home(None, os.environ, Path.cwd())
-    if launch.supervisor_pid(home) is not None:
-        rows = measure(home)
-    else:
-        rows = with_own_platform()
+    running = launch.supervisor_pid(home) is not None
+    rows = measure(home) if running else with_own_platform()
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(json.dumps(rows, indent=1) + "\n")
     for row in rows:

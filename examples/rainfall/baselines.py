@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What never and blindly retrained models reach on the same days, as JSON: the lines the demo's report compares with.
 
 Usage: python baselines.py DAYS.csv FIRST LAST WINDOW, where the days FIRST-3000 to FIRST-1 are the first training data.

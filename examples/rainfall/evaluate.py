@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Say how the champion does on the rows that the challenger was judged by."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Fit on the newest labelled days, say how good it should be, log the model. Plain MLflow, nothing of the platform."""
 
 from __future__ import annotations

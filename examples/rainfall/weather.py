@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The observations: where they are, and which part of them a training sees."""
 
 from __future__ import annotations

@@ -52,14 +52,14 @@ def server() -> Iterator[Server]:
             self.end_headers()
             self.wfile.write(payload)
 
-        do_GET = do_POST = answer
+        do_GET = do_POST = answer  # noqa: N815 - the names http.server calls
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
     http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     found = Server(f"http://127.0.0.1:{http.server_port}")
-    thread = threading.Thread(target=http.serve_forever)
+    thread = threading.Thread(target=http.serve_forever, args=(0.02,))
     thread.start()
     yield found
     http.shutdown()

@@ -75,7 +75,9 @@ def checkout(tmp_path: Path) -> Checkout:
     (package / "__init__.py").write_text(CODE)
     (root / "libs" / "tiny" / "pyproject.toml").write_text(MEMBER)
     (root / "services" / "none").mkdir(parents=True)
-    (root / "services" / "none" / "pyproject.toml").write_text(MEMBER.replace("tiny", "none"))
+    (root / "services" / "none" / "pyproject.toml").write_text(
+        MEMBER.replace("tiny", "none").replace("mlops =", "none =")
+    )
     (root / "services" / "none" / "src" / "mlops" / "none").mkdir(parents=True)
     (root / "services" / "none" / "src" / "mlops" / "none" / "__init__.py").write_text(
         "def main(): ...\n"

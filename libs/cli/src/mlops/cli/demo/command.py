@@ -7,10 +7,12 @@ import asyncio
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from mlops.cli.demo import report, stage
 from mlops.cli.demo.door import Door
+from mlops.cli.demo.kill import Aim, Killer
 from mlops.cli.demo.outcome import Outcome
 from mlops.cli.demo.plan import EXAMPLE, FAST, FULL, Plan
 from mlops.cli.demo.run import Replay
@@ -19,25 +21,26 @@ from mlops.cli.errors import CliError, NotRunningError
 from mlops.cli.home import Home, read_json
 
 
-def play(home: Home, *, fast: bool, as_json: bool) -> int:
+def play(home: Home, *, fast: bool, as_json: bool, kills: Sequence[str] = ()) -> int:
     """Run the demo; return the exit code."""
     plan = FAST if fast else FULL
+    killer = Killer(home, [Aim.read(text) for text in kills])
     with Show(quiet=as_json) as show:
         show.phase("starting the platform")
         _start_platform(home, as_json=as_json)
         show.phase("preparing the example project")
         name = stage.free_name(asyncio.run(_retire_earlier(home)))
         folder = stage.prepare(home, name)
-        outcome, page = asyncio.run(_replay(home, plan, name, folder, show))
+        outcome, page = asyncio.run(_replay(plan, name, folder, show, killer))
     _tell(outcome, page, show, as_json=as_json)
     return 0 if outcome.closed else 1
 
 
 async def _replay(
-    home: Home, plan: Plan, name: str, folder: Path, show: Show
+    plan: Plan, name: str, folder: Path, show: Show, killer: Killer
 ) -> tuple[Outcome, Path]:
-    story, outcome = await Replay(home, plan, name, folder, show).run()
-    page = report.write(home.root / "reports" / "demo" / name, plan, story, outcome)
+    story, outcome = await Replay(killer.home, plan, name, folder, show, killer).run()
+    page = report.write(killer.home.root / "reports" / "demo" / name, plan, story, outcome)
     return outcome, page
 
 

@@ -119,5 +119,5 @@ def _hops(axes: Any, episodes: list[dict[str, Any]]) -> None:
     axes.set_xlabel("seconds from the first hop, by hop that ended then")
     handles = [axes.barh(0, 0, color=colour, label=name) for name, colour in seen.items()]
     if handles:
-        axes.legend(handles=handles, fontsize=7, loc="center right")
-    axes.margins(x=0.28)
+        axes.legend(handles=handles, fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    axes.margins(x=0.15)

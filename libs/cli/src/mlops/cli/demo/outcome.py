@@ -33,6 +33,8 @@ class Outcome:
     seconds: float
     seconds_by_phase: Mapping[str, float]
     baselines: Mapping[str, Any]
+    audit: Mapping[str, Any] = field(default_factory=dict)
+    killed: list[dict[str, str]] = field(default_factory=list)
     episodes: list[dict[str, Any]] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
@@ -63,11 +65,13 @@ def judge(
     *,
     seconds: Mapping[str, float],
     baselines: Mapping[str, Any],
+    audit: Mapping[str, Any],
+    killed: list[dict[str, str]],
 ) -> Outcome:
     """Return the outcome of a replay that is over."""
     overall, last10, windows = accuracies(plan, correct)
     retrained = [episode for episode in story.episodes if episode.kind == "retrain"]
-    why_not = _why_not_closed(retrained, tally)
+    why_not = _why_not_closed(retrained, tally) or _why_not_sound(audit)
     moments = [moment.type for moment in story.moments]
     return Outcome(
         plan=plan.name,
@@ -87,6 +91,8 @@ def judge(
         seconds=round(sum(seconds.values()), 1),
         seconds_by_phase={name: round(value, 1) for name, value in seconds.items()},
         baselines=baselines,
+        audit=audit,
+        killed=killed,
         episodes=[_told(episode) for episode in story.episodes],
         failures=tally.failures[:20],
     )
@@ -103,6 +109,14 @@ def _why_not_closed(retrained: list[Episode], tally: Tally) -> str:
     if tally.failed:
         return f"{tally.failed} of {tally.requests} requests failed"
     return ""
+
+
+def _why_not_sound(audit: Mapping[str, Any]) -> str:
+    if audit["predictions_lost"] or audit["labels_lost"]:
+        return (
+            f"{audit['predictions_lost']} predictions and {audit['labels_lost']} labels were lost"
+        )
+    return f"done twice: {', '.join(audit['repeated'])}" if audit["repeated"] else ""
 
 
 def _told(episode: Episode) -> dict[str, Any]:

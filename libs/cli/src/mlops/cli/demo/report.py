@@ -74,6 +74,11 @@ def _figures(outcome: Outcome) -> str:
             "requests",
             f"{outcome.requests} with {outcome.predictions} predictions; {outcome.failed_requests} failed, {outcome.retried_requests} retried",
         ),
+        ("lost, done twice", _sound(outcome)),
+        *(
+            (f"killed {one['component']}", f"kill -9 at {one['event']}, {one['at']}")
+            for one in outcome.killed
+        ),
         (
             "seconds",
             f"{outcome.seconds:g}: "
@@ -84,6 +89,12 @@ def _figures(outcome: Outcome) -> str:
         f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>" for name, text in rows
     )
     return f"<table>{cells}</table>"
+
+
+def _sound(outcome: Outcome) -> str:
+    audit = outcome.audit
+    lost = f"{audit['predictions_lost']} predictions and {audit['labels_lost']} labels lost"
+    return f"{lost}; {', '.join(audit['repeated']) or 'nothing'} done twice"
 
 
 def _episodes(outcome: Outcome) -> str:

@@ -11,11 +11,14 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from mlops.chassis.bus_nats import NatsBus
 from mlops.chassis.errors import ChassisError
 from mlops.cli.demo import stage
+from mlops.cli.demo.audit import AUDITED, Audit
 from mlops.cli.demo.door import Door
+from mlops.cli.demo.kill import Killer
 from mlops.cli.demo.outcome import Outcome, judge
 from mlops.cli.demo.plan import MODEL, Plan
 from mlops.cli.demo.show import Show
@@ -26,6 +29,7 @@ from mlops.cli.home import Home, read_json
 
 _FIRST_MODEL_S = 240.0
 _LAST_EPISODE_S = 120.0
+_AUDITS = 10
 
 
 @dataclass
@@ -37,6 +41,11 @@ class Replay:
     project: str
     folder: Path
     show: Show
+    killer: Killer
+
+    def __post_init__(self) -> None:
+        """Begin now: what was said before belongs to others."""
+        self._since = datetime.now(UTC)
 
     async def run(self) -> tuple[Story, Outcome]:
         """Play all acts."""
@@ -55,13 +64,13 @@ class Replay:
         bus = NatsBus(endpoints["nats"], token=credentials["nats_token"], name="demo")
         await bus.start()
         try:
-            async with _listening(bus, self.project, story, world):
-                return story, await self._acts(door, story, world)
+            async with self._listening(bus, story, world):
+                return story, await self._acts(bus, door, story, world)
         finally:
             await door.close()
             await bus.stop()
 
-    async def _acts(self, door: Door, story: Story, world: World) -> Outcome:
+    async def _acts(self, bus: NatsBus, door: Door, story: Story, world: World) -> Outcome:
         self.show.phase(f"registering project {self.project}")
         await stage.register(door, self.project, self.folder, story)
         self.show.phase("versioning the first data, training and deploying the first model")
@@ -74,6 +83,7 @@ class Replay:
             await self._live(story, world)
             self.show.phase("report")
             baselines = json.loads(await lines)
+            audit = await self._audit(bus, world)
         finally:
             lines.cancel()
         self.show.phase("")
@@ -84,6 +94,8 @@ class Replay:
             world.correct,
             seconds=self.show.seconds,
             baselines=baselines,
+            audit=audit,
+            killed=self.killer.done,
         )
 
     async def _first_model(self, door: Door, story: Story) -> None:
@@ -116,6 +128,42 @@ class Replay:
             )
         self.show.story(story)
 
+    async def _audit(self, bus: NatsBus, world: World) -> dict[str, Any]:
+        """Compare what was answered and told with what the bus holds, once the last of it has arrived."""
+        figures: dict[str, Any] = {}
+        for _ in range(_AUDITS):
+            audit = Audit(world.answered, world.told)
+            async for recorded in bus.follow(AUDITED, self.project, since=self._since, live=False):
+                audit.add(recorded.envelope)
+            figures = audit.figures()
+            if not figures["predictions_lost"] and not figures["labels_lost"]:
+                break
+            await asyncio.sleep(1)
+        return figures
+
+    @contextlib.asynccontextmanager
+    async def _listening(self, bus: NatsBus, story: Story, world: World) -> AsyncIterator[None]:
+        async def listen() -> None:
+            seen: set[str] = set()
+            while True:
+                with contextlib.suppress(ChassisError):
+                    async for recorded in bus.follow(FOLLOWED, self.project, since=self._since):
+                        if (message_id := str(recorded.envelope.get("id"))) not in seen:
+                            seen.add(message_id)
+                            story.add(recorded.envelope, world.day)
+                            replaying = world.day > self.plan.first_day
+                            self.killer.hear(
+                                str(recorded.envelope.get("type")), replaying=replaying
+                            )
+                await asyncio.sleep(0.5)
+
+        listening = asyncio.create_task(listen())
+        try:
+            yield
+        finally:
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
+
 
 def _stop_at(story: Story) -> None:
     if story.refused:
@@ -130,25 +178,3 @@ def _stop_at(story: Story) -> None:
             f"{failed[0].type}: {failed[0].text}",
             "see `mlops logs orchestration_bridge` or serving",
         )
-
-
-@contextlib.asynccontextmanager
-async def _listening(bus: NatsBus, project: str, story: Story, world: World) -> AsyncIterator[None]:
-    since = datetime.now(UTC)
-
-    async def listen() -> None:
-        seen: set[str] = set()
-        while True:
-            with contextlib.suppress(ChassisError):
-                async for recorded in bus.follow(FOLLOWED, project, since=since):
-                    if (message_id := str(recorded.envelope.get("id"))) not in seen:
-                        seen.add(message_id)
-                        story.add(recorded.envelope, world.day)
-            await asyncio.sleep(0.5)
-
-    listening = asyncio.create_task(listen())
-    try:
-        yield
-    finally:
-        listening.cancel()
-        await asyncio.gather(listening, return_exceptions=True)

@@ -58,6 +58,8 @@ class World:
     name: str
     day: int = 0
     correct: dict[int, bool] = field(default_factory=dict)
+    answered: set[str] = field(default_factory=set)
+    told: set[str] = field(default_factory=set)
     told_of: dict[str, int] = field(default_factory=dict)
     _seen_of: dict[str, int] = field(default_factory=dict)
     _unknown: deque[tuple[int, str, int, str]] = field(default_factory=deque)
@@ -91,6 +93,7 @@ class World:
             self._unknown.append((first + row, row_id, true, self.door.tally.newest))
             if answers is not None:
                 self.correct[first + row] = answers[row] == true
+                self.answered.add(row_id)
         self.day = last
 
     async def _tell_truth(self, until: int) -> None:
@@ -107,7 +110,8 @@ class World:
                 for _, row_id, true, _ in due[at : at + _LABELS_PER_CALL]
             ]
             await self.door.label(self.project, MODEL, labels)
-        for _, _, _, version in due:
+        for _, row_id, _, version in due:
+            self.told.add(row_id)
             self.told_of[version] = self.told_of.get(version, 0) + 1
 
     async def _wait_for_monitoring(self) -> None:

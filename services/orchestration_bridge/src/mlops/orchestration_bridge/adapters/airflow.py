@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from mlops.chassis.errors import ChassisError, UnavailableError
+from mlops.chassis.errors import ChassisError
 from mlops.orchestration_bridge.adapters.airflow_files import DAG_FILE, Installation
 from mlops.orchestration_bridge.adapters.airflow_rest import AirflowRest, ExistsError, NotThereError
-from mlops.orchestration_bridge.errors import PipelineNotReadyError
+from mlops.orchestration_bridge.errors import OrchestratorAwayError, PipelineNotReadyError
 from mlops.orchestration_bridge.model.diagnosis import Wreck, diagnose
 from mlops.orchestration_bridge.model.lifecycle import Run
 from mlops.orchestration_bridge.ports.pipelines import Order, Outcome, Pipeline
@@ -130,7 +130,7 @@ class AirflowPipelines:
                 return "", [_stopped_by_hand(found)]
             task = min(failed, key=lambda t: _aware(t.end_date) or datetime.max.replace(tzinfo=UTC))
             lines = await self._rest.log(dag_id, key, task.task_id, max(1, task.try_number))
-        except (UnavailableError, NotThereError) as error:
+        except (OrchestratorAwayError, NotThereError) as error:
             return "", [f"its log cannot be read: {error}"]
         return str(task.task_id), lines
 

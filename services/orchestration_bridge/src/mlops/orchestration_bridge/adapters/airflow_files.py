@@ -13,7 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from mlops.chassis.errors import UnavailableError
+from mlops.orchestration_bridge.errors import OrchestratorAwayError
 
 DAG_FILE = "mlops_projects.py"
 REGISTRY_FILE = "registry.json"
@@ -48,7 +48,7 @@ class Installation:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 self._write(change)
         except OSError as error:
-            raise UnavailableError(
+            raise OrchestratorAwayError(
                 f"cannot write {error.filename or self.dags}: {error.strerror}; "
                 "make the DAG folder writable or free some space"
             ) from error

@@ -25,7 +25,8 @@ from airflow_client.client.models.trigger_dag_run_post_body import TriggerDAGRun
 from pydantic import ValidationError
 from urllib3.exceptions import HTTPError
 
-from mlops.chassis.errors import RejectedError, UnavailableError
+from mlops.chassis.errors import RejectedError
+from mlops.orchestration_bridge.errors import OrchestratorAwayError
 
 T = TypeVar("T")
 
@@ -143,9 +144,9 @@ class AirflowRest:
             raise _ours(error, self.url) from error
         except HTTPError as error:
             text = f"Airflow does not answer at {self.url}: {_short(error)}"
-            raise UnavailableError(text) from error
+            raise OrchestratorAwayError(text) from error
         except (ValidationError, ValueError) as error:
-            raise UnavailableError(
+            raise OrchestratorAwayError(
                 f"Airflow at {self.url} answered what its client cannot read: {_short(error)}"
             ) from error
 
@@ -184,20 +185,20 @@ def _options() -> dict[str, Any]:
     return {"_request_timeout": _TIMEOUT_S}
 
 
-def _ours(error: Any, url: str) -> RejectedError | UnavailableError:
+def _ours(error: Any, url: str) -> RejectedError | OrchestratorAwayError:
     said = _short(error.body or error.reason or "")
     if error.status == 404:  # noqa: PLR2004 - HTTP
         return NotThereError(f"Airflow at {url} does not know it: {said}")
     if error.status == 409:  # noqa: PLR2004 - HTTP
         return ExistsError(f"Airflow at {url} has it already: {said}")
     if error.status in (401, 403):
-        return UnavailableError(
+        return OrchestratorAwayError(
             f"Airflow at {url} refuses user and password, or the role is not `op` "
             f"(HTTP {error.status}): {said}; check airflow_password in credentials.json"
         )
     if error.status in (400, 422):
         return RejectedError(f"Airflow at {url} refuses the request: {said}")
-    return UnavailableError(f"Airflow at {url} answered HTTP {error.status}: {said}")
+    return OrchestratorAwayError(f"Airflow at {url} answered HTTP {error.status}: {said}")
 
 
 def _short(said: object) -> str:

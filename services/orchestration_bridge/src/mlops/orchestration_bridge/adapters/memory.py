@@ -6,8 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from mlops.chassis.errors import UnavailableError
-from mlops.orchestration_bridge.errors import PipelineNotReadyError
+from mlops.orchestration_bridge.errors import OrchestratorAwayError, PipelineNotReadyError
 from mlops.orchestration_bridge.model.lifecycle import Run
 from mlops.orchestration_bridge.ports.pipelines import Order, Outcome, Pipeline
 
@@ -72,7 +71,7 @@ class FakePipelines:
     def _answer(self) -> None:
         if self.away > 0:
             self.away -= 1
-            raise UnavailableError("the orchestrator does not answer")
+            raise OrchestratorAwayError("the orchestrator does not answer")
 
     def _find(self, order: Order) -> None:
         if self.unread > 0:

@@ -45,7 +45,7 @@ class Outcome:
 
 
 class Pipelines(Protocol):
-    """The orchestrator. UnavailableError from any of them means: away, ask again."""
+    """The orchestrator. OrchestratorAwayError from any of them means: away, ask again."""
 
     async def provision(self, pipeline: Pipeline) -> dict[str, str]:
         """Make what the project needs and return the names; the same again changes nothing, new settings replace old."""

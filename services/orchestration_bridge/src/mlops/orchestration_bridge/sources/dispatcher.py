@@ -10,18 +10,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import structlog
 
 from mlops.chassis.clock import Clock
-from mlops.chassis.errors import RejectedError, UnavailableError
+from mlops.chassis.errors import RejectedError
 from mlops.contracts.message import Message
-from mlops.orchestration_bridge.errors import PipelineNotReadyError
+from mlops.orchestration_bridge.errors import OrchestratorAwayError, PipelineNotReadyError
 from mlops.orchestration_bridge.model import admission, lifecycle
-from mlops.orchestration_bridge.model.admission import Ruling
+from mlops.orchestration_bridge.model.admission import Ruling, World
 from mlops.orchestration_bridge.model.lifecycle import End
-from mlops.orchestration_bridge.model.queue import Entry, Queue, State
+from mlops.orchestration_bridge.model.queue import UNDER_WAY, Entry, Queue, State
 from mlops.orchestration_bridge.ports.books import Books
 from mlops.orchestration_bridge.ports.pipelines import Order, Pipelines, pipeline_of
 from mlops.orchestration_bridge.sources.facts import fact, started_id
@@ -43,6 +44,7 @@ class Dispatcher:
         self._pipelines = pipelines
         self._clock = clock
         self._pause_s = pause.total_seconds()
+        self._world = World({}, {}, 1)
         self._log = structlog.get_logger("dispatcher")
 
     async def messages(self) -> AsyncGenerator[Message, None]:
@@ -51,10 +53,13 @@ class Dispatcher:
             self._books.changed.clear()
             async for message in self.round():
                 yield message
-            await self._rest()
+            await self._rest(busy=_busy(self._world))
 
     async def round(self) -> AsyncGenerator[Message, None]:
         """Start what may start, tell it; look at what runs, tell what ended."""
+        self._world = await self._books.world()
+        if not _busy(self._world):
+            return
         await self._admit()
         await self._each(State.ADMITTED, self._start)
         async for message in self._tell():
@@ -63,8 +68,7 @@ class Dispatcher:
         async for message in self._tell():
             yield message
 
-    async def _rest(self) -> None:
-        busy = any(e.active for q in (await self._books.world()).queues.values() for e in q.entries)
+    async def _rest(self, *, busy: bool) -> None:
         pause_s = self._pause_s if busy else self._pause_s * _IDLE_ROUNDS
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(pause_s):
@@ -74,7 +78,7 @@ class Dispatcher:
     async def _admit(self) -> None:
         if self._books.away:
             await self._each(State.WAITING, self._ask)
-        world = await self._books.world()
+        world = replace(self._world, away=self._books.away)
         for ruling in admission.rulings(world, self._clock()):
             entry = world.queues[ruling.project].entry(ruling.key)
             if entry is not None:
@@ -96,13 +100,13 @@ class Dispatcher:
             await self._change(ruling.project, key, step, lambda q: lifecycle.let_go(q, key))
 
     async def _each(self, state: State, act: _Act) -> None:
-        for queue in (await self._books.world()).queues.values():
+        for queue in tuple(self._world.queues.values()):
             for entry in queue.in_state(state):
                 try:
                     await act(queue, entry)
                 except PipelineNotReadyError as error:
                     self._books.notes[entry.key] = str(error)
-                except UnavailableError as error:
+                except OrchestratorAwayError as error:
                     self._missed(str(error))
                     return
                 else:
@@ -164,19 +168,21 @@ class Dispatcher:
         self._books.notes.pop(key, None)
 
     async def _tell(self) -> AsyncGenerator[Message, None]:
-        for queue in (await self._books.world()).queues.values():
+        for queue in tuple(self._world.queues.values()):
             for entry in lifecycle.untold(queue):
                 message = fact(queue.project, entry)
                 yield message
                 await self._heard(queue.project, entry, message)
 
     async def _heard(self, project: str, entry: Entry, message: Message) -> None:
-        await self._books.change(
-            project, lambda q: lifecycle.heard(q, entry), applied=f"told:{message.id}"
+        await self._change(
+            project, entry.key, f"told:{message.id}", lambda q: lifecycle.heard(q, entry)
         )
 
     async def _change(self, project: str, key: str, step: str, change: _Change) -> Queue:
-        return await self._books.change(project, change, applied=f"{key}:{step}")
+        queue = await self._books.change(project, change, applied=f"{key}:{step}")
+        self._world = replace(self._world, queues={**self._world.queues, project: queue})
+        return queue
 
     def _missed(self, reason: str) -> None:
         if not self._books.away:
@@ -187,3 +193,11 @@ class Dispatcher:
         if self._books.away:
             self._log.info("orchestrator.back")
         self._books.away = ""
+
+
+def _busy(world: World) -> bool:
+    # Whatever waits for a person rings when the person has spoken.
+    return any(
+        queue.in_state(State.WAITING, *UNDER_WAY) or lifecycle.untold(queue)
+        for queue in world.queues.values()
+    )
