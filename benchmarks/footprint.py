@@ -7,23 +7,21 @@ whole with Airflow and Ray below 3 GB. Measures the platform of MLOPS_HOME when 
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import psutil
+from results_file import Figure, write
 
 from mlops.cli.home import Home, find_home
 from mlops.cli.supervisor import figures, launch
 from mlops.cli.supervisor import state as told
-from mlops.cli.supervisor.figures import Figure
+from mlops.cli.supervisor.figures import Figure as Component
 
-RESULT = Path(__file__).parent / "results" / "footprint.json"
 SERVICES = (
     "workspaces",
     "tracking",
@@ -36,6 +34,7 @@ SERVICES = (
 )
 AIM_SERVICES_MB = 500.0
 AIM_WHOLE_MB = 3000.0
+AIM_SUPERVISOR_MB = 50.0
 SETTLE_S = 20.0
 WATCH_S = 20.0
 
@@ -44,14 +43,10 @@ def main() -> None:
     """Measure, and write the results."""
     home = find_home(None, os.environ, Path.cwd())
     running = launch.supervisor_pid(home) is not None
-    rows = measure(home) if running else with_own_platform()
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps(rows, indent=1) + "\n")
-    for row in rows:
-        print(f"{row['metric']:<44} {row['ours']:>9} {row['unit']:<4} aim {row['peer_value']}")
+    write("footprint", measure(home) if running else with_own_platform())
 
 
-def with_own_platform() -> list[dict[str, Any]]:
+def with_own_platform() -> list[Figure]:
     """Start a platform in a temporary folder, measure it, stop it."""
     home = Home(Path(tempfile.mkdtemp(prefix="mlops-footprint-")).resolve())
     try:
@@ -72,7 +67,7 @@ def wait_for_optional(home: Home, at_most_s: float = 120.0) -> None:
         time.sleep(1)
 
 
-def measure(home: Home) -> list[dict[str, Any]]:
+def measure(home: Home) -> list[Figure]:
     """Return the figures of a running platform."""
     time.sleep(SETTLE_S)
     found = figures.measure(home, told.read(home))
@@ -85,44 +80,39 @@ def measure(home: Home) -> list[dict[str, Any]]:
     return [*totals(found, supervisor, idle), *per_component(found, idle)]
 
 
-def totals(found: list[Figure], supervisor: float, idle: dict[str, float]) -> list[dict[str, Any]]:
+def totals(found: list[Component], supervisor: float, idle: dict[str, float]) -> list[Figure]:
     """Return what the aims are about."""
     services = sum(row.memory_bytes for row in found if row.status.name in SERVICES) / 1e6
     whole = sum(row.memory_bytes for row in found) / 1e6 + supervisor
     services_cpu = sum(share for name, share in idle.items() if name in SERVICES)
+    cores = float(os.cpu_count() or 1)
     return [
-        result("memory of our eight services", "MB", services, "aim", AIM_SERVICES_MB),
-        result("memory of the whole", "MB", whole, "aim", AIM_WHOLE_MB),
-        result("memory of the supervisor", "MB", supervisor, "aim", 50.0),
-        result("idle CPU of our eight services", "cores", services_cpu),
-        result("idle CPU of the whole", "cores", sum(idle.values())),
+        result("memory of our eight services", "MB", services, "aim: less than", AIM_SERVICES_MB),
+        result("memory of the whole", "MB", whole, "aim: less than", AIM_WHOLE_MB),
+        result("memory of the supervisor", "MB", supervisor, "aim: less than", AIM_SUPERVISOR_MB),
+        result("idle CPU of our eight services", "cores", services_cpu, "cores here", cores),
+        result("idle CPU of the whole", "cores", sum(idle.values()), "cores here", cores),
     ]
 
 
-def per_component(found: list[Figure], idle: dict[str, float]) -> Iterable[dict[str, Any]]:
-    """Return the figures of each component that has processes."""
+def per_component(found: list[Component], idle: dict[str, float]) -> Iterable[Figure]:
+    """Return the share of each component that has processes."""
+    whole = sum(row.memory_bytes for row in found) / 1e6
+    whole_cpu = sum(idle.values())
     for row in found:
         if row.pids:
-            name = row.status.name
-            yield result(f"memory of {name}", "MB", row.memory_bytes / 1e6)
-            yield result(f"processes of {name}", "", float(len(row.pids)))
-            yield result(f"idle CPU of {name}", "cores", idle[name])
+            name, count = row.status.name, len(row.pids)
+            metric = f"memory of {name} ({count} process{'es' if count > 1 else ''})"
+            yield result(metric, "MB", row.memory_bytes / 1e6, "the whole", whole)
+            yield result(f"idle CPU of {name}", "cores", idle[name], "the whole", whole_cpu)
 
 
-def result(
-    metric: str, unit: str, ours: float, peer: str = "", peer_value: float | None = None
-) -> dict[str, Any]:
+def result(metric: str, unit: str, ours: float, peer: str, peer_value: float) -> Figure:
     """Return one line of the results."""
-    return {
-        "benchmark": "footprint",
-        "metric": metric,
-        "unit": unit,
-        "ours": round(ours, 3),
-        "peer": peer,
-        "peer_value": peer_value,
-        "ratio": None if peer_value is None else round(ours / peer_value, 3),
-        "runs": 1,
-    }
+    ratio = round(ours / peer_value, 3) if peer_value else 0.0
+    return Figure(
+        "footprint", metric, unit, round(ours, 3), peer, round(peer_value, 3), ratio, runs=1
+    )
 
 
 def cpu_s(pids: Iterable[int]) -> float:

@@ -158,7 +158,7 @@ def test_a_refusal_of_the_gateway_keeps_what_which_and_fix() -> None:
     refused, broken = refusal(422, body, "/x"), refusal(502, {}, "/x")
 
     assert isinstance(refused, InputError)
-    assert refused.what == "not a command: cmd.x\n  f: p"
+    assert refused.what == "not a command\n  f: p"
     assert refused.fix == "send one of: …"
     assert (type(broken), broken.code) == (CliError, 1)
 

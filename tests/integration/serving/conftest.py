@@ -24,7 +24,7 @@ import pytest
 from mlops.chassis.bus_nats import NatsBus
 from mlops.contracts.settings import ProjectSettings, ServeSettings
 from mlops.contracts.tracking import ModelPromoted
-from mlops.contracts.workspaces import ProjectRegistered
+from mlops.contracts.workspaces import ProjectArchived, ProjectRegistered
 
 HERE = Path(__file__).parent
 PYTHON = sys.executable
@@ -75,11 +75,44 @@ def mlflow_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(command, env=env, stdout=log, stderr=log, process_group=0)
     try:
-        wait_until(lambda: answers(f"{url}/health"), 120, lambda: (folder / "log").read_text())
+        wait_until(lambda: answers(f"{url}/health"), 120, (folder / "log").read_text)
         yield url
     finally:
         os.killpg(server.pid, 15)
         server.wait(20)
+
+
+@dataclass
+class Trainer:
+    """`log_models.py` as a process that stays: importing MLflow takes longer than training."""
+
+    process: subprocess.Popen[str]
+
+    def log(self, project: str, *kinds: str) -> list[int]:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        wish = {"project": project, "model": project, "kinds": kinds}
+        self.process.stdin.write(json.dumps(wish) + "\n")
+        self.process.stdin.flush()
+        versions: list[int] = json.loads(self.process.stdout.readline())
+        return versions
+
+
+@pytest.fixture(scope="session")
+def trainer(mlflow_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trainer]:
+    path = tmp_path_factory.mktemp("trainer") / "log"
+    with (
+        path.open("wb") as log,
+        subprocess.Popen(
+            [PYTHON, str(HERE / "log_models.py")],
+            env=os.environ | {"MLFLOW_TRACKING_URI": mlflow_url},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        ) as process,
+    ):
+        yield Trainer(process)
 
 
 @dataclass
@@ -143,8 +176,7 @@ class Project:
 
     name: str
     bus: NatsBus
-    mlflow_url: str
-    serve_url: str
+    trainer: Trainer
 
     async def register(self, **serve: Any) -> None:
         settings = ProjectSettings(
@@ -156,14 +188,7 @@ class Project:
         await self.bus.publish(ProjectRegistered(project=self.name, settings=settings, revision=1))
 
     def log(self, *kinds: str) -> list[int]:
-        done = subprocess.run(
-            [PYTHON, str(HERE / "log_models.py"), self.name, self.name, *kinds],
-            env=os.environ | {"MLFLOW_TRACKING_URI": self.mlflow_url},
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-        return [int(line) for line in done.stdout.split() if line.isdigit()]
+        return self.trainer.log(self.name, *kinds)
 
     async def promote(self, version: int) -> ModelPromoted:
         event = ModelPromoted(
@@ -208,9 +233,16 @@ class Project:
 
 
 @pytest.fixture
-def project(request: pytest.FixtureRequest, serving: Serving, bus: NatsBus) -> Project:
+async def project(
+    request: pytest.FixtureRequest,
+    serving: Serving,  # noqa: ARG001 - it must run
+    trainer: Trainer,
+    bus: NatsBus,
+) -> AsyncIterator[Project]:
     name = request.node.name.removeprefix("test_").replace("_", "-")[:40].strip("-")
-    return Project(name, bus, serving.env["SERVING_MLFLOW_URL"], serving.env["SERVING_URL"])
+    project = Project(name, bus, trainer)
+    yield project
+    await bus.publish(ProjectArchived(project=project.name))
 
 
 @pytest.fixture(scope="session")
@@ -224,7 +256,7 @@ def callers() -> ModuleType:
 
 def answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=2) as reply:
+        with urllib.request.urlopen(url, timeout=2) as reply:  # noqa: S310 - our own server
             return bool(reply.status == 200)
     except OSError:
         return False
@@ -241,9 +273,10 @@ def wait_until(is_true: Callable[[], bool], within_s: float, explain: Callable[[
 def ask(url: str, body: dict[str, Any] | None = None) -> tuple[int, Any]:
     """Return status and JSON of a GET, or of a POST of *body*."""
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(url, data, headers)  # noqa: S310 - our own server
     try:
-        with urllib.request.urlopen(request, timeout=10) as reply:
+        with urllib.request.urlopen(request, timeout=10) as reply:  # noqa: S310 - as above
             return reply.status, json.load(reply)
     except urllib.error.HTTPError as error:
         with error:

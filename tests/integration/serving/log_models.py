@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """A project's own training, in its own process: logs and registers models in its MLflow workspace.
 
-`python log_models.py <project> <model> <kind>…` with MLFLOW_TRACKING_URI set; prints one version number per kind.
+Reads {"project", "model", "kinds"} lines, with MLFLOW_TRACKING_URI set; answers one version number per kind.
 Kinds: skops, cloudpickle (the same kind of tree, kept differently), names (picks its columns by name), pyfunc,
 slow (answers after 50 ms), broken (its code is not there when it is loaded).
 """
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 import time
 import types
@@ -37,7 +39,7 @@ class Slow(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lear
 
 
 class Twice(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # nor has MLflow
-    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> Any:
+    def predict(self, model_input: pd.DataFrame) -> Any:
         return (model_input["temperature"] * 2).to_numpy()
 
 
@@ -85,12 +87,20 @@ def broken() -> Any:
     return gone()
 
 
-if __name__ == "__main__":
-    project, name, *kinds = sys.argv[1:]
+def train(project: str, model: str, kinds: list[str]) -> list[int]:
     if project not in [one.name for one in mlflow.list_workspaces()]:
         mlflow.create_workspace(project)
     mlflow.set_workspace(project)
     mlflow.set_experiment(project)
+    versions = []
     for wanted in kinds:
         with mlflow.start_run(tags={"mlops.dataset.weather": "3@0a1b"}):
-            print(register(name, wanted), flush=True)
+            versions.append(register(model, wanted))
+    return versions
+
+
+if __name__ == "__main__":
+    replies = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # what MLflow prints is no reply
+    for line in sys.stdin:
+        replies.write(json.dumps(train(**json.loads(line))) + "\n")

@@ -11,7 +11,6 @@ from typing import Any
 import psutil
 import pytest
 
-from mlops.chassis.bus_nats import NatsBus
 from mlops.contracts.serving import PredictionLogged, RollbackModel
 from mlops.contracts.telemetry_agent import ThermalRecovered, ThermalThrottled
 
@@ -78,7 +77,7 @@ async def test_a_version_that_is_not_registered_fails_with_the_reason(project: A
     assert "version 99 of" in failed["data"]["reason"]
 
 
-async def test_a_killed_replica_comes_back(project: Any, callers: Any, bus: NatsBus) -> None:
+async def test_a_killed_replica_comes_back(project: Any, callers: Any) -> None:
     await project.register()
     [version] = project.log("skops")
     await project.serve(version)
@@ -212,5 +211,6 @@ async def test_nothing_listens_beyond_this_machine(project: Any, ray: Any) -> No
         found for found in listening if found[1] not in ("127.0.0.1", "::1", "::ffff:127.0.0.1")
     ]
     assert open_wide == []
-    socket = ray.folder / "haproxy" / "admin.sock"
-    assert socket.stat().st_mode & 0o077 == 0
+    doors = [one for one in (ray.folder / "haproxy").rglob("*") if one.is_socket()]
+    assert any("admin" in one.name for one in doors)
+    assert all(one.stat().st_mode & 0o077 == 0 for one in doors if "admin" in one.name)

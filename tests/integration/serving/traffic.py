@@ -62,7 +62,7 @@ class Traffic:
         last = ""
         for _ in range(self.tries):
             urls = list(self._routes)
-            url = random.choices(urls, list(self._routes.values()))[0]
+            url = random.choices(urls, list(self._routes.values()))[0]  # noqa: S311 - traffic
             last = await self._try(session, url, request_id)
             if not last:
                 return

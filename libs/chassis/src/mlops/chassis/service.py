@@ -8,7 +8,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -95,9 +95,7 @@ class Service:
 
     async def _stop(self, health: HealthServer, sources: list[asyncio.Task[None]]) -> None:
         self._log.info("service.stopping")
-        for task in sources:
-            task.cancel()
-        await asyncio.gather(*sources, return_exceptions=True)
+        await _end(sources)
         await health.stop()
         await self.bus.stop(_GRACE)
         for close in reversed(self._closers):
@@ -140,6 +138,15 @@ def main(
     log.configure(name, settings.log_level)
     tracing.configure(name)
     _run(_start(name, settings, build))
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    # A cancellation can be lost inside a library's `asyncio.wait_for` (Python 3.11): say it again until it is heard.
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=1)
 
 
 async def _start(

@@ -89,8 +89,8 @@ def refusal(status: int, body: Mapping[str, Any], path: str) -> CliError:
     told = body.get("error", body)
     if not isinstance(told, dict):
         told = {"what": str(told)}
-    which = f": {told['which']}" if told.get("which") else ""
     problems = "".join(f"\n  {one['field']}: {one['problem']}" for one in told.get("problems", ()))
+    which = f": {told['which']}" if told.get("which") and not problems else ""
     what = f"{told.get('what') or f'the gateway answers {status} to {path}'}{which}{problems}"
     fix = str(told.get("fix", ""))
     return InputError(what, fix) if status in _REFUSED else CliError(what, fix)

@@ -43,7 +43,7 @@ def bench(
 
 
 def _chosen(folder: Path, name: str) -> list[Path]:
-    known = sorted(path for path in folder.glob("*.py") if not path.name.startswith("_"))
+    known = sorted(path for path in folder.glob("*.py") if "__main__" in path.read_text())
     chosen = [path for path in known if name in ("", path.stem)]
     if not chosen:
         raise InputError(

@@ -16,7 +16,8 @@ def demo(
     kill: Annotated[
         list[str] | None,
         typer.Option(
-            "--kill", help="Trial by fire: `component@event` gets kill -9 when the event is first seen."
+            "--kill",
+            help="Trial by fire: `component@event` gets kill -9 when the event is first seen.",
         ),
     ] = None,
     as_json: JsonOption = False,  # noqa: FBT002 - an option

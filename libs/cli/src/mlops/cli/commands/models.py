@@ -155,5 +155,6 @@ def _roll_out(
         )
     if end["type"] != _ENDS[0]:
         raise CliError(
-            f"{end['type']}: {end['data'].get('reason', '')}", "the version before still answers"
+            f"{end['type']}: {end['data'].get('reason', '')}",
+            "`mlops deployments` shows what answers now",
         )

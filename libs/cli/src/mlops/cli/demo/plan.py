@@ -20,7 +20,7 @@ class Plan:
     window: int = 500
     label_delay_days: int = 20
     quick_days_per_s: float = 250.0
-    slow_days_per_s: float = 4.0
+    slow_days_per_s: float = 2.0
     days_per_request: int = 10
     ahead_days: int = 60
 

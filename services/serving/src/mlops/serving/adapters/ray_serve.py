@@ -42,7 +42,7 @@ class RayServe:
         self._ingress = ingress
         self._client: Any = None
 
-    def prepare(self) -> None:
+    def connect(self) -> None:
         """Connect, and start Serve if it does not run."""
         self._connected()
 

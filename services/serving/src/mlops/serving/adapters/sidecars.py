@@ -16,8 +16,7 @@ from mlops.serving.ports import AppState, Condition
 
 _PREPARE = timedelta(seconds=120)
 _PACK = timedelta(minutes=5)
-_APPLY = timedelta(seconds=120)
-_STATES = timedelta(seconds=60)
+_ASK = timedelta(seconds=20)
 
 
 def make_sidecar(
@@ -76,17 +75,19 @@ class RayReplicas:
         self._sidecar = sidecar
 
     async def prepare(self) -> None:
-        """Load the libraries, connect, start Serve if it does not run."""
+        """Load the libraries, connect, start Serve if it does not run; at once when that was done."""
         await self._sidecar.call("prepare", _PREPARE)
 
     async def apply(self, apps: Sequence[App]) -> None:
         """Want exactly these applications."""
         wanted = [{**asdict(app), "name": app.name, "route": app.route} for app in apps]
-        await self._sidecar.call("apply", _APPLY, apps=wanted)
+        await self._connect()
+        await self._sidecar.call("apply", _ASK, apps=wanted)
 
     async def states(self) -> dict[str, AppState]:
         """Return how each application does."""
-        found = await self._sidecar.call("states", _STATES)
+        await self._connect()
+        found = await self._sidecar.call("states", _ASK)
         return {
             name: AppState(
                 condition=Condition(one["condition"]),
@@ -96,3 +97,7 @@ class RayReplicas:
             )
             for name, one in found.items()
         }
+
+    async def _connect(self) -> None:
+        # Apart from the calls, which must not have its patience: they hang when the head goes while they wait.
+        await self._sidecar.call("connect", _PREPARE)

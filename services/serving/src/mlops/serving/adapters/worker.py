@@ -28,7 +28,11 @@ class Worker:
         """Load everything, connect, start Serve: what the first rollout would wait for."""
         from mlops.serving.adapters import packing  # noqa: F401, PLC0415 - loaded now, used soon; as below
 
-        self._ray.prepare()
+        self.connect()
+
+    def connect(self) -> None:
+        """Connect to Ray, and start Serve if it does not run."""
+        self._ray.connect()
 
     def pack(self, project: str, model: str, version: int, backend: str) -> dict[str, Any]:
         """Make the Bento of a version."""
@@ -60,6 +64,7 @@ if __name__ == "__main__":
     sidecar.serve(
         {
             "prepare": work.prepare,
+            "connect": work.connect,
             "pack": work.pack,
             "apply": work.apply,
             "states": work.states,

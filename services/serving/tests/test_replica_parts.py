@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The parts of a replica that need no Ray: its log, its turns, and what it leaves behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from mlops.chassis.bus_memory import MemoryBus
+from mlops.chassis.errors import UnavailableError
+from mlops.chassis.outbox import Outbox
+from mlops.contracts.message import Message
+from mlops.contracts.serving import Prediction, PredictionLogged
+from mlops.serving.adapters.leftovers import ReplicaLeftovers
+from mlops.serving.adapters.prediction_log import PredictionLog, sampled
+from mlops.serving.adapters.turns import Turns
+from mlops.serving.sources.leftovers import LeftPredictions
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+SOON = timedelta(milliseconds=20)
+
+
+def rows(first: int, count: int, features: dict[str, str] | None = None) -> list[Prediction]:
+    return [
+        Prediction(request_id=f"r-{first + number}", at=NOON, features=features or {}, prediction=1)
+        for number in range(count)
+    ]
+
+
+def log_on(bus: MemoryBus, most_waiting: int = 1000) -> PredictionLog:
+    return PredictionLog(bus.publish, "rain", "rain", 3, most_waiting=most_waiting, pause=SOON)
+
+
+@pytest.fixture
+async def bus() -> MemoryBus:
+    return MemoryBus()
+
+
+@pytest.fixture
+async def log(bus: MemoryBus) -> AsyncIterator[PredictionLog]:
+    log = log_on(bus)
+    task = asyncio.create_task(log.run())
+    yield log
+    task.cancel()
+
+
+def batches(bus: MemoryBus) -> list[PredictionLogged]:
+    return [one for one in bus.published if isinstance(one, PredictionLogged)]
+
+
+async def test_a_few_rows_leave_together_after_the_pause(
+    log: PredictionLog, bus: MemoryBus
+) -> None:
+    log.put(rows(0, 2))
+    log.put(rows(2, 1))
+    assert batches(bus) == []
+
+    await asyncio.sleep(0.1)
+
+    [batch] = batches(bus)
+    assert [one.request_id for one in batch.predictions] == ["r-0", "r-1", "r-2"]
+    assert (batch.project, batch.model, batch.version, batch.dropped) == ("rain", "rain", 3, 0)
+
+
+async def test_a_full_batch_does_not_wait(bus: MemoryBus) -> None:
+    log = PredictionLog(bus.publish, "rain", "rain", 3, pause=timedelta(minutes=5))
+    task = asyncio.create_task(log.run())
+    log.put(rows(0, 150))
+
+    await asyncio.sleep(0.05)
+    task.cancel()
+
+    assert [len(batch.predictions) for batch in batches(bus)] == [100, 50]
+
+
+async def test_when_too_many_wait_the_oldest_go_and_are_counted(bus: MemoryBus) -> None:
+    log = log_on(bus, most_waiting=10)
+
+    log.put(rows(0, 25))
+    await log.flush()
+    log.put(rows(25, 1))
+    await log.flush()
+
+    first, second = batches(bus)
+    assert (first.predictions[0].request_id, first.dropped) == ("r-15", 15)
+    assert second.dropped == 0
+
+
+async def test_a_batch_that_is_too_large_leaves_in_parts(bus: MemoryBus) -> None:
+    log = log_on(bus)
+
+    log.put(rows(0, 100, {"text": "x" * 2000}))
+    await log.flush()
+
+    assert len(batches(bus)) > 1
+    assert sum(len(batch.predictions) for batch in batches(bus)) == 100
+
+
+async def test_one_row_that_can_never_leave_is_counted(bus: MemoryBus) -> None:
+    log = log_on(bus)
+
+    log.put([*rows(0, 1, {"text": "x" * 100_000}), *rows(1, 1)])
+    await log.flush()
+    log.put(rows(2, 1))
+    await log.flush()
+
+    sent = [one.request_id for batch in batches(bus) for one in batch.predictions]
+    assert sent == ["r-1", "r-2"]
+    assert sum(batch.dropped for batch in batches(bus)) == 1
+
+
+async def test_a_log_that_nobody_takes_drops_and_goes_on() -> None:
+    async def refuse(_: Message) -> None:
+        raise UnavailableError("disk full")
+
+    log = PredictionLog(refuse, "rain", "rain", 3)
+
+    log.put(rows(0, 3))
+    await log.flush()
+
+    assert log.dropped == 3
+
+
+def test_a_sample_always_takes_the_same_requests() -> None:
+    ids = [f"r-{number}" for number in range(4000)]
+    taken = [one for one in ids if sampled(one, 0.25)]
+
+    assert taken == [one for one in ids if sampled(one, 0.25)]
+    assert 850 < len(taken) < 1150
+    assert [one for one in ids if sampled(one, 1.0)] == ids
+    assert [one for one in ids if sampled(one, 0.0)] == []
+
+
+async def test_turns_let_in_only_so_many_and_take_a_new_limit_at_once() -> None:
+    turns, go, inside = Turns(4), asyncio.Event(), []
+
+    async def work() -> None:
+        async with turns:
+            inside.append(1)
+            await go.wait()
+            inside.pop()
+
+    tasks = [asyncio.create_task(work()) for _ in range(10)]
+    await asyncio.sleep(0.01)
+    assert len(inside) == 4
+    turns.most = 1
+    go.set()
+
+    async with asyncio.timeout(2):
+        await asyncio.gather(*tasks)
+
+    assert inside == []
+
+
+async def test_a_lower_limit_waits_until_enough_have_left() -> None:
+    turns, leave = Turns(2), [asyncio.Event() for _ in range(3)]
+    inside: list[int] = []
+
+    async def work(number: int) -> None:
+        async with turns:
+            inside.append(number)
+            await leave[number].wait()
+            inside.remove(number)
+
+    tasks = [asyncio.create_task(work(number)) for number in range(3)]
+    await asyncio.sleep(0.01)
+    turns.most = 1
+    leave[0].set()
+    await asyncio.sleep(0.01)
+    assert inside == [1]
+    leave[1].set()
+    await asyncio.sleep(0.01)
+    assert inside == [2]
+    leave[2].set()
+    await asyncio.gather(*tasks)
+
+
+async def test_what_a_dead_replica_left_is_sent_once(tmp_path: Path) -> None:
+    dead, alive = tmp_path / "replica-4194399.db", tmp_path / f"replica-{os.getpid()}.db"
+    sent = [
+        PredictionLogged(project="rain", model="rain", version=3, predictions=tuple(rows(n, 1)))
+        for n in (0, 1)
+    ]
+    for path in (dead, alive):
+        outbox = Outbox(path)
+        for message in sent:
+            outbox.put(message.id, message.subject, message.encode())
+        outbox.put("junk", "prediction.logged.rain", b"no message")
+        outbox.close()
+    left = LeftPredictions(ReplicaLeftovers(tmp_path), timedelta(seconds=1))
+
+    first = [one.id async for one in left.sweep()]
+    second = [one.id async for one in left.sweep()]
+
+    assert first == [one.id for one in sent]
+    assert second == []
+    assert not dead.exists()
+    assert alive.exists()

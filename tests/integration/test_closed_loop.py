@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The closed loop, end to end, with the real tools, while a service is killed in the middle."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+
+MLOPS = [sys.executable, "-m", "mlops.cli"]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    """An installation of this test alone; nothing of it may run afterwards."""
+    if shutil.which("uv") is None:
+        pytest.skip("uv is not on PATH; ./mlops test brings it")
+    folder = tmp_path / "home"
+    yield folder
+    subprocess.run([*MLOPS, "down", "--home", str(folder)], check=True, capture_output=True)
+    left = [
+        p
+        for p in psutil.process_iter(["cmdline"])
+        if str(folder) in " ".join(p.info["cmdline"] or [])
+    ]
+    assert left == []
+
+
+def test_the_loop_closes_though_the_bridge_is_killed_in_the_middle(home: Path) -> None:
+    command = [*MLOPS, "demo", "--fast", "--json", "--home", str(home)]
+    command += ["--kill", "orchestration_bridge@workflow.started"]
+
+    played = subprocess.run(
+        command,
+        env={**os.environ, "MLOPS_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert played.returncode == 0, played.stderr[-6000:]
+    outcome = json.loads(played.stdout)
+    assert outcome["closed"]
+    assert outcome["failed_requests"] == 0
+    assert outcome["audit"]["predictions_lost"] == 0
+    assert outcome["audit"]["labels_lost"] == 0
+    assert outcome["audit"]["repeated"] == []
+    assert [one["component"] for one in outcome["killed"]] == ["orchestration_bridge"]
+    assert 1 <= outcome["retrainings"] <= 4
+    assert outcome["rollouts"] == outcome["promotions"]
+    assert outcome["accuracy_overall"] > outcome["baselines"]["never"]["accuracy_overall"]
+    assert json.loads((home / "reports/demo/rainfall/report.json").read_text()) == outcome
+    assert (home / "reports/demo/rainfall/report.html").stat().st_size > 50_000
