@@ -169,12 +169,12 @@ async def test_the_same_set_again_disturbs_nothing(harness: Harness) -> None:
     assert await harness.life_of(harness.good) == life
 
 
-async def test_new_limits_restart_nothing(harness: Harness) -> None:
+async def test_other_bounds_restart_nothing(harness: Harness) -> None:
     await harness.replicas.apply([harness.good])
     await running(harness, harness.good)
     life = await harness.life_of(harness.good)
 
-    await harness.replicas.apply([replace(harness.good, concurrency=1, log_predictions=0.5)])
+    await harness.replicas.apply([replace(harness.good, max_replicas=2)])
     await running(harness, harness.good)
 
     assert await harness.life_of(harness.good) == life

@@ -23,8 +23,6 @@ from mlops.orchestration_bridge.adapters.memory import FakePipelines
 from mlops.orchestration_bridge.app import wire
 from mlops.orchestration_bridge.sources.dispatcher import Dispatcher
 
-NOON = datetime.now(UTC)
-
 
 class World:
     """One bridge, its bus, a scripted orchestrator and a clock that stands still."""
@@ -32,7 +30,7 @@ class World:
     def __init__(self) -> None:
         self.bus = MemoryBus()
         self.pipelines = FakePipelines()
-        self.now = NOON
+        self.now = datetime.now(UTC)
         self.dispatcher: Dispatcher = self.wired(self.bus)
 
     def wired(self, bus: MemoryBus) -> Dispatcher:
@@ -69,12 +67,12 @@ class World:
             ),
             path="/projects/rain",
             revision=revision,
-            time=NOON - timedelta(hours=1),
+            time=datetime.now(UTC) - timedelta(hours=1),
         )
 
     @staticmethod
     def window(index: int) -> Window:
-        at = NOON + timedelta(minutes=index)
+        at = datetime.now(UTC) + timedelta(minutes=index)
         return Window(index=index, rows=500, labelled=500, first_at=at, last_at=at)
 
     @staticmethod

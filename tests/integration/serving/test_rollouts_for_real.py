@@ -152,21 +152,23 @@ async def logged_rows(project: Any, count: int) -> list[dict[str, Any]]:
     return rows
 
 
-async def test_heat_reaches_running_replicas_without_a_restart(project: Any, callers: Any) -> None:
+async def test_heat_reaches_running_replicas_and_fails_no_request(
+    project: Any, callers: Any
+) -> None:
     await project.register()
     [version] = project.log("skops")
     await project.serve(version)
     [url] = await project.weights()
-    pid = callers.pid_at(url)
     said = {"node": project.name, "episode_id": "e", "since": "2026-01-01T00:00:00Z"}
 
-    await project.bus.publish(ThermalThrottled(**said, level=3, reason="hot"))
-    hot = await concurrency(callers, url, 2)
-    await project.bus.publish(ThermalRecovered(**said, level=0, peak_level=3, duration_s=1))
-    cool = await concurrency(callers, url, 8)
+    async with callers.flowing(callers.Traffic(project.name, project.weights)) as traffic:
+        await project.bus.publish(ThermalThrottled(**said, level=3, reason="hot"))
+        hot = await concurrency(callers, url, 2)
+        await project.bus.publish(ThermalRecovered(**said, level=0, peak_level=3, duration_s=1))
+        cool = await concurrency(callers, url, 8)
 
     assert (hot, cool) == (2, 8)
-    assert callers.pid_at(url) == pid
+    assert traffic.failed == []
 
 
 async def concurrency(callers: Any, url: str, wanted: int) -> int:

@@ -76,8 +76,8 @@ class Replicas(Protocol):
     """The applications that answer. One writer: nobody else deploys there.
 
     Promises: `apply` takes the full set, and what is left out is stopped; applying the same set again disturbs
-    nothing; a change of concurrency or of the share of logged predictions restarts nothing; an application that
-    cannot start is FAILED with the reason, and the others answer on.
+    nothing; other bounds of replicas restart nothing; an application that cannot start is FAILED with the reason,
+    and the others answer on.
     All raise UnavailableError when the replicas' home is away; it comes back empty.
     """
 

@@ -31,4 +31,4 @@ class Plan:
 
 
 FULL = Plan("full", first_day=3000, last_day=18159)
-FAST = Plan("fast", first_day=11000, last_day=14000)
+FAST = Plan("fast", first_day=11000, last_day=15000)

@@ -46,7 +46,7 @@ class MemoryReplicas:
         self._check()
 
     async def apply(self, apps: Sequence[App]) -> None:
-        """Want exactly these; a changed one that is more than its limits begins anew."""
+        """Want exactly these; another package begins anew."""
         self._check()
         wanted = {app.name: app for app in apps}
         for name in self.apps.keys() - wanted.keys():

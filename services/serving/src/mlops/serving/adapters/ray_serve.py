@@ -104,11 +104,6 @@ class RayServe:
             "deployments": [
                 {
                     "name": "replica",
-                    # Another value here reaches the running replicas.
-                    "user_config": {
-                        "concurrency": app["concurrency"],
-                        "log_predictions": app["log_predictions"],
-                    },
                     # Always given: going from fixed to scaled replaces all replicas, other bounds do not.
                     "autoscaling_config": {
                         "min_replicas": app["min_replicas"],

@@ -29,17 +29,20 @@ from ray.serve._private import replica as ray_replica
 
 from mlops.chassis import log
 from mlops.chassis.bus_nats import NatsBus
+from mlops.chassis.errors import ChassisError
 from mlops.chassis.settings import ServiceSettings
 from mlops.contracts.message import Message
 from mlops.contracts.serving import Prediction
 from mlops.serving.adapters.inference import Asked, Contract, checked, column_of
 from mlops.serving.adapters.prediction_log import PredictionLog
 from mlops.serving.adapters.turns import Turns
+from mlops.serving.model.apps import FULL_CONCURRENCY
 from mlops.serving.model.tensors import Array, Field, MalformedError
 
 NAME = "serving"
 _MOST_ONGOING = 64
 _GIB = 2**30
+_LIMITS_EVERY_S = 2.0
 
 app = FastAPI(title="mlops replica", docs_url=None, redoc_url=None, openapi_url=None)
 
@@ -55,18 +58,15 @@ class Replica:
         self._spec = spec
         self._model = _load(spec)
         self._contract = _contract(spec, self._model.spec)
-        self._turns = Turns(int(spec.get("concurrency", 8)))
-        self._threads = ThreadPoolExecutor(max_workers=8, thread_name_prefix="predict")
+        self._turns = Turns(FULL_CONCURRENCY)
+        self._threads = ThreadPoolExecutor(
+            max_workers=FULL_CONCURRENCY, thread_name_prefix="predict"
+        )
         self._bus = _bus(spec)
         publish = self._bus.publish if self._bus else _forget
         self._log = PredictionLog(publish, spec["project"], spec["model"], spec["version"])
         self._tasks: list[asyncio.Task[None]] = []
         self._load_s = round(time.perf_counter() - began, 3)
-
-    def reconfigure(self, config: dict[str, Any]) -> None:
-        """Take new limits without a restart."""
-        self._turns.most = int(config.get("concurrency", 8))
-        self._log.sampled_ratio = float(config.get("log_predictions", 1.0))
 
     async def check_health(self) -> None:
         """Begin what needs the running loop, the first time; raise when the log has died."""
@@ -186,7 +186,16 @@ class Replica:
             self._tasks = [
                 asyncio.create_task(self._bus.start(), name="bus"),
                 asyncio.create_task(self._log.run(), name="prediction-log"),
+                asyncio.create_task(self._follow_limits(self._bus), name="limits"),
             ]
+
+    async def _follow_limits(self, bus: NatsBus) -> None:
+        while True:
+            with suppress(ChassisError):
+                limits = await bus.ask(NAME, "limits", {"project": self._spec["project"]})
+                self._turns.most = int(limits["concurrency"])
+                self._log.sampled_ratio = float(limits["log_predictions"])
+            await asyncio.sleep(_LIMITS_EVERY_S)
 
     async def __del__(self) -> None:
         if self._bus is not None:

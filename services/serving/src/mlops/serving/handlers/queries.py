@@ -11,9 +11,10 @@ from pydantic_core import to_jsonable_python
 from mlops.chassis.bus import Documents
 from mlops.serving.handlers.names import endpoint
 from mlops.serving.handlers.owners import Owners
+from mlops.serving.model.apps import concurrency_at
 from mlops.serving.model.rollout import Mark
 from mlops.serving.model.state import State, needed, weights
-from mlops.serving.ports import Deployment
+from mlops.serving.ports import Deployment, Heat, Served
 
 
 class Queries:
@@ -21,11 +22,15 @@ class Queries:
 
     def __init__(
         self,
+        projects: Documents[Served],
         deployments: Documents[Deployment],
+        heat: Documents[Heat],
         owners: Owners,
         url_of: Callable[[str, str, int], str],
     ) -> None:
+        self._projects = projects
         self._deployments = deployments
+        self._heat = heat
         self._owners = owners
         self._url_of = url_of
 
@@ -46,6 +51,19 @@ class Queries:
         project, model = str(question.get("project", "")), str(question.get("model", ""))
         one = await self._owners.deployment(project, model)
         return {"deployment": {**_summary(one), "rollouts": _journeys(one.state)}}
+
+    async def limits(self, question: Mapping[str, Any]) -> dict[str, Any]:
+        """Answer `query.serving.limits {project}`: what a running replica must keep to now.
+
+        Replicas ask for it. Ray's own way of telling them (`user_config`) takes the only replica of an
+        application out of the traffic for most of a second.
+        """
+        served = await self._projects.get(str(question.get("project", "")))
+        level = max((one.level for one in (await self._heat.all()).values()), default=0)
+        return {
+            "concurrency": concurrency_at(level),
+            "log_predictions": served.settings.log_predictions if served else 1.0,
+        }
 
     def _route(self, one: Deployment) -> dict[str, Any]:
         return {

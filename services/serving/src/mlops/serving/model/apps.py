@@ -22,8 +22,6 @@ class App:
     min_replicas: int = 1
     max_replicas: int = 1
     memory_gb: float = 1.0
-    concurrency: int = FULL_CONCURRENCY
-    log_predictions: float = 1.0
 
     @property
     def name(self) -> str:

@@ -12,10 +12,10 @@ from mlops.chassis.bus import Documents
 from mlops.chassis.clock import Clock
 from mlops.chassis.errors import UnavailableError
 from mlops.contracts.settings import ServeSettings
-from mlops.serving.model.apps import App, concurrency_at
+from mlops.serving.model.apps import App
 from mlops.serving.model.rollout import RUNNING
 from mlops.serving.model.state import needed
-from mlops.serving.ports import AppState, Condition, Deployment, Heat, Probes, Replicas, Served
+from mlops.serving.ports import AppState, Condition, Deployment, Probes, Replicas, Served
 from mlops.serving.sources.moves import World
 
 _HEAL_AGAIN = timedelta(seconds=30)
@@ -29,13 +29,11 @@ class Fleet:
     def __init__(
         self,
         projects: Documents[Served],
-        heat: Documents[Heat],
         replicas: Replicas,
         probes: Probes,
         clock: Clock,
     ) -> None:
         self._projects = projects
-        self._heat = heat
         self._replicas = replicas
         self._probes = probes
         self._clock = clock
@@ -115,12 +113,11 @@ class Fleet:
 
     async def _wanted(self, known: Known) -> tuple[App, ...]:
         projects = await self._projects.all()
-        heat = max((one.level for one in (await self._heat.all()).values()), default=0)
         now = self._clock()
         return tuple(
             app
             for _, one in sorted(known.items())
-            for app in _apps_of(one, projects.get(one.project), heat, now)
+            for app in _apps_of(one, projects.get(one.project), now)
         )
 
     async def _prepare(self) -> None:
@@ -154,7 +151,7 @@ def _is_starting(known: Known, app: App) -> bool:
     return any(one and one.phase in RUNNING and one.version == app.version for one in rollouts)
 
 
-def _apps_of(known: Deployment, served: Served | None, heat: int, now: datetime) -> list[App]:
+def _apps_of(known: Deployment, served: Served | None, now: datetime) -> list[App]:
     settings = served.settings if served else ServeSettings()
     gone = {one.version for one in known.state.drains if one.until <= now}
     packages = (known.state.package(version) for version in needed(known.state))
@@ -167,8 +164,6 @@ def _apps_of(known: Deployment, served: Served | None, heat: int, now: datetime)
             min_replicas=max(1, settings.min_replicas),
             max_replicas=max(1, settings.max_replicas),
             memory_gb=settings.memory_gb,
-            concurrency=concurrency_at(heat),
-            log_predictions=settings.log_predictions,
         )
         for package in packages
         if package is not None and package.version not in gone

@@ -15,6 +15,7 @@ from mlops.serving.model.rollout import Counts, Phase, Rollout, Seen, Verdict, j
 from mlops.serving.model.state import State, advance, changed, give_up, packed
 from mlops.serving.ports import AppState, Condition, Deployment, Packages, Probes, Traffic
 
+_STEADY = timedelta(seconds=1)
 _PACK_AGAIN = timedelta(seconds=2)
 
 
@@ -52,6 +53,7 @@ class Moves:
         self._clock = clock
         self._drain = drain
         self._start_timeout = start_timeout
+        self._ready_since: dict[str, datetime] = {}
         self._unready_since: dict[str, datetime] = {}
         self._pack_again: dict[str, datetime] = {}
 
@@ -102,7 +104,7 @@ class Moves:
         if state.condition is Condition.FAILED:
             await self._give_up(key, rollout, Phase.FAILED, state.reason or "it cannot start")
             return True
-        if state.condition is Condition.RUNNING and await self._probes.ready(state.url, app):
+        if await self._is_steadily_ready(known, rollout, world):
             await self._advance(key, rollout)
             return True
         waited = self._clock() - max(rollout.since, world.since)
@@ -114,6 +116,15 @@ class Moves:
         )
         await self._give_up(key, rollout, Phase.FAILED, reason)
         return True
+
+    async def _is_steadily_ready(self, known: Deployment, rollout: Rollout, world: World) -> bool:
+        # The first answer may come through a detour; the door then turns to the replica itself, and for a moment
+        # knows neither. What answers for a second has passed that.
+        if not await self._is_ready(known, rollout.version, world):
+            self._ready_since.pop(rollout.deployment_id, None)
+            return False
+        since = self._ready_since.setdefault(rollout.deployment_id, self._clock())
+        return self._clock() - since >= _STEADY
 
     async def _begin(self, key: str, known: Deployment, rollout: Rollout) -> None:
         baseline = await self._counted(known, rollout) or Counts()
