@@ -19,6 +19,7 @@ _NAMES = (
     "trigger_id",
     "command_id",
 )
+_MAKING = ("model.", "deployment.")
 
 
 @dataclass(frozen=True)
@@ -52,29 +53,34 @@ def said_of(envelope: Mapping[str, Any]) -> Said | None:
         id_, type_ = str(envelope["id"]), str(envelope["type"])
     except (KeyError, ValueError):
         return None
+    scope = str(envelope.get("project") or envelope.get("node") or "")
     return Said(
         id=id_,
         type=type_,
-        scope=str(envelope.get("project") or envelope.get("node") or ""),
+        scope=scope,
         at=at,
         story=str(envelope.get("correlationid") or id_),
         cause=str(envelope.get("causationid") or ""),
         line=summary(envelope),
-        names=_names(envelope.get("data")),
+        names=_names(scope, envelope.get("data")),
     )
 
 
 def explain(everything: Iterable[Said], asked: str) -> list[Branch]:
-    """Return the trees of the newest story in which *asked* is an id, a name or `model:version`; empty if unknown."""
+    """Return the trees of the newest story in which *asked* stands; empty if it stands in none.
+
+    It may be an id, a name, `model:version` or `project.model:version`.
+    """
     by_id = {said.id: said for said in everything}
     matching = [
         said for said in by_id.values() if asked in said.names or asked in (said.id, said.story)
     ]
     if not matching:
         return []
-    chosen = next(
-        (said for said in matching if said.id == asked), max(matching, key=lambda said: said.at)
-    )
+    # How a version came about is told by its model and its rollout; measurements only mention it.
+    making = [said for said in matching if said.type.startswith(_MAKING)]
+    newest = max(making or matching, key=lambda said: said.at)
+    chosen = next((said for said in matching if said.id == asked), newest)
     told = {said.id: said for said in by_id.values() if said.story == chosen.story}
     for said in list(told.values()):  # a cause may stand in another story
         told.update({cause.id: cause for cause in _causes(said, by_id)})
@@ -130,10 +136,13 @@ def _branch(
     )
 
 
-def _names(data: object) -> frozenset[str]:
+def _names(scope: str, data: object) -> frozenset[str]:
     if not isinstance(data, dict):
         return frozenset()
     found = {str(data[name]) for name in _NAMES if data.get(name)}
     version = data.get("version")
     models = [data[name] for name in ("model", "name") if data.get(name)]
-    return frozenset(found | {f"{model}:{version}" for model in models if version is not None})
+    if version is not None:
+        found |= {f"{model}:{version}" for model in models}
+        found |= {f"{scope}.{model}:{version}" for model in models}
+    return frozenset(found)
