@@ -130,7 +130,7 @@ async def test_bad_parameter_is_named(house: House, limit: str) -> None:
 
 def registered(name: str) -> dict[str, Any]:
     settings = {"name": name, "serve": {"model": "rain"}}
-    return {"project": name, "settings": settings, "path": "/work/rain", "revision": 1}
+    return {"project": name, "settings": settings, "path": "/projects/rain", "revision": 1}
 
 
 async def test_projects_show_what_each_service_made(house: House) -> None:

@@ -71,6 +71,9 @@ class Packages(Protocol):
     async def pack(self, project: str, model: str, version: int, backend: str) -> Package:
         """Fetch a version, keep it as a Bento, and say what will run it; *backend* "auto" lets it choose."""
 
+    async def keep_only(self, project: str, model: str, bento_tags: Sequence[str]) -> None:
+        """Forget every other package of a model; each can be made again."""
+
 
 class Replicas(Protocol):
     """The applications that answer. One writer: nobody else deploys there.

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from pydantic import AliasChoices, Field
 
 from mlops.chassis.settings import ServiceSettings
@@ -24,10 +26,10 @@ class Settings(ServiceSettings):
         description="The tracking server and model registry.",
     )
     ingress: str = Field(
-        default="haproxy",
+        default="haproxy" if sys.platform == "linux" else "direct",
         pattern="^(haproxy|direct)$",
         validation_alias="SERVING_INGRESS",
-        description="haproxy: one door for all replicas; direct: each replica's own port (macOS).",
+        description="haproxy: one door for all replicas; direct: a replica's own port (macOS).",
     )
     drain_s: float = Field(
         default=6.0,

@@ -20,6 +20,11 @@ class MemoryPackages:
     broken: dict[int, str] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     away: bool = False
+    kept: list[str] = field(default_factory=list)
+
+    async def keep_only(self, project: str, model: str, bento_tags: Sequence[str]) -> None:  # noqa: ARG002 - one model
+        """Remember what was kept."""
+        self.kept = list(bento_tags)
 
     async def pack(self, project: str, model: str, version: int, backend: str) -> Package:
         """Return the package of a version."""

@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from mlflow.exceptions import MlflowException
 
 from mlops.chassis.errors import UnavailableError
 from mlops.serving.errors import BrokenModelError
-from mlops.serving.model.apps import bento_tag
+from mlops.serving.model.apps import bento_name, bento_tag
 from mlops.serving.model.signature import UnservableError, choose_backend, example_rows, fields
 
 _SOURCE = Path(__file__).parent / "bento" / "packed_service.py"
@@ -66,6 +66,17 @@ def pack(project: str, model: str, version: int, backend: str, mlflow_url: str) 
         "run_id": found.run_id,
         "metrics": found.metrics,
     }
+
+
+def keep_only(project: str, model: str, bento_tags: Sequence[str]) -> None:
+    """Delete every other Bento of a model, and the copies of the model that they hold."""
+    name = bento_name(project, model)
+    for bento in bentoml.bentos.list(name):
+        if str(bento.tag) not in bento_tags:
+            bentoml.bentos.delete(bento.tag)
+    for kept in bentoml.models.list(name):
+        if str(kept.tag) not in bento_tags:
+            bentoml.models.delete(kept.tag)
 
 
 def _read(project: str, model: str, version: int) -> Version:

@@ -67,6 +67,12 @@ class SidecarPackages:
         )
         return Package(**found)
 
+    async def keep_only(self, project: str, model: str, bento_tags: Sequence[str]) -> None:
+        """Delete every other Bento of a model, and its copy of the model."""
+        await self._sidecar.call(
+            "keep_only", _ASK, project=project, model=model, bento_tags=list(bento_tags)
+        )
+
 
 class RayReplicas:
     """Replicas run by Ray Serve."""

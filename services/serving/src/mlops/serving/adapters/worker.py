@@ -41,6 +41,12 @@ class Worker:
 
         return pack(project, model, version, backend, self._settings["mlflow_url"])
 
+    def keep_only(self, project: str, model: str, bento_tags: Sequence[str]) -> None:
+        """Forget the other Bentos of a model."""
+        from mlops.serving.adapters.packing import keep_only  # noqa: PLC0415 - as above
+
+        keep_only(project, model, bento_tags)
+
     def apply(self, apps: Sequence[dict[str, Any]]) -> None:
         """Want exactly these applications."""
         self._ray.apply(apps)
@@ -66,6 +72,7 @@ if __name__ == "__main__":
             "prepare": work.prepare,
             "connect": work.connect,
             "pack": work.pack,
+            "keep_only": work.keep_only,
             "apply": work.apply,
             "states": work.states,
         }

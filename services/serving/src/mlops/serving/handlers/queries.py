@@ -66,16 +66,17 @@ class Queries:
         }
 
     def _route(self, one: Deployment) -> dict[str, Any]:
+        shares = {
+            version: (self._url_of(one.project, one.model, version), weight)
+            for version, weight in sorted(weights(one.state).items())
+        }
         return {
             "project": one.project,
             "model": one.model,
             "versions": [
-                {
-                    "version": version,
-                    "url": self._url_of(one.project, one.model, version),
-                    "weight": weight,
-                }
-                for version, weight in sorted(weights(one.state).items())
+                {"version": version, "url": url, "weight": weight}
+                for version, (url, weight) in shares.items()
+                if url  # a replica's own port is not known before Ray was asked
             ],
         }
 

@@ -53,11 +53,14 @@ def concurrency_at(heat: int) -> int:
 
 def bento_tag(project: str, model: str, version: int, source: str) -> str:
     """Return the tag of a version's Bento: the same for the same content, another for another registry's."""
+    return f"{bento_name(project, model)}:{version}-{_short(source)}"
+
+
+def bento_name(project: str, model: str) -> str:
+    """Return the name that all Bentos of a model share, and no other model's."""
     wanted = f"{project}--{model}"
     name = re.sub(r"[^a-z0-9._-]+", "-", wanted.lower()).strip("-._")[:48]
-    if name != wanted:
-        name = f"{name}-{_short(wanted)}"
-    return f"{name}:{version}-{_short(source)}"
+    return name if name == wanted else f"{name}-{_short(wanted)}"
 
 
 def _short(text: str) -> str:

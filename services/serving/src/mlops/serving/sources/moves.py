@@ -7,12 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+import structlog
+
 from mlops.chassis.bus import Documents
 from mlops.chassis.clock import Clock
 from mlops.chassis.errors import RejectedError, UnavailableError
 from mlops.serving.model.apps import App, app_name
 from mlops.serving.model.rollout import Counts, Phase, Rollout, Seen, Verdict, judge
-from mlops.serving.model.state import State, advance, changed, give_up, packed
+from mlops.serving.model.state import State, advance, changed, give_up, needed, packed
 from mlops.serving.ports import AppState, Condition, Deployment, Packages, Probes, Traffic
 
 _STEADY = timedelta(seconds=1)
@@ -53,6 +55,7 @@ class Moves:
         self._clock = clock
         self._drain = drain
         self._start_timeout = start_timeout
+        self._log = structlog.get_logger("rollouts")
         self._ready_since: dict[str, datetime] = {}
         self._unready_since: dict[str, datetime] = {}
         self._pack_again: dict[str, datetime] = {}
@@ -65,6 +68,15 @@ class Moves:
         if rollout.phase is Phase.PACKING:
             return await self._pack(key, known, rollout)
         return False
+
+    async def tidy(self, known: Deployment) -> None:
+        """Forget the packages of versions that neither run nor are where a rollback would go."""
+        in_use = {*needed(known.state), known.state.before}
+        tags = [one.bento_tag for one in known.state.packages if one.version in in_use]
+        try:
+            await self._packages.keep_only(known.project, known.model, tags)
+        except UnavailableError as error:
+            self._log.warning("packages.not_tidied", model=known.model, reason=str(error))
 
     async def move(self, key: str, known: Deployment, rollout: Rollout, world: World) -> bool:
         """Take a rollout whose version runs one step further if it is time; return whether it moved."""

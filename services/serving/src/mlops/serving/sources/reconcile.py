@@ -121,6 +121,7 @@ class Reconciler:
                 partial(drained, version=drain.version),
                 applied=f"{drain.deployment_id}/{drain.cause.id}/drained/{drain.version}",
             )
+            await self._moves.tidy(known)
 
     def _is_gone(self, known: Deployment, drain: Drain) -> bool:
         world = self._fleet.world
