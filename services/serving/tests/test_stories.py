@@ -264,10 +264,10 @@ async def test_a_person_deploys_any_version_even_with_a_slow_clock(stage: Any) -
     assert (told.version, told.metric, told.metrics) == (7, "accuracy", {"accuracy": 0.7})
 
 
-async def test_only_packages_in_use_or_for_a_rollback_are_kept(stage: Stage) -> None:
-    await serve_first(stage)
+async def test_only_packages_in_use_or_for_a_rollback_are_kept(stage: Any) -> None:
+    await stage.first()
     for version in (2, 3):
-        await stage.tell(promoted(version, stage.now))
+        await stage.tell(stage.promoted(version))
         await stage.turn(times=40)
 
     kept = [await stage.packages.pack("rain", "rain", version, "auto") for version in (2, 3)]

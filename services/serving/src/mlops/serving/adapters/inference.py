@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import orjson
@@ -51,6 +51,15 @@ class Contract:
     platform: str
     inputs: tuple[Field, ...]
     outputs: tuple[Field, ...]
+
+    @classmethod
+    def of(cls, model: str, version: int, packed: Mapping[str, Any]) -> Self:
+        """Return the contract that a Bento's `packed.json` describes."""
+        inputs, outputs = (
+            tuple(Field(one["name"], one["datatype"], tuple(one["shape"])) for one in packed[side])
+            for side in ("inputs", "outputs")
+        )
+        return cls(model, version, packed["backend"], inputs, outputs)
 
     def metadata(self) -> dict[str, Any]:
         """Return the model's metadata, as the protocol shapes it."""

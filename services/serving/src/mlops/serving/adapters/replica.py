@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import resource
-import sys
 import time
 import uuid
 from collections.abc import Mapping
@@ -21,11 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import ray
 from fastapi import FastAPI, Request, Response
 from pydantic import ValidationError
 from ray import serve
-from ray.serve._private import replica as ray_replica
 
 from mlops.chassis import log
 from mlops.chassis.bus_nats import NatsBus
@@ -33,15 +29,15 @@ from mlops.chassis.errors import ChassisError
 from mlops.chassis.settings import ServiceSettings
 from mlops.contracts.message import Message
 from mlops.contracts.serving import Prediction
+from mlops.serving.adapters.confinement import limit_memory, stay_on_loopback
 from mlops.serving.adapters.inference import Asked, Contract, checked, column_of
 from mlops.serving.adapters.prediction_log import PredictionLog
 from mlops.serving.adapters.turns import Turns
 from mlops.serving.model.apps import FULL_CONCURRENCY
-from mlops.serving.model.tensors import Array, Field, MalformedError
+from mlops.serving.model.tensors import Array, MalformedError
 
 NAME = "serving"
 _MOST_ONGOING = 64
-_GIB = 2**30
 _LIMITS_EVERY_S = 2.0
 
 app = FastAPI(title="mlops replica", docs_url=None, redoc_url=None, openapi_url=None)
@@ -52,12 +48,12 @@ class Replica:
 
     def __init__(self, spec: dict[str, Any]) -> None:
         log.configure(NAME)
-        _stay_on_loopback()
-        _limit_memory(float(spec["memory_gb"]))
+        stay_on_loopback()
+        limit_memory(float(spec["memory_gb"]))
         began = time.perf_counter()
         self._spec = spec
         self._model = _load(spec)
-        self._contract = _contract(spec, self._model.spec)
+        self._contract = Contract.of(spec["model"], int(spec["version"]), self._model.spec)
         self._turns = Turns(FULL_CONCURRENCY)
         self._threads = ThreadPoolExecutor(
             max_workers=FULL_CONCURRENCY, thread_name_prefix="predict"
@@ -229,20 +225,6 @@ def _load(spec: dict[str, Any]) -> Any:
     return bentoml.load(spec["bento_tag"])()
 
 
-def _contract(spec: dict[str, Any], packed: dict[str, Any]) -> Contract:
-    return Contract(
-        model=spec["model"],
-        version=int(spec["version"]),
-        platform=packed["backend"],
-        inputs=tuple(_field(one) for one in packed["inputs"]),
-        outputs=tuple(_field(one) for one in packed["outputs"]),
-    )
-
-
-def _field(one: dict[str, Any]) -> Field:
-    return Field(one["name"], one["datatype"], tuple(one["shape"]))
-
-
 def _bus(spec: dict[str, Any]) -> NatsBus | None:
     try:
         settings = ServiceSettings(home=Path(spec["home"]))
@@ -255,28 +237,6 @@ def _bus(spec: dict[str, Any]) -> NatsBus | None:
 
 async def _forget(_: Message) -> None:
     return None
-
-
-def _limit_memory(gib: float) -> None:
-    # Ray's own `memory` only reserves; this makes a model that takes too much fail alone, with a MemoryError.
-    if sys.platform != "linux":
-        return
-    lines = Path("/proc/self/status").read_text().splitlines()
-    used_kib = next(int(line.split()[1]) for line in lines if line.startswith("VmData"))
-    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    with suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_DATA, (int(used_kib * 1024 + gib * _GIB), hard))
-
-
-def _stay_on_loopback() -> None:
-    # Ray binds the replica's internal gRPC server, which unpickles what it gets, to every interface of the machine
-    # and has no setting for it. A head on the loopback address is a one-machine installation: bind there.
-    if ray.util.get_node_ip_address() != "127.0.0.1":
-        return
-    bind = ray_replica.add_port_to_grpc_server
-    ray_replica.add_port_to_grpc_server = lambda server, address: bind(
-        server, address.replace("[::]", "127.0.0.1")
-    )
 
 
 def _json(body: dict[str, Any], status: int = 200) -> Response:

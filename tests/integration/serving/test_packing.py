@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Packing a version from a real MLflow into BentoML's store."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from mlops.chassis.errors import RejectedError, UnavailableError
+from mlops.serving.adapters.sidecars import SidecarPackages, make_sidecar
+
+pytestmark = [pytest.mark.mlflow, pytest.mark.timeout(180)]
+PROJECT = "packing"
+
+
+@pytest.fixture
+async def packages(tmp_path: Path, mlflow_url: str) -> AsyncIterator[SidecarPackages]:
+    sidecar = make_sidecar(
+        home=tmp_path,
+        ray_address="127.0.0.1:1",
+        serve_url="http://127.0.0.1:1",
+        mlflow_url=mlflow_url,
+    )
+    yield SidecarPackages(sidecar)
+    await sidecar.close()
+
+
+def store(home: Path, kind: str) -> list[str]:
+    return sorted(path.name for path in (home / "bentoml" / kind).glob("*/*") if path.is_dir())
+
+
+async def test_a_version_is_packed_once_and_says_where_it_is_from(
+    packages: SidecarPackages, trainer: Any, tmp_path: Path
+) -> None:
+    [version] = trainer.log(PROJECT, "skops")
+
+    once = await packages.pack(PROJECT, PROJECT, version, "auto")
+    again = await packages.pack(PROJECT, PROJECT, version, "auto")
+
+    assert once == again
+    assert (once.backend, once.metrics) == ("sklearn", {"accuracy": 0.8125})
+    [folder] = (tmp_path / "bentoml" / "bentos").glob(once.bento_tag.replace(":", "/"))
+    labels = yaml.safe_load((folder / "bento.yaml").read_text())["labels"]
+    assert labels == {
+        "project": PROJECT,
+        "model": PROJECT,
+        "version": str(version),
+        "run_id": once.run_id,
+        "backend": "sklearn",
+        "backend_reason": once.backend_reason,
+        "dataset.weather": "3@0a1b",
+    }
+
+
+async def test_packages_out_of_use_are_forgotten(
+    packages: SidecarPackages, trainer: Any, tmp_path: Path
+) -> None:
+    versions = trainer.log(PROJECT, "cloudpickle", "cloudpickle")
+    _, newest = [await packages.pack(PROJECT, PROJECT, one, "auto") for one in versions]
+    other = await packages.pack(PROJECT, PROJECT, versions[0], "pyfunc")
+
+    await packages.keep_only(PROJECT, PROJECT, [newest.bento_tag, other.bento_tag])
+
+    kept = sorted(one.bento_tag.partition(":")[2] for one in (newest, other))
+    assert store(tmp_path, "bentos") == kept
+    assert store(tmp_path, "models") == kept
+
+
+@pytest.mark.parametrize(
+    ("project", "version", "backend", "said"),
+    [
+        (PROJECT, 999, "auto", "version 999 of 'packing' in workspace 'packing' cannot be fetched"),
+        ("nobody", 1, "auto", "in workspace 'nobody' cannot be fetched"),
+        (PROJECT, 1, "mlx", "backend 'mlx' cannot run a model with the flavors"),
+    ],
+)
+async def test_what_cannot_be_packed_is_refused_with_the_reason(
+    packages: SidecarPackages, trainer: Any, project: str, version: int, backend: str, said: str
+) -> None:
+    trainer.log(PROJECT, "skops")
+
+    with pytest.raises(RejectedError, match=said):
+        await packages.pack(project, PROJECT, version, backend)
+
+
+async def test_a_registry_that_is_away_is_waited_for(tmp_path: Path) -> None:
+    sidecar = make_sidecar(
+        home=tmp_path,
+        ray_address="127.0.0.1:1",
+        serve_url="http://127.0.0.1:1",
+        mlflow_url="http://127.0.0.1:1",
+    )
+
+    with pytest.raises(UnavailableError, match="MLflow, for version 1"):
+        await SidecarPackages(sidecar).pack(PROJECT, PROJECT, 1, "auto")
+
+    await sidecar.close()
