@@ -90,6 +90,16 @@ class Platform:
                 time.sleep(0.05)
         raise TimeoutError((self.home / "gateway.log").read_text()[-3000:])
 
+    def wait_for_workspaces(self) -> None:
+        """Until it answers, the gateway cannot know which projects there are, and takes facts of any."""
+        headers = {"Authorization": f"Bearer {self.token}"}
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            if httpx.get(f"{self.url}/api/v1/query/workspaces/list", headers=headers).is_success:
+                return
+            time.sleep(0.05)
+        raise TimeoutError((self.home / "workspaces.log").read_text()[-3000:])
+
     def kill(self, service: str) -> None:
         process = self.processes.pop(service)
         process.kill()
@@ -109,6 +119,7 @@ def platform(nats_server: Server, tmp_path: Path) -> Iterator[Platform]:
     found = Platform(nats_server, home)
     found.start("workspaces")
     found.start_gateway()
+    found.wait_for_workspaces()
     yield found
     found.stop()
 
