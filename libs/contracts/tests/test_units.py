@@ -9,7 +9,15 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from mlops.contracts.monitoring import Severity
-from mlops.contracts.units import Duration, OpenEnum, Ratio, Reference, format_duration
+from mlops.contracts.settings import ProjectSettings
+from mlops.contracts.units import (
+    Duration,
+    OpenEnum,
+    Ratio,
+    Reference,
+    format_duration,
+    unknown_words,
+)
 
 DURATION: TypeAdapter[timedelta] = TypeAdapter(Duration)
 SEVERITY: TypeAdapter[Severity] = TypeAdapter(Severity)
@@ -93,3 +101,14 @@ def test_ratio_lies_between_zero_and_one(value: float) -> None:
 def test_reference_wants_a_whole_checksum() -> None:
     with pytest.raises(ValidationError, match="sha256"):
         Reference(uri="file:///a", sha256="abc")
+
+
+def test_unknown_words_are_told_with_their_place_and_the_known_ones() -> None:
+    settings = ProjectSettings.model_validate(
+        {"name": "rain", "evaluate": {"promote": "atuo"}, "retrain": {"on": ["drift.detcted"]}}
+    )
+
+    assert dict(unknown_words(settings.model_dump())) == {
+        "evaluate.promote": "auto, approve, suggest, never",
+        "retrain.on.0": "drift.detected, performance.degraded",
+    }

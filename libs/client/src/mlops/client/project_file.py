@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from mlops.client.errors import FieldProblem, ProjectFileError
 from mlops.contracts.settings import ProjectSettings
-from mlops.contracts.units import OpenEnum
+from mlops.contracts.units import unknown_words
 
 MLOPS_TOML = "mlops.toml"
 PYPROJECT = "pyproject.toml"
@@ -94,7 +94,10 @@ def _settings(file: Path, table: dict[str, Any]) -> ProjectSettings:
         settings = ProjectSettings.model_validate(table, extra="forbid")
     except ValidationError as error:
         raise ProjectFileError(str(file), tuple(_problems(error))) from error
-    unknown = tuple(_unknown_words(settings.model_dump(), ""))
+    unknown = tuple(
+        FieldProblem(at, "unknown word", f"use one of: {words}")
+        for at, words in unknown_words(settings.model_dump())
+    )
     if unknown:
         raise ProjectFileError(str(file), unknown)
     return settings
@@ -136,16 +139,6 @@ def _model_of(annotation: object) -> type[BaseModel] | None:
     )
     models = (one for one in options if isinstance(one, type) and issubclass(one, BaseModel))
     return next(models, None)
-
-
-def _unknown_words(values: object, at: str) -> Iterator[FieldProblem]:
-    # Readers take a word they do not know as `unknown`, so that old ones go on; a project's owner has mistyped it.
-    if isinstance(values, OpenEnum) and values == "unknown":
-        words = ", ".join(word for word in type(values) if word != "unknown")
-        yield FieldProblem(at.lstrip("."), "unknown word", f"use one of: {words}")
-    elif isinstance(values, dict):
-        for name, value in values.items():
-            yield from _unknown_words(value, f"{at}.{name}")
 
 
 __all__ = ["ProjectFile", "ProjectFileError", "find_project_file", "load_project_file"]

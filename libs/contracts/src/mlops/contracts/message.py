@@ -31,9 +31,12 @@ _WIRE_NAMES = {"correlation_id": "correlationid", "causation_id": "causationid"}
 
 
 class Part(BaseModel):
-    """A piece of a message: frozen, tolerant of fields it does not know, finite numbers only."""
+    """A piece of a message: frozen, tolerant of fields it does not know, finite numbers only.
 
-    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+    Validators are built at the first use: a process knows every message and meets few of them.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False, defer_build=True)
 
 
 class Message(Part):

@@ -6,7 +6,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field, WithJsonSchema, model_validator
 
 from mlops.contracts.message import Part, Scope
 from mlops.contracts.units import Duration, OpenEnum, Ratio
@@ -55,6 +55,14 @@ class Priority(OpenEnum):
     LOW = "low"
     NORMAL = "normal"
     HIGH = "high"
+    UNKNOWN = "unknown"
+
+
+class Trigger(OpenEnum):
+    """The type of an event that may start a retraining."""
+
+    DRIFT_DETECTED = "drift.detected"
+    PERFORMANCE_DEGRADED = "performance.degraded"
     UNKNOWN = "unknown"
 
 
@@ -196,9 +204,9 @@ class MonitorSettings(Part):
 class RetrainSettings(Part):
     """`[retrain]`: what starts a retraining, and what holds it back."""
 
-    on: tuple[str, ...] = Field(
-        default=("drift.detected", "performance.degraded"),
-        description="Types of the events that start one.",
+    on: tuple[Annotated[Trigger, WithJsonSchema({"type": "string"})], ...] = Field(
+        default=(Trigger.DRIFT_DETECTED, Trigger.PERFORMANCE_DEGRADED),
+        description="Types of the events that start one: drift.detected, performance.degraded.",
     )
     mode: Consent = Field(default=Consent.AUTO, description="Who says yes to a retraining.")
     cooldown: Duration = Field(

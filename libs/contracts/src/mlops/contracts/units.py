@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Self
@@ -41,6 +42,22 @@ class OpenEnum(StrEnum):
         words = handler.resolve_ref_schema(schema)
         words["examples"] = words.pop("enum", words.get("examples"))
         return schema
+
+
+def unknown_words(values: object, at: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the place of every word that was read as `unknown`, and the words that are known there.
+
+    A reader goes on with `unknown`; a door refuses it, because whoever writes such a word there has mistyped it.
+    *values* is a model's `model_dump()`.
+    """
+    if isinstance(values, OpenEnum) and values == "unknown":
+        yield at, ", ".join(word for word in type(values) if word != "unknown")
+    elif isinstance(values, dict):
+        for name, value in values.items():
+            yield from unknown_words(value, f"{at}.{name}".lstrip("."))
+    elif isinstance(values, list | tuple):
+        for index, value in enumerate(values):
+            yield from unknown_words(value, f"{at}.{index}")
 
 
 def parse_duration(value: object) -> object:

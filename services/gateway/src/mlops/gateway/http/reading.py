@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from mlops.contracts.catalogue import CATALOGUE, owner
 from mlops.contracts.errors import MessageError
 from mlops.contracts.message import Command, Event, Message
-from mlops.contracts.units import OpenEnum
+from mlops.contracts.units import unknown_words
 from mlops.gateway.errors import CallerError, Problem
 from mlops.gateway.http.answers import invalid
 
@@ -27,7 +27,10 @@ def read(kind: type[B], values: Mapping[str, object], what: str) -> B:
         found = kind.model_validate(dict(values), extra="forbid")
     except ValidationError as error:
         raise invalid(what, _problems(error)) from error
-    problems = tuple(_unknown_words(found.model_dump(), ""))
+    problems = tuple(
+        Problem(at, f"unknown word; use one of: {words}")
+        for at, words in unknown_words(found.model_dump())
+    )
     if problems:
         raise invalid(what, problems)
     return found
@@ -88,16 +91,3 @@ def _problems(error: ValidationError) -> tuple[Problem, ...]:
         Problem(".".join(str(step) for step in item["loc"]) or "(whole)", item["msg"])
         for item in error.errors(include_url=False, include_input=False)
     )
-
-
-def _unknown_words(values: object, at: str) -> Iterator[Problem]:
-    # Readers take a word they do not know as `unknown`; whoever writes one has mistyped it.
-    if isinstance(values, OpenEnum) and values == "unknown":
-        words = ", ".join(word for word in type(values) if word != "unknown")
-        yield Problem(at.lstrip("."), f"unknown word; use one of: {words}")
-    elif isinstance(values, dict):
-        for name, value in values.items():
-            yield from _unknown_words(value, f"{at}.{name}")
-    elif isinstance(values, list | tuple):
-        for index, value in enumerate(values):
-            yield from _unknown_words(value, f"{at}.{index}")
