@@ -146,6 +146,7 @@ async def test_the_open_window_is_judged_on_demand(world: Any) -> None:
     told = world.heard(PerformanceMeasured)[-1]
     (report,) = world.heard(ReportPublished)
     assert (told.value, told.degraded, told.window.index, told.window.rows) == (0.5, True, 4, 200)
+    assert told.partial
     assert (report.kind, report.causation_id) == ("evaluation", command.id)
     assert world.heard(PerformanceDegraded) == []
     answer = await world.bus.ask("monitoring", "models", {})

@@ -106,3 +106,32 @@ def test_where_less_is_better_more_is_broken() -> None:
 
 def test_without_a_promise_nothing_is_broken() -> None:
     assert not Promise("accuracy").broken_by(Measured(0.0, 0.0), [True, True])
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        ([0.80, 0.82], 0.81),  # 0.09 above the promise, the mean's standard error is 0.014
+        ([0.74, 0.75], 0.72),  # better, but that may be luck
+        ([0.82], 0.72),  # one window is not enough
+        ([0.60, 0.62], 0.72),  # worse never lowers the promise
+        ([], 0.72),
+    ],
+)
+def test_a_promise_that_is_clearly_outdone_rises(shown: list[float], expected: float) -> None:
+    promise = Promise("accuracy", expected=0.72, drop=0.05)
+
+    raised = promise.outdone_by([Measured(value, error=0.02) for value in shown])
+
+    assert raised.expected == pytest.approx(expected)
+
+
+def test_where_less_is_better_the_promise_sinks() -> None:
+    promise = Promise("mae", higher_is_better=False, expected=2.0, drop=0.5)
+
+    assert promise.outdone_by([Measured(1.0, 0.1), Measured(1.2, 0.1)]).expected == 1.1
+    assert promise.outdone_by([Measured(3.0, 0.1), Measured(3.0, 0.1)]) == promise
+
+
+def test_without_a_promise_none_is_made() -> None:
+    assert Promise("accuracy").outdone_by([Measured(0.9, 0.01)] * 2) == Promise("accuracy")

@@ -88,7 +88,7 @@ class World:
         )
 
     @staticmethod
-    def measured(index: int, version: int = 1) -> PerformanceMeasured:
+    def measured(index: int, version: int = 1, *, partial: bool = False) -> PerformanceMeasured:
         return PerformanceMeasured(
             project="rain",
             model="rain",
@@ -96,6 +96,7 @@ class World:
             metric="accuracy",
             value=0.8,
             window=World.window(index),
+            partial=partial,
         )
 
     @staticmethod

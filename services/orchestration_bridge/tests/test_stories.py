@@ -142,6 +142,7 @@ async def test_one_more_retraining_after_enough_windows(world: Any) -> None:
     world.now += timedelta(hours=1)
 
     assert await world.tell(world.measured(1, version=2)) == []
+    assert await world.tell(world.measured(2, version=2, partial=True)) == []
     follow_up = (await world.tell(world.measured(2, version=2)))[0]
 
     assert follow_up.type == "workflow.queued"

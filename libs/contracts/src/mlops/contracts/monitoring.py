@@ -104,10 +104,15 @@ class PerformanceMeasured(_ModelWatched):
     metric: str = Field(max_length=128, description="Name of the metric, as in [evaluate].")
     value: float = Field(description="The metric over the labelled rows of the window.")
     expected: float | None = Field(
-        default=None, description="The metric the version was promoted with."
+        default=None,
+        description="The metric the version was promoted with, or showed in its first windows if that was better.",
     )
     degraded: bool = Field(default=False, description="Whether the value counts as degraded.")
     window: Window = Field(description="The rows this is about.")
+    partial: bool = Field(
+        default=False,
+        description="Measured on demand while the window was still filling; it will be measured again.",
+    )
 
 
 class PerformanceDegraded(_ModelWatched):
@@ -118,7 +123,8 @@ class PerformanceDegraded(_ModelWatched):
     metric: str = Field(max_length=128, description="Name of the metric, as in [evaluate].")
     value: float = Field(description="The metric over the labelled rows of the window.")
     expected: float | None = Field(
-        default=None, description="The metric the version was promoted with."
+        default=None,
+        description="The metric the version was promoted with, or showed in its first windows if that was better.",
     )
     threshold: float = Field(description="The value that counts as degraded.")
     window: Window = Field(description="The rows this is about.")

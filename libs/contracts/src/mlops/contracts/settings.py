@@ -185,7 +185,7 @@ class PerformanceSettings(Part):
     drop: float | None = Field(
         default=0.05,
         gt=0,
-        description="Allowed loss against the metric the version was promoted with.",
+        description="Allowed loss against the metric the version was promoted with, or showed in its first windows if that was better.",
     )
 
 

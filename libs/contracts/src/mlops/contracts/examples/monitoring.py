@@ -58,7 +58,13 @@ EXAMPLES: tuple[Message, ...] = (
     ),
     DriftCleared(**_MODEL, **_WINDOW, kind=DriftKind.DATA),
     PerformanceMeasured(
-        **_MODEL, **_WINDOW, metric="accuracy", value=0.66, expected=0.74, degraded=True
+        **_MODEL,
+        **_WINDOW,
+        metric="accuracy",
+        value=0.66,
+        expected=0.74,
+        degraded=True,
+        partial=True,
     ),
     PerformanceDegraded(
         **_MODEL,

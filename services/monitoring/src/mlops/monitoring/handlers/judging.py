@@ -145,6 +145,7 @@ class Judge:
             degraded=promise.broken_by(found, before),
         )
         turn.page.windows.put(turn.key, window)
+        turn.page.models.put(turn.model.showing(window.version, promise.metric, found))
         turn.tell(telling.measured(turn.key, window, promise, found.value))
         self._compare(turn, window, promise, found.value)
 
@@ -179,18 +180,23 @@ class Judge:
 
 
 def promise_of(project: WatchedProject, model: Watched, version: int | None) -> Promise:
-    """Return what a version owes."""
+    """Return what a version owes: what it was promoted with, or more when it has shown more."""
     evaluate, allowed = project.evaluate, project.monitor.accuracy
     metrics = model.expected.get(version, {}) if version is not None else {}
     known = {plain_name(name): value for name, value in metrics.items()}
     # The gate's figure is of few rows; a project that knows better what to expect logs `expected_<metric>`.
     gate = known.get(plain_name(evaluate.metric))
-    return Promise(
+    promise = Promise(
         metric=evaluate.metric,
         higher_is_better=evaluate.goal is not Goal.MIN,
         expected=known.get(plain_name(f"expected_{evaluate.metric}"), gate),
         drop=allowed.drop,
         floor=allowed.min,
+    )
+    return (
+        promise
+        if version is None
+        else promise.outdone_by(model.has_shown(version, evaluate.metric))
     )
 
 

@@ -87,6 +87,7 @@ def measured(
         expected=promise.expected,
         degraded=window.degraded,
         window=window_of(window, index),
+        partial=window.index is None,
     )
 
 

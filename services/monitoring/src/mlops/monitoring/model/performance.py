@@ -6,9 +6,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mlops.monitoring.model.bins import Value, as_number, as_text
+
+SHOWING_WINDOWS = 2
+_CLEARLY = 2.0
 
 Pairs = Sequence[tuple[Value, Value]]
 """Prediction and truth of every labelled row."""
@@ -34,6 +37,19 @@ class Promise:
     expected: float | None = None
     drop: float | None = 0.05
     floor: float | None = None
+
+    def outdone_by(self, shown: Sequence[Measured]) -> Promise:
+        """Return the promise, raised to what the version's first windows have *shown* if that is clearly better.
+
+        Clearly means by more than two standard errors of their mean. A model trained across a change promises
+        little, because most of its rows are from before; against that promise a later loss would go unseen.
+        """
+        if self.expected is None or len(shown) < SHOWING_WINDOWS:
+            return self
+        mean = math.fsum(one.value for one in shown) / len(shown)
+        error = math.hypot(*(one.error for one in shown)) / len(shown)
+        gain = mean - self.expected if self.higher_is_better else self.expected - mean
+        return replace(self, expected=mean) if gain > _CLEARLY * error else self
 
     @property
     def threshold(self) -> float | None:

@@ -14,6 +14,7 @@ from enum import StrEnum
 
 from mlops.monitoring.model.alarm import Alarm
 from mlops.monitoring.model.bins import Value
+from mlops.monitoring.model.performance import SHOWING_WINDOWS, Measured
 
 LABELLED_ENOUGH = 0.8
 _LATER_WINDOWS = 2
@@ -121,17 +122,31 @@ class Window:
 
 
 @dataclass(frozen=True)
+class Shown:
+    """How well a version did in its first measured windows, by this metric."""
+
+    metric: str
+    windows: tuple[Measured, ...] = ()
+
+    def grown(self, metric: str, found: Measured) -> Shown:
+        """Return it with one window more, while it is one of the first; another metric starts anew."""
+        before = self.windows if metric == self.metric else ()
+        return Shown(metric, (*before, found)[:SHOWING_WINDOWS])
+
+
+@dataclass(frozen=True)
 class Watched:
     """Everything remembered of a model but its rows.
 
-    `version` is what is deployed (None until that is told); `reference_from` is the first window index of the
-    reference that is being collected.
+    `version` is what is deployed (None until that is told); `expected` is what each version promised and `shown`
+    how it did at first; `reference_from` is the first window index of the reference that is being collected.
     """
 
     key: ModelKey
     version: int | None = None
     deployed_at: datetime | None = None
     expected: Mapping[int, Mapping[str, float]] = field(default_factory=dict)
+    shown: Mapping[int, Shown] = field(default_factory=dict)
     windows_made: int = 0
     windows_full: int = 0
     measured_up_to: int = -1
@@ -142,6 +157,16 @@ class Watched:
     def judges(self, version: int) -> bool:
         """Return whether windows of *version* speak for the model: it is deployed, or nothing is known."""
         return self.version is None or self.version == version
+
+    def has_shown(self, version: int, metric: str) -> tuple[Measured, ...]:
+        """Return how the version did in its first measured windows, by this metric."""
+        known = self.shown.get(version)
+        return known.windows if known is not None and known.metric == metric else ()
+
+    def showing(self, version: int, metric: str, found: Measured) -> Watched:
+        """Return the model with another window measured."""
+        known = self.shown.get(version, Shown(metric)).grown(metric, found)
+        return replace(self, shown={**self.shown, version: known})
 
     def deployed(self, version: int, at: datetime, metrics: Mapping[str, float]) -> Watched:
         """Return the model with *version* answering since *at*; news older than what is known change nothing."""

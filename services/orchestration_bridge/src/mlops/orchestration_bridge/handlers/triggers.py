@@ -61,6 +61,8 @@ class Triggers:
 
     async def on_performance_measured(self, event: PerformanceMeasured) -> Sequence[Message]:
         """Count the window for a retraining that wants one more; ask for it when there are enough."""
+        if event.partial:
+            return []  # the same window will be measured again when it is full
         window = _seen(event.version, event.window)
 
         def change(now: Queue) -> Queue:
