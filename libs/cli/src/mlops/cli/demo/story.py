@@ -43,12 +43,13 @@ FOLLOWED = (
     "command.refused",
     "report.published",
 )
+_WORKFLOW_ENDS = ("workflow.completed", "workflow.failed", "workflow.cancelled")
 _ENDS_BADLY = ("workflow.failed", "deployment.failed", "deployment.reverted", "workflow.cancelled")
 
 
 @dataclass
 class Episode:
-    """One workflow and what became of it."""
+    """One workflow and what became of it; `worked` once the workflow itself has ended, well or badly."""
 
     correlation_id: str
     workflow_key: str
@@ -57,6 +58,7 @@ class Episode:
     day: int
     hops: dict[str, datetime] = field(default_factory=dict)
     outcome: str = "open"
+    worked: bool = False
     version: int | None = None
     recovered: bool = False
 
@@ -92,8 +94,11 @@ class Story:
 
     @property
     def under_way(self) -> bool:
-        """Return whether a retraining or a rollout has begun and not ended."""
-        return any(episode.outcome == "open" for episode in self.episodes)
+        """Return whether a retraining or a rollout has begun and not ended.
+
+        A gate that keeps the champion ends the episode before its workflow ends, during which no other may begin.
+        """
+        return any(one.outcome == "open" or not one.worked for one in self.episodes)
 
     def deployed(self) -> list[Episode]:
         """Return the episodes that ended with a new version in production."""
@@ -112,7 +117,7 @@ class Story:
             self._degraded_at[envelope["id"]] = at
         if type_ == "workflow.queued":
             self._begin(envelope, data, at, day)
-        elif episode := self._episode_of(envelope, type_):
+        elif episode := self._episode_of(envelope, data, type_):
             self._go_on(episode, type_, data, at)
 
     def _begin(
@@ -132,11 +137,17 @@ class Story:
         episode.hops["workflow.queued"] = at
         self.episodes.append(episode)
 
-    def _episode_of(self, envelope: dict[str, Any], type_: str) -> Episode | None:
+    def _episode_of(
+        self, envelope: dict[str, Any], data: dict[str, Any], type_: str
+    ) -> Episode | None:
         if type_ == "performance.recovered":
             return self.deployed()[-1] if self.deployed() else None
-        story = envelope.get("correlationid")
-        mine = [episode for episode in self.episodes if episode.correlation_id == story]
+        key, story = data.get("workflow_key"), envelope.get("correlationid")
+        mine = [
+            episode
+            for episode in self.episodes
+            if (episode.workflow_key == key if key else episode.correlation_id == story)
+        ]
         return mine[-1] if mine else None
 
     def _go_on(self, episode: Episode, type_: str, data: dict[str, Any], at: datetime) -> None:
@@ -146,6 +157,8 @@ class Story:
             episode.version = data["version"]
         if type_ == "model.rejected":
             episode.outcome = "kept"
+        if type_ in _WORKFLOW_ENDS:
+            episode.worked = True
         if type_ == "deployment.completed":
             episode.outcome = "deployed"
         if type_ in _ENDS_BADLY:
