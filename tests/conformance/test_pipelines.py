@@ -7,7 +7,7 @@ import asyncio
 import importlib.util
 import sys
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -91,9 +91,9 @@ def order(project: str) -> Order:
     return Order(project, key, "train", "rain", "story", "cause", "")
 
 
-@pytest.fixture(scope="module")
-def airflow() -> Any:
-    return airflow_module().shared()
+@pytest.fixture(scope="session")
+def airflow() -> Iterator[Any]:
+    yield from airflow_module().shared()
 
 
 @pytest.fixture
@@ -223,6 +223,7 @@ async def test_a_wrong_password_is_said_and_nothing_is_lost(airflow: Any, tmp_pa
 
     with pytest.raises(UnavailableError, match="check airflow_password"):
         await pipelines.provision(pipeline("rain"))
+    await pipelines.close()
 
 
 @pytest.mark.airflow
@@ -231,6 +232,7 @@ async def test_a_token_that_has_expired_is_renewed(airflow: Any, tmp_path: Path)
     pipelines = AirflowPipelines(rest, Installation(tmp_path, tmp_path, "python"))
     await pipelines.provision(pipeline("rain"))
 
-    rest._client.configuration.access_token = "expired"
+    rest._token = "expired"
 
     assert await pipelines.look("rain", "never-started") is None
+    await pipelines.close()

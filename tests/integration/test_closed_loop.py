@@ -11,8 +11,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
+
+from mlops.cli.supervisor import processes
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -20,19 +21,14 @@ MLOPS = [sys.executable, "-m", "mlops.cli"]
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Iterator[Path]:
+def home(tmp_path: Path, leaves_nothing: None) -> Iterator[Path]:  # noqa: ARG001 - it looks last
     """An installation of this test alone; nothing of it may run afterwards."""
     if shutil.which("uv") is None:
         pytest.skip("uv is not on PATH; ./mlops test brings it")
     folder = tmp_path / "home"
     yield folder
     subprocess.run([*MLOPS, "down", "--home", str(folder)], check=True, capture_output=True)
-    left = [
-        p
-        for p in psutil.process_iter(["cmdline"])
-        if str(folder) in " ".join(p.info["cmdline"] or [])
-    ]
-    assert left == []
+    assert processes.belonging(processes.scan(), home=str(folder)) == set()
 
 
 def test_the_loop_closes_though_the_bridge_is_killed_in_the_middle(home: Path) -> None:

@@ -75,7 +75,7 @@ def test_all_eight_services_are_modules_with_their_port(site: Site) -> None:
         "versioning",
         "workspaces",
     ]
-    assert services["tracking"].env == {"MLOPS_HTTP_PORT": "5000"}
+    assert services["tracking"].env == {"MLOPS_HTTP_PORT": "5000", "MALLOC_ARENA_MAX": "2"}
     assert services["gateway"].command[1:] == ("-m", "mlops.gateway")
 
 

@@ -89,6 +89,35 @@ def test_a_process_that_ignores_the_request_is_killed() -> None:
         assert not processes.alive(stubborn.pid, started)
 
 
+def test_what_the_dying_start_is_ended_too() -> None:
+    child = subprocess.Popen(["sleep", "60"])
+    then = subprocess.Popen(["sleep", "60"])
+    found = [{child.pid}, {then.pid}, set[int](), {0}]
+
+    ended, left = processes.end_all(lambda: found.pop(0), 5.0)
+
+    assert (ended, left) == ({child.pid, then.pid}, [])
+    assert [child.wait(5), then.wait(5)] == [-15, -15]
+    assert found == [{0}]
+
+
+def test_what_cannot_be_ended_is_told() -> None:
+    nobody = 2**22 + 1  # above the highest pid of a Linux
+    _, left = processes.end_all(lambda: {nobody}, 0.1)
+
+    assert left == [nobody]
+
+
+def test_what_is_below_a_process_is_found_without_itself() -> None:
+    with subprocess.Popen(["sh", "-c", "sleep 60; true"]) as shell:
+        deadline = time.monotonic() + 5
+        while len(found := processes.below(shell.pid)) != 1:
+            assert time.monotonic() < deadline
+        processes.end([shell.pid, *found], 1.0)
+
+    assert shell.pid not in found
+
+
 def test_a_living_process_is_known_by_pid_and_start() -> None:
     mine = os.getpid()
     started = processes.created(mine)

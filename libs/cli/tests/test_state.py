@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mlops.cli.home import Home
-from mlops.cli.supervisor import state
+from mlops.cli.supervisor import processes, state
 from mlops.cli.supervisor.state import Status, Told
 
 TOLD = Told(
@@ -21,6 +22,7 @@ TOLD = Told(
         Status("gateway", state=state.BACKOFF, failures=2, error="ended with code 1", fix="look"),
     ),
     past=((5, 90.0), (8, 102.0)),
+    first=processes.first(),
 )
 
 
@@ -34,6 +36,29 @@ def test_every_process_ever_started_is_remembered(tmp_path: Path) -> None:
     state.write(Home(tmp_path), TOLD)
 
     assert state.read(Home(tmp_path)).roots == {5: 90.0, 8: 102.0}
+
+
+def test_pids_say_nothing_after_another_start_of_the_machine(tmp_path: Path) -> None:
+    state.write(Home(tmp_path), replace(TOLD, first=TOLD.first - 3600))
+
+    assert state.read(Home(tmp_path)).roots == {}
+
+
+def test_what_has_ended_is_forgotten_and_the_rest_still_told(tmp_path: Path) -> None:
+    state.write(Home(tmp_path), TOLD)
+
+    state.forget(Home(tmp_path))
+
+    after = state.read(Home(tmp_path))
+    assert after.roots == {}
+    assert after.phase == "running"
+    assert [one.error for one in after.components] == ["", "ended with code 1"]
+
+
+def test_where_nothing_was_told_nothing_is_written(tmp_path: Path) -> None:
+    state.forget(Home(tmp_path))
+
+    assert not Home(tmp_path).state.exists()
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ class Platform:
 
 
 @pytest.fixture
-def platform(tmp_path: Path) -> Iterator[Platform]:
+def platform(tmp_path: Path, leaves_nothing: None) -> Iterator[Platform]:  # noqa: ARG001 - it looks last
     found = Platform(tmp_path / "home")
     yield found
     found.run("down")

@@ -3,24 +3,26 @@
 
 from __future__ import annotations
 
-import atexit
 import functools
 import json
 import os
 import secrets
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from mlops.cli.supervisor.processes import belonging, created, end_all, scan
+
 PARTS = ("api-server", "scheduler", "dag-processor")
+OPTIONS = {"scheduler": ("--skip-serve-logs",)}
 USER = "bridge"
 _START_S = 120
 
@@ -52,17 +54,28 @@ class AirflowServer:
             subprocess.run(
                 [program(), "db", "migrate"], env=env, stdout=log, stderr=log, check=True
             )
-        for part in PARTS:
-            with (self.folder / f"{part}.log").open("wb") as log:
-                self.processes[part] = subprocess.Popen(
-                    [program(), part], env=env, stdout=log, stderr=log, start_new_session=True
-                )
-        self._wait()
+        try:
+            for part in PARTS:
+                self._start(part, env)
+            self._wait()
+        except BaseException:
+            self.stop()
+            raise
 
     def stop(self) -> None:
+        """End every part, and what it started in sessions of its own: workers and their steps."""
+        roots = {one.pid: created(one.pid) for one in self.processes.values()}
+        end_all(lambda: belonging(scan(), roots=roots), 10)
         for process in self.processes.values():
-            _end(process)
+            process.wait(10)
         self.processes.clear()
+
+    def _start(self, part: str, env: dict[str, str]) -> None:
+        command = [program(), part, *OPTIONS.get(part, ())]
+        with (self.folder / f"{part}.log").open("wb") as log:
+            self.processes[part] = subprocess.Popen(
+                command, env=env, stdout=log, stderr=log, start_new_session=True
+            )
 
     def environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if "AIRFLOW" not in name}
@@ -108,7 +121,6 @@ class AirflowServer:
                 if process.poll() is not None:
                     raise RuntimeError((self.folder / f"{part}.log").read_text()[-3000:])
             time.sleep(0.3)
-        self.stop()
         raise TimeoutError(
             f"Airflow was not well after {_START_S} s; its logs are in {self.folder}"
         )
@@ -142,22 +154,15 @@ def free_port() -> int:
 
 
 @functools.cache
-def shared() -> AirflowServer:
-    """Return the one Airflow of this test process, started at the first call, gone with the process."""
+def _shared() -> AirflowServer:
     folder = Path(tempfile.mkdtemp(prefix="airflow-"))
     server = AirflowServer(folder, free_port(), secrets.token_hex(8))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    atexit.register(server.stop)
     server.start()
     return server
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, number)
-            process.wait(10)
-        except ProcessLookupError:
-            return
-        except subprocess.TimeoutExpired:
-            continue
+def shared() -> Iterator[AirflowServer]:
+    """Give the one Airflow of this test run, started at the first call; a fixture of the session yields from it."""
+    yield _shared()
+    _shared().stop()
+    shutil.rmtree(_shared().folder, ignore_errors=True)

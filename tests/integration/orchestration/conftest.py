@@ -176,8 +176,8 @@ def _by(event: Any, component: str) -> bool:
 
 
 @pytest.fixture(scope="session")
-def airflow() -> Any:
-    return airflow_module().shared()
+def airflow() -> Iterator[Any]:
+    yield from airflow_module().shared()
 
 
 @pytest.fixture(scope="session")

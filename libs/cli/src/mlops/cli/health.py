@@ -18,8 +18,7 @@ from pathlib import Path
 import psutil
 
 from mlops.cli.home import Home, read_json
-from mlops.cli.supervisor import launch, ports, processes
-from mlops.cli.supervisor import state as told
+from mlops.cli.supervisor import launch, ports
 from mlops.cli.supervisor.disk import LEAST_BYTES
 
 OK, WARN, FAIL = "ok", "warn", "fail"
@@ -175,12 +174,7 @@ def _ports(home: Home) -> Finding:
 def _leftovers(home: Home) -> Finding:
     if launch.supervisor_pid(home) is not None:
         return Finding("processes", OK, "a supervisor is running")
-    left = processes.belonging(
-        processes.scan(),
-        home=str(home.root),
-        roots=told.read(home).roots,
-        markers=[str(home.short)],
-    )
+    left = launch.left_by(home)
     if not left:
         return Finding("processes", OK, "none left from earlier")
     return Finding(

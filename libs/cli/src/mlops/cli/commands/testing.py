@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from importlib.metadata import version as version_of
@@ -15,6 +16,9 @@ from mlops.cli import machine, output
 from mlops.cli.checkout import find_checkout
 from mlops.cli.errors import InputError
 from mlops.cli.options import JsonOption
+from mlops.cli.supervisor import orphans, processes
+
+_GRACE_S = 5.0
 
 
 def test(context: typer.Context) -> None:
@@ -57,4 +61,12 @@ def _pytest(root: Path, options: list[str], environment: dict[str, str]) -> int:
     command = [sys.executable, "-m", "pytest", *options]
     output.say(f"in {root}: pytest {' '.join(options)}".rstrip())
     sys.stdout.flush()
-    return subprocess.run(command, cwd=root, env=environment, check=False).returncode
+    orphans.adopt()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        return subprocess.run(command, cwd=root, env=environment, check=False).returncode
+    finally:
+        # Pytest ends what its tests started; this is for a pytest that was killed.
+        ended, _ = processes.end_all(lambda: processes.below(os.getpid()), _GRACE_S)
+        if ended:
+            output.say(f"ended {len(ended)} processes that the tests left: {sorted(ended)}")

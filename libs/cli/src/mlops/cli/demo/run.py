@@ -76,7 +76,9 @@ class Replay:
         self.show.phase("versioning the first data, training and deploying the first model")
         await self._first_model(door, story)
         lines = asyncio.create_task(
-            stage.baselines(self.folder, self.plan.first_day, self.plan.last_day, self.plan.window)
+            stage.baselines(
+                self.home, self.folder, self.plan.first_day, self.plan.last_day, self.plan.window
+            )
         )
         try:
             self.show.phase(f"replaying {self.plan.days} days")

@@ -8,7 +8,7 @@ import itertools
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from mlops.cli.checkout import find_checkout
@@ -17,6 +17,7 @@ from mlops.cli.demo.plan import EXAMPLE
 from mlops.cli.demo.story import Story
 from mlops.cli.errors import CliError
 from mlops.cli.home import Home
+from mlops.cli.supervisor import processes
 from mlops.client.project_file import load_project_file
 
 _PARTS = {"tracking", "versioning", "orchestration_bridge", "serving", "monitoring"}
@@ -41,7 +42,7 @@ def prepare(home: Home, name: str) -> Path:
     shutil.copytree(source, project, dirs_exist_ok=True, ignore=ignored)
     file = project / "mlops.toml"
     file.write_text(file.read_text().replace(f'name = "{EXAMPLE}"', f'name = "{name}"'))
-    _make_environment(project)
+    _make_environment(project, project_environment(home))
     return project
 
 
@@ -56,23 +57,26 @@ def python_of(project: Path) -> Path:
     return project / ".venv" / "bin" / "python"
 
 
-def project_environment() -> dict[str, str]:
-    """Return this process's environment without what belongs to the platform's own."""
+def project_environment(home: Home) -> dict[str, str]:
+    """Return this process's environment without what belongs to the platform's own.
+
+    It bears the installation's mark: `mlops down` ends what a killed demo left.
+    """
     kept = {
         k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME")
     }
-    return {**kept, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+    mark = {processes.HOME_MARK: str(home.root), processes.COMPONENT_MARK: "demo"}
+    return {**kept, **mark, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
 
 
-def _make_environment(project: Path) -> None:
+def _make_environment(project: Path, environment: Mapping[str, str]) -> None:
     uv = shutil.which("uv")
     if uv is None:
         raise CliError("uv is not on PATH", "start the demo with ./mlops demo, which brings it")
-    environment = {**project_environment(), "UV_COMPILE_BYTECODE": "1"}
     made = subprocess.run(
         [uv, "sync", "--quiet"],
         cwd=project,
-        env=environment,
+        env={**environment, "UV_COMPILE_BYTECODE": "1"},
         capture_output=True,
         text=True,
         check=False,
@@ -117,7 +121,7 @@ async def until(
         ) from error
 
 
-async def baselines(project: Path, first: int, last: int, window: int) -> str:
+async def baselines(home: Home, project: Path, first: int, last: int, window: int) -> str:
     """Run the project's baselines at low priority; return what they print."""
     data = project / "data" / "rainfall.csv.xz"
     child = await asyncio.create_subprocess_exec(
@@ -129,11 +133,15 @@ async def baselines(project: Path, first: int, last: int, window: int) -> str:
         str(data),
         *(str(number) for number in (first, last, window)),
         cwd=project,
-        env=project_environment(),
+        env=project_environment(home),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    out, err = await child.communicate()
+    try:
+        out, err = await child.communicate()
+    finally:
+        if child.returncode is None:
+            child.kill()
     if child.returncode:
         raise CliError(f"baselines.py failed: {err.decode()[-1000:]}")
     return out.decode()

@@ -51,11 +51,17 @@ def _settle(home: Home, arguments: argparse.Namespace) -> Plan:
 
 
 def _tell_failure(home: Home, error: str) -> None:
-    pid = os.getpid()
+    pid, before = os.getpid(), told.read(home)
+    failed = told.Told(
+        pid=pid,
+        created=processes.created(pid),
+        phase="failed",
+        error=error,
+        past=tuple(before.roots.items()),
+        first=before.first,
+    )
     try:
-        told.write(
-            home, told.Told(pid=pid, created=processes.created(pid), phase="failed", error=error)
-        )
+        told.write(home, failed)
     except OSError as second:
         daemon.say(f"cannot write {home.state}: {second}")
 

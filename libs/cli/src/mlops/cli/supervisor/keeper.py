@@ -16,10 +16,13 @@ from pathlib import Path
 from mlops.cli.supervisor import backoff, gates, logs, processes
 from mlops.cli.supervisor import state as told
 from mlops.cli.supervisor.component import Component
+from mlops.cli.supervisor.family import NOBODY, Family
 from mlops.cli.supervisor.slots import Slots
 from mlops.cli.supervisor.state import Status
 
 _ASK_AGAIN_S = 0.25
+_SWEEPS = 5
+_SWEEP_GRACE_S = 3.0
 
 
 class StartError(Exception):
@@ -38,6 +41,7 @@ class Keeper:
         slots: Slots,
         rank: int,
         changed: Callable[[], None],
+        family: Family,
     ) -> None:
         self.component = component
         self.status = Status(
@@ -49,7 +53,7 @@ class Keeper:
             optional=component.optional,
         )
         self.ready = asyncio.Event()
-        self.past: list[tuple[int, float]] = []
+        self.past: dict[int, float] = {}
         self._home = home
         self._log = log
         self._environment = {
@@ -62,6 +66,7 @@ class Keeper:
         self._rank = rank
         self._log_begins = 0
         self._changed = changed
+        self._family = family
         self._child: asyncio.subprocess.Process | None = None
         self._stopping = False
 
@@ -121,6 +126,17 @@ class Keeper:
             self.component.prepare()
             logs.turn_over(self._log)
             self._log_begins = logs.size(self._log)
+            child = await self._spawn()
+        except FileNotFoundError as error:
+            self._tell(fix="run `./mlops setup` to repair the environment")
+            raise StartError(f"{error.filename} is missing") from error
+        except OSError as error:
+            raise StartError(f"cannot be started: {error}") from error
+        self._tell(pid=child.pid, created=self.past[child.pid])
+        return child
+
+    async def _spawn(self) -> asyncio.subprocess.Process:
+        async with self._family.births:
             with self._log.open("ab") as log:
                 child = await asyncio.create_subprocess_exec(
                     *self.component.command,
@@ -131,15 +147,9 @@ class Keeper:
                     cwd=self._home,
                     start_new_session=True,
                 )
-        except FileNotFoundError as error:
-            self._tell(fix="run `./mlops setup` to repair the environment")
-            raise StartError(f"{error.filename} is missing") from error
-        except OSError as error:
-            raise StartError(f"cannot be started: {error}") from error
-        self._child = child
-        created = processes.created(child.pid)
-        self.past = [*self.past[-4:], (child.pid, created)]
-        self._tell(pid=child.pid, created=created)
+            self._child = child
+            self.past[child.pid] = processes.created(child.pid)
+            self._family.born(child.pid, self.past[child.pid], self.component.name)
         return child
 
     async def _wait_until_ready(self, child: asyncio.subprocess.Process) -> None:
@@ -172,16 +182,23 @@ class Keeper:
         self.ready.set()
 
     async def _sweep(self) -> None:
-        """Kill what a dead component left behind: its session, its children, its own folder's users."""
-        found = await asyncio.to_thread(self._family)
-        if found:
-            await asyncio.to_thread(processes.end, found, 3.0)
+        """End what a dead component left behind, again until nothing is found: the dying may start others."""
+        for _ in range(_SWEEPS):
+            found = await self._left()
+            if not found:
+                self.past.clear()
+                self._family.swept(self.component.name)
+                return
+            await asyncio.to_thread(processes.end, found, _SWEEP_GRACE_S)
 
-    def _family(self) -> set[int]:
+    async def _left(self) -> set[int]:
+        """Return its session, its descendants, its own folder's users, and orphans that are nobody else's."""
+        machine = await self._family.look()
+        known = {**self._family.of(NOBODY), **self._family.of(self.component.name)}
         return processes.belonging(
-            processes.scan(),
+            machine,
             home=str(self._home),
-            roots=dict(self.past),
+            roots={**known, **self.past},
             component=self.component.name,
             markers=[self.component.marker],
         )

@@ -22,6 +22,7 @@ from mlops.cli.supervisor.state import Status, Told
 _POLL_S = 0.2
 _FIRST_WORD_S = 30.0
 _STOP_S = 120.0
+_SWEEP_GRACE_S = 5.0
 
 Watch = Callable[[Told], None]
 
@@ -71,6 +72,12 @@ def start(home: Home, only: Sequence[str] = (), without: Sequence[str] = ()) -> 
             stderr=file,
             cwd=home.root,
             start_new_session=True,
+            # So that `down` also finds one that has not got as far as its lock.
+            env={
+                **os.environ,
+                processes.HOME_MARK: str(home.root),
+                processes.COMPONENT_MARK: "supervisor",
+            },
         )
     _wait_for_first_word(home, child)
 
@@ -99,19 +106,25 @@ def stop(home: Home, watch: Watch = ignore) -> Stopped:
     if pid:
         os.kill(pid, signal.SIGTERM)
         _wait_for_end(home, pid, watch)
-    before = told.read(home)
-    left = processes.belonging(
-        processes.scan(), home=str(home.root), roots=before.roots, markers=[str(home.short)]
-    )
-    still = processes.end(left, 5.0)
+    swept, still = processes.end_all(lambda: left_by(home), _SWEEP_GRACE_S)
     if still:
-        raise CliError(
-            f"processes {sorted(still)} cannot be ended", "end them by hand: kill -9 PID"
-        )
+        raise CliError(f"processes {still} cannot be ended", "end them by hand: kill -9 PID")
+    with contextlib.suppress(OSError):
+        told.forget(home)
     if not pid:
         with contextlib.suppress(OSError):
             home.endpoints.unlink(missing_ok=True)
-    return Stopped(was_running=pid is not None, swept=len(left))
+    return Stopped(was_running=pid is not None, swept=len(swept))
+
+
+def left_by(home: Home) -> set[int]:
+    """Return the processes of a home of which no supervisor runs."""
+    return processes.belonging(
+        processes.scan(),
+        home=str(home.root),
+        roots=told.read(home).roots,
+        markers=[str(home.short)],
+    )
 
 
 def describe(status: Status) -> str:

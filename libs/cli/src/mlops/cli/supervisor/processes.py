@@ -16,6 +16,9 @@ COMPONENT_MARK = "MLOPS_COMPONENT"
 
 # Start times are told relative to a clock that may be set; a pid comes round again much later than this.
 _SAME_START_S = 10.0
+_ROUNDS = 5
+_KILLED_S = 5.0
+_POLL_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,47 @@ def belonging(
     if marks:
         signs.append(lambda seen: any(marker in seen.command for marker in marks))
     found = {seen.pid for seen in machine.values() if any(sign(seen) for sign in signs)}
-    return _with_descendants(found, machine) - _lineage(os.getpid(), machine)
+    return with_descendants(found, machine) - _lineage(os.getpid(), machine)
+
+
+def below(pid: int) -> set[int]:
+    """Return every living descendant of a process."""
+    return with_descendants([pid], scan()) - {pid}
+
+
+def with_descendants(pids: Iterable[int], machine: Mapping[int, Seen]) -> set[int]:
+    """Return *pids* and all that is below them."""
+    below, family = children(machine), set(pids)
+    new = list(family)
+    while new:
+        for child in below.get(new.pop(), ()):
+            if child not in family:
+                family.add(child)
+                new.append(child)
+    return family
+
+
+def children(machine: Mapping[int, Seen]) -> dict[int, list[int]]:
+    """Return the children of each process that has some."""
+    found: dict[int, list[int]] = {}
+    for seen in machine.values():
+        found.setdefault(seen.parent, []).append(seen.pid)
+    return found
+
+
+def end_all(find: Callable[[], set[int]], grace_s: float) -> tuple[set[int], list[int]]:
+    """End what *find* returns until it returns nothing, because the dying may start others.
+
+    Return what was ended, and what could not be.
+    """
+    ended: set[int] = set()
+    for _ in range(_ROUNDS):
+        found = find()
+        if not found:
+            return ended, []
+        ended |= found
+        end(found, grace_s)
+    return ended, sorted(find())
 
 
 def end(pids: Iterable[int], grace_s: float) -> list[int]:
@@ -75,12 +118,11 @@ def end(pids: Iterable[int], grace_s: float) -> list[int]:
     for process in alive:
         with contextlib.suppress(psutil.Error):
             process.terminate()
-    _, alive = psutil.wait_procs(alive, timeout=grace_s)
+    alive = _alive_after(alive, grace_s)
     for process in alive:
         with contextlib.suppress(psutil.Error):
             process.kill()
-    _, alive = psutil.wait_procs(alive, timeout=5)
-    return [process.pid for process in alive if _is_alive(process)]
+    return [process.pid for process in _alive_after(alive, _KILLED_S)]
 
 
 def kill(pids: Iterable[int]) -> None:
@@ -98,13 +140,26 @@ def created(pid: int) -> float:
         return time.time()
 
 
+def first() -> float:
+    """Return when the first process of this machine, or of this container, started; 0 where that is hidden."""
+    try:
+        return psutil.Process(1).create_time()
+    except psutil.Error:
+        return 0.0
+
+
+def same_start(one: float, other: float) -> bool:
+    """Return whether two start times of the same pid are those of the same process."""
+    return abs(one - other) < _SAME_START_S
+
+
 def alive(pid: int | None, started: float | None) -> bool:
     """Return whether this very process lives: a pid alone may have been given to another one."""
     if pid is None or started is None:
         return False
     try:
         process = psutil.Process(pid)
-        return abs(process.create_time() - started) < _SAME_START_S and _is_alive(process)
+        return same_start(process.create_time(), started) and _is_alive(process)
     except psutil.Error:
         return False
 
@@ -137,7 +192,7 @@ def _look(process: psutil.Process) -> Seen | None:
 
 
 def _is(seen: Seen, roots: Mapping[int, float]) -> bool:
-    return seen.pid in roots and abs(seen.created - roots[seen.pid]) < _SAME_START_S
+    return seen.pid in roots and same_start(seen.created, roots[seen.pid])
 
 
 def _in(seen: Seen, roots: Mapping[int, float], machine: Mapping[int, Seen]) -> bool:
@@ -145,19 +200,6 @@ def _in(seen: Seen, roots: Mapping[int, float], machine: Mapping[int, Seen]) -> 
         return False
     leader = machine.get(seen.session)
     return leader is None or _is(leader, roots)
-
-
-def _with_descendants(found: set[int], machine: Mapping[int, Seen]) -> set[int]:
-    children: dict[int, list[int]] = {}
-    for seen in machine.values():
-        children.setdefault(seen.parent, []).append(seen.pid)
-    family, new = set(found), list(found)
-    while new:
-        for child in children.get(new.pop(), []):
-            if child not in family:
-                family.add(child)
-                new.append(child)
-    return family
 
 
 def _lineage(pid: int, machine: Mapping[int, Seen]) -> set[int]:
@@ -174,6 +216,14 @@ def _existing(pids: Iterable[int]) -> list[psutil.Process]:
         with contextlib.suppress(psutil.Error):
             found.append(psutil.Process(pid))
     return found
+
+
+def _alive_after(asked: list[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Return who lives when the time is over; the dead whom no parent waits for are dead all the same."""
+    deadline = time.monotonic() + seconds
+    while (left := [one for one in asked if _is_alive(one)]) and time.monotonic() < deadline:
+        time.sleep(_POLL_S)
+    return left
 
 
 def _is_alive(process: psutil.Process) -> bool:

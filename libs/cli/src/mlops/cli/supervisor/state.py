@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from mlops.cli.home import Home, read_json, write_json
+from mlops.cli.supervisor import processes
 
 WAITING, STARTING, READY, BACKOFF = "waiting", "starting", "ready", "backoff"
 STOPPING, STOPPED, DONE = "stopping", "stopped", "done"
@@ -46,7 +47,10 @@ class Status:
 
 @dataclass(frozen=True)
 class Told:
-    """The whole file: who supervises, and every component; `past` are processes of earlier starts."""
+    """The whole file: who supervises, and every component; `past` are all other processes that may still live.
+
+    `first` is when the machine's (or the container's) first process started: after another start pids say nothing.
+    """
 
     pid: int | None = None
     created: float | None = None
@@ -55,10 +59,13 @@ class Told:
     error: str = ""
     components: tuple[Status, ...] = ()
     past: tuple[tuple[int, float], ...] = ()
+    first: float = 0.0
 
     @property
     def roots(self) -> dict[int, float]:
-        """Return every process that was started, with its start time."""
+        """Return every process that was started and may still live, with its start time."""
+        if not processes.same_start(self.first, processes.first()):
+            return {}
         now = [(status.pid, status.created) for status in self.components]
         return {pid: created for pid, created in [*self.past, *now] if pid and created}
 
@@ -75,6 +82,7 @@ def read(home: Home) -> Told:
             error=str(found.get("error", "")),
             components=tuple(_status(item) for item in found.get("components", ())),
             past=tuple((int(pid), float(created)) for pid, created in found.get("past", ())),
+            first=float(found.get("first", 0.0)),
         )
     return Told()
 
@@ -82,6 +90,14 @@ def read(home: Home) -> Told:
 def write(home: Home, told: Told) -> None:
     """Replace the file; raises OSError."""
     write_json(home.state, asdict(told))
+
+
+def forget(home: Home) -> None:
+    """Tell of no process any more: none lives, and later their pids will be somebody else's; raises OSError."""
+    told = read(home)
+    if told.roots:
+        gone = tuple(replace(one, pid=None, created=None) for one in told.components)
+        write(home, replace(told, pid=None, created=None, components=gone, past=()))
 
 
 def _status(item: Mapping[str, Any]) -> Status:
