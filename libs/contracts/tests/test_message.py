@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from mlops.contracts.catalogue import read
 from mlops.contracts.errors import MessageTooLargeError, UnreadableMessageError
 from mlops.contracts.gateway import Label, LabelRecorded
 from mlops.contracts.message import MAX_BYTES, follow_up_id, schema_uri
@@ -141,6 +142,16 @@ def _labels(count: int) -> LabelRecorded:
 def test_message_above_the_limit_is_not_encoded() -> None:
     with pytest.raises(MessageTooLargeError, match=f"{MAX_BYTES} are allowed.*by reference"):
         _labels(500).encode()
+
+
+def test_message_above_the_limit_is_not_read() -> None:
+    payload = ProjectArchived(project="fraud").encode()
+    padded = payload + b" " * (MAX_BYTES - len(payload))
+
+    assert ProjectArchived.decode(padded) == read(padded)
+    for reader in (ProjectArchived.decode, read):
+        with pytest.raises(UnreadableMessageError, match=f"{MAX_BYTES + 1} bytes, {MAX_BYTES} are"):
+            reader(padded + b" ")
 
 
 def test_message_below_the_limit_is_encoded() -> None:

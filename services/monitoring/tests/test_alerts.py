@@ -3,8 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
+import pytest
+
+from mlops.chassis.bus import Documents
+from mlops.chassis.errors import RejectedError
 from mlops.contracts.commands import CommandRefused
 from mlops.contracts.monitoring import (
     AcknowledgeAlert,
@@ -14,6 +20,8 @@ from mlops.contracts.monitoring import (
     PerformanceDegraded,
     Severity,
 )
+from mlops.monitoring.handlers.alerts import AlertHandlers
+from mlops.monitoring.ports import Alert
 
 
 async def test_one_alert_per_trouble_until_it_is_over(world: Any) -> None:
@@ -103,3 +111,56 @@ async def test_any_model_name_makes_a_key(world: Any) -> None:
     assert [one.dedup_key for one in world.heard(AlertRaised)] == [
         "rainfall.rain=20==26==20=snow=2f=v2.performance"
     ]
+
+
+async def test_models_with_long_names_do_not_share_an_alert(world: Any) -> None:
+    await world.register()
+    for name in ("a", "b"):
+        world.model = "r" * 255 + name
+        await world.deploy(accuracy=0.9)
+        await world.window(right=0.5)
+
+    raised = world.heard(AlertRaised)
+    assert len({one.dedup_key for one in raised}) == 2
+    assert all(len(one.dedup_key) <= 256 for one in raised)
+
+
+async def test_an_acknowledgement_that_comes_late_does_not_take_the_next_alert(world: Any) -> None:
+    await world.register()
+    await world.deploy(accuracy=0.9)
+    await world.window(right=0.5)
+    (first,) = world.heard(AlertRaised)
+    alerts = world.bus.documents("monitoring_alerts", Alert)
+    slow = _AllOfBefore(alerts, await alerts.all())
+    for right in (0.9, 0.5):
+        await world.window(right=right)
+
+    with pytest.raises(RejectedError, match="is over"):
+        await AlertHandlers(slow).do_acknowledge_alert(
+            AcknowledgeAlert(project="rainfall", alert_id=first.alert_id, by="ada")
+        )
+
+    (now,) = (await alerts.all()).values()
+    assert (now.open, now.acknowledged_by) == (True, None)
+
+
+@dataclass
+class _AllOfBefore:
+    """Documents whose list was read before others wrote."""
+
+    documents: Documents[Alert]
+    before: dict[str, Alert]
+
+    async def all(self) -> dict[str, Alert]:
+        return self.before
+
+    async def get(self, key: str) -> Alert | None:
+        return await self.documents.get(key)
+
+    async def change(
+        self, key: str, change: Callable[[Alert | None], Alert], *, applied: str
+    ) -> Alert:
+        return await self.documents.change(key, change, applied=applied)
+
+    async def delete(self, key: str) -> None:
+        await self.documents.delete(key)

@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
+from mlops.chassis.errors import RejectedError
+from mlops.chassis.sidecar import Sidecar
 from mlops.contracts.commands import CommandRefused
 from mlops.contracts.monitoring import (
     DriftCleared,
@@ -15,10 +18,13 @@ from mlops.contracts.monitoring import (
     EvaluateWindow,
     PerformanceDegraded,
     PerformanceMeasured,
+    ReferenceChosen,
     ReportPublished,
     SetReference,
 )
 from mlops.monitoring import sources
+from mlops.monitoring.adapters.tables import FileTables
+from mlops.monitoring.model.windows import ModelKey
 
 WINDOW = 250
 REFERENCE = 4
@@ -85,6 +91,25 @@ async def test_a_file_becomes_the_reference(world: Any, tmp_path: Path) -> None:
     assert "year" not in [column.name for column in told.columns]
 
 
+async def test_a_chosen_reference_is_answered_also_when_nothing_had_drifted(
+    world: Any, tmp_path: Path
+) -> None:
+    await world.register(tmp_path)
+    await world.deploy()
+    await world.window()
+    csv(tmp_path, 1000, shift=0.0)
+    coming = SetReference(project="rainfall", model="rain")
+    file = SetReference(project="rainfall", model="rain", uri="reference.csv")
+
+    await world.tell(coming)
+    await world.tell(file)
+
+    first, second = world.heard(ReferenceChosen)
+    assert (first.causation_id, first.version, first.rows) == (coming.id, 1, None)
+    assert first.origin == "the next 4 windows of 250 rows"
+    assert (second.causation_id, second.origin, second.rows) == (file.id, "reference.csv", 1000)
+
+
 async def test_a_file_outside_the_project_is_refused(world: Any, tmp_path: Path) -> None:
     (tmp_path / "project").mkdir()
     await world.register(tmp_path / "project")
@@ -117,10 +142,52 @@ async def test_bad_references_are_refused_with_the_fix(world: Any, tmp_path: Pat
     found = refusals(world)
     assert "has 100 rows; a reference needs 500" in found[0]
     assert "has no column that model 'rain' gets" in found[1]
-    assert "row 2 has 1 fields, the header has 2" in found[2]
+    assert "line 2 has 1 fields, the header has 2" in found[2]
     assert "there is no file" in found[3]
     assert "neither .csv nor .parquet" in found[4]
     assert "not a local file" in found[5]
+
+
+@pytest.mark.parametrize("uri", ["http://[", "a\0b.csv", "a" * 1000 + ".csv", "//[/x.csv"])
+async def test_a_uri_that_is_none_is_refused_at_once(world: Any, tmp_path: Path, uri: str) -> None:
+    await world.register(tmp_path)
+    await world.window()
+
+    await world.tell(SetReference(project="rainfall", model="rain", uri=uri))
+
+    (letter,) = world.bus.dead
+    assert letter.deliveries == 1
+    assert "is no file's name" in refusals(world)[0] or "not a local" in refusals(world)[0]
+
+
+async def test_a_spreadsheets_csv_with_any_name_is_read(world: Any, tmp_path: Path) -> None:
+    await world.register(tmp_path)
+    await world.deploy()
+    await world.window()
+    text = csv(tmp_path, 1000, shift=0.0).read_text()
+    (tmp_path / "50 % #2.csv").write_text(f"\ufeff{text}\n\n", encoding="utf-8")
+
+    await world.tell(SetReference(project="rainfall", model="rain", uri="50 % #2.csv"))
+
+    baseline = world.ledger.page.baselines.get(ModelKey("rainfall", "rain"), 1)
+    assert baseline.features.keys() == {"wind", "heat", "sky"}
+    assert len(baseline.predictions) == 1000
+
+
+async def test_the_place_of_a_broken_row_is_that_in_the_file(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("a,b\n" + "1,2\n" * 30_000 + "\n\n1\n")
+
+    with pytest.raises(RejectedError, match=r"line 30004 has 1 fields, the header has 2"):
+        await FileTables(Sidecar("mlops.absent")).read("a.csv", str(tmp_path))
+
+
+async def test_of_a_long_file_the_newest_rows_are_read(tmp_path: Path) -> None:
+    lines = "\n".join(str(i) for i in range(30_000))
+    (tmp_path / "a.csv").write_text(f"a\n{lines}\n")
+
+    found = await FileTables(Sidecar("mlops.absent")).read("a.csv", str(tmp_path))
+
+    assert (found["a"][0], found["a"][-1], len(found["a"])) == (10_000, 29_999, 20_000)
 
 
 async def test_a_reference_for_an_unknown_model_is_refused(world: Any) -> None:
@@ -225,3 +292,38 @@ async def test_only_the_first_degraded_window_gets_a_report(world: Any) -> None:
         "memory:///rainfall/rain/v1-w00004-performance.html",
         None,
     ]
+
+
+async def test_a_report_that_was_asked_for_and_is_given_up_is_refused(world: Any) -> None:
+    await world.register()
+    await world.deploy()
+    for _ in range(REFERENCE):
+        await world.window()
+    await world.predict(10)
+    command = EvaluateWindow(project="rainfall", model="rain")
+    await world.tell(command)
+    world.reports.failures = 3
+
+    await written(world)
+    await written(world)
+
+    (refused,) = world.heard(CommandRefused)
+    assert (refused.command_id, refused.causation_id) == (command.id, command.id)
+    assert refused.command_type == "cmd.monitor.evaluate"
+    assert "the shelf fails on purpose" in refused.reason
+    assert world.heard(ReportPublished) == []
+
+
+async def test_a_report_whose_rows_are_gone_is_refused(world: Any) -> None:
+    await world.register()
+    await world.deploy()
+    for _ in range(REFERENCE):
+        await world.window()
+    await world.predict(10)
+    await world.tell(EvaluateWindow(project="rainfall", model="rain"))
+    await world.deploy(2)
+
+    await written(world)
+
+    (refused,) = world.heard(CommandRefused)
+    assert "no longer kept" in refused.reason

@@ -18,8 +18,8 @@ from mlops.contracts.monitoring import (
     Severity,
 )
 from mlops.contracts.telemetry_agent import ThermalRecovered, ThermalThrottled
-from mlops.contracts.workspaces import ProjectArchived, WorkspaceProvisioned
 from mlops.monitoring.adapters.sqlite import SqliteLedger
+from mlops.monitoring.model.windows import VERSIONS_KEPT, ModelKey
 
 WINDOW = 250
 REFERENCE = 4  # windows of 250 rows that make a reference
@@ -262,26 +262,19 @@ def world_time(world: Any) -> Any:
     return world._prediction(0.0, 0.0, 0.5).at
 
 
-async def test_an_archived_project_is_watched_no_longer(world: Any) -> None:
+async def test_the_reference_of_a_version_long_gone_is_forgotten(world: Any) -> None:
+    rain = ModelKey("rainfall", "rain")
     await world.register()
-    await world.deploy(accuracy=0.9)
-    await world.tell(ProjectArchived(project="rainfall"))
+    await world.deploy(1)
+    await collect_reference(world)
+    for version in range(2, VERSIONS_KEPT + 1):
+        await world.deploy(version)
+    kept = world.ledger.page.baselines.get(rain, 1)
 
-    await world.window(right=0.5)
+    await world.deploy(VERSIONS_KEPT + 1)
 
-    assert world.heard(PerformanceMeasured) == []
-
-
-async def test_a_project_is_told_what_was_made_for_it(world: Any) -> None:
-    await world.register()
-
-    (told,) = world.heard(WorkspaceProvisioned)
-    assert (told.component, told.revision) == ("monitoring", 1)
-    assert told.names == {
-        "reports": "memory:///rainfall",
-        "evidently_project": "rainfall",
-        "performance": "accuracy",
-    }
+    assert kept is not None
+    assert world.ledger.page.baselines.get(rain, 1) is None
 
 
 async def test_small_windows_cannot_be_judged_and_it_is_said(world: Any) -> None:

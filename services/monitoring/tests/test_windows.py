@@ -8,8 +8,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mlops.monitoring.model.alarm import Alarm
+from mlops.monitoring.model.performance import Measured
 from mlops.monitoring.model.suspects import Heat, advice, suspects
 from mlops.monitoring.model.windows import (
+    VERSIONS_KEPT,
     ModelKey,
     Phase,
     Row,
@@ -116,3 +118,27 @@ def test_the_first_window_of_a_version_makes_the_version_a_suspect() -> None:
 
 def test_a_mild_level_is_no_episode() -> None:
     assert Heat().told("mac", 1, NOON) == Heat()
+
+
+def test_a_model_remembers_its_newest_versions_only() -> None:
+    model = Watched(ModelKey("p", "m"))
+    for version in range(1, 201):
+        model = model.deployed(version, NOON + version * HOUR, {"accuracy": 0.8})
+        model = model.showing(version, "accuracy", Measured(0.8, 0.01))
+    newest = list(range(201 - VERSIONS_KEPT, 201))
+
+    again = model.deployed(newest[0], NOON + 201 * HOUR, {"accuracy": 0.7})
+    after = again.deployed(201, NOON + 202 * HOUR, {})
+
+    assert list(model.expected) == list(model.shown) == newest
+    assert list(after.expected) == [*newest[2:], newest[0], 201]
+
+
+def test_a_version_that_answers_on_is_not_forgotten_for_others_that_came_and_went() -> None:
+    model = Watched(ModelKey("p", "m")).showing(1, "accuracy", Measured(0.8, 0.01))
+
+    for canary in range(2, 200):
+        model = model.showing(canary, "accuracy", Measured(0.1, 0.01))
+        model = model.showing(1, "accuracy", Measured(0.3, 0.01))
+
+    assert model.has_shown(1, "accuracy")[0] == Measured(0.8, 0.01)

@@ -30,10 +30,18 @@ def test_power_is_energy_over_time_also_across_a_wrap(
 
 @pytest.mark.parametrize(
     ("before", "now", "expected"),
-    [(3, 5, 2), (5, 5, 0), (9, 2, 2), (None, 5, None), (5, None, None)],
+    [
+        ({0: 3}, {0: 5}, 2),
+        ({0: 5}, {0: 5}, 0),
+        ({0: 9}, {0: 2}, 2),
+        ({0: 3, 1: 50}, {0: 4}, 1),
+        ({0: 3}, {0: 4, 1: 50}, 1),
+        ({}, {0: 5}, None),
+        ({0: 5}, {}, None),
+    ],
 )
 def test_events_since_the_time_before(
-    before: int | None, now: int | None, expected: int | None
+    before: dict[int, int], now: dict[int, int], expected: int | None
 ) -> None:
     assert events(before, now) == expected
 
@@ -141,3 +149,10 @@ def test_gpus_are_aggregated_one_by_one_and_none_stays_none() -> None:
     assert first.busy_ratio == pytest.approx(0.3)
     assert first.temp_c == 50
     assert (second.busy_ratio, second.power_w, second.temp_c) == (None, None, None)
+
+
+@pytest.mark.parametrize(("temp_c", "kept"), [(-5.0, -5.0), (150.0, 150.0), (255.0, None)])
+def test_an_impossible_temperature_of_a_gpu_is_none(temp_c: float, kept: float | None) -> None:
+    reading = compose([Partial("nvml", gpus=(GpuReading("gpu0", temp_c=temp_c, power_w=-1.0),))])
+
+    assert reading.gpus == (GpuReading("gpu0", temp_c=kept),)

@@ -130,6 +130,18 @@ def test_an_episode_that_outlives_a_reboot_keeps_its_ids() -> None:
     assert here == there
 
 
+def test_a_clock_that_was_set_back_does_not_prolong_an_episode() -> None:
+    watch, _ = run([2, 2])
+    earlier = NOON - timedelta(hours=5)
+
+    watch, at_once = step(watch, 0, "", earlier, WHERE, RULE)
+    watch, over = step(watch, 0, "", earlier + timedelta(seconds=60), WHERE, RULE)
+
+    assert at_once is None
+    assert over is not None
+    assert (over.recovered, over.duration_s) == (True, 0.0)
+
+
 @given(st.lists(st.none() | st.integers(0, 4), max_size=120))
 def test_edges_alternate_and_ids_are_unique(levels: list[int | None]) -> None:
     watch, edges = run(levels)

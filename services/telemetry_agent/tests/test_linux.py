@@ -85,6 +85,28 @@ def test_throttle_events_are_counted_once_and_between_readings(tmp_path: Path) -
     assert third.values["thermal.level"] == 0
 
 
+def test_a_core_that_goes_to_sleep_and_comes_back_is_no_throttling(tmp_path: Path) -> None:
+    laptop(tmp_path)
+    throttling(tmp_path, [(2, 7)])
+    second = {
+        "sys/devices/system/cpu/cpu9/topology/core_id": "9",
+        "sys/devices/system/cpu/cpu9/topology/physical_package_id": "0",
+        "sys/devices/system/cpu/cpu9/thermal_throttle/core_throttle_count": "50",
+    }
+    write(tmp_path, second)
+    counter = tmp_path / "sys/devices/system/cpu/cpu9/thermal_throttle/core_throttle_count"
+    probe = heat_probe(tmp_path)
+    probe.read(0.0)
+    counter.unlink()
+    asleep = probe.read(2.0)
+    write(tmp_path, second)
+    awake = probe.read(4.0)
+
+    assert asleep.values["thermal.throttle_events_delta"] == 0
+    assert awake.values["thermal.throttle_events_delta"] == 0
+    assert awake.values["thermal.level"] == 0
+
+
 def rapl(root: Path, package: int, core: int) -> None:
     for zone, name, energy in (
         ("intel-rapl:0", "package-0", package),

@@ -7,6 +7,8 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -59,6 +61,87 @@ def test_a_host_without_a_driver_has_no_gpu_rather_than_an_idle_one(
 
     assert partial.gpus == ()
     assert partial.missing == {"gpus": "unsupported", "power.gpu_w": "unsupported"}
+
+
+class NvmlError(Exception):
+    """What the driver's library raises."""
+
+
+@dataclass
+class FakeNvml:
+    """Two GPUs that answer as the driver does; whatever is *lost* raises instead."""
+
+    lost: tuple[str, ...] = ()
+    reasons: int = 0x40
+    NVMLError = NvmlError
+    NVML_TEMPERATURE_GPU = 0
+    NVML_TEMPERATURE_THRESHOLD_SLOWDOWN = 1
+
+    def __getattr__(self, name: str) -> Any:
+        answers: dict[str, Any] = {
+            "DeviceGetCount": 2,
+            "DeviceGetName": "H100",
+            "DeviceGetMemoryInfo": SimpleNamespace(used=1, total=2),
+            "DeviceGetUtilizationRates": SimpleNamespace(gpu=50),
+            "DeviceGetTemperature": 40,
+            "DeviceGetPowerUsage": 1500,
+            "DeviceGetCurrentClocksEventReasons": self.reasons,
+            "DeviceGetTemperatureThreshold": 90,
+            "Shutdown": None,
+        }
+        what = name.removeprefix("nvml")
+
+        def answer(*arguments: int) -> Any:
+            if what in self.lost:
+                raise NvmlError(what)
+            if what == "DeviceGetHandleByIndex":
+                return arguments[0]
+            return answers[what]
+
+        return answer
+
+
+def test_gpus_are_told_by_their_place() -> None:
+    partial = NvmlProbe(FakeNvml()).read(0.0)
+
+    assert [gpu.id for gpu in partial.gpus] == ["gpu0", "gpu1"]
+    assert (partial.values[LEVEL], partial.values["thermal.native"]) == (3, "hw_thermal_slowdown")
+    assert partial.values["power.gpu_w"] == 3.0
+    assert partial.values["chip.gpu_name"] == "H100"
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        "DeviceGetCount",
+        "DeviceGetHandleByIndex",
+        "DeviceGetName",
+        "DeviceGetMemoryInfo",
+        "DeviceGetTemperature",
+        "DeviceGetCurrentClocksEventReasons",
+        "Shutdown",
+    ],
+)
+def test_a_gpu_that_does_not_answer_stops_nothing(lost: str) -> None:
+    probe = NvmlProbe(FakeNvml(lost=(lost,)))
+
+    partial = probe.read(0.0)
+    probe.close()
+
+    assert isinstance(partial, Partial)
+
+
+def test_a_gpu_that_was_lost_is_unknown_not_cool() -> None:
+    lost = ("DeviceGetTemperature", "DeviceGetCurrentClocksEventReasons", "DeviceGetPowerUsage")
+
+    partial = NvmlProbe(FakeNvml(lost=lost)).read(0.0)
+
+    assert LEVEL not in partial.values
+    assert partial.missing == {
+        LEVEL: "failed",
+        "thermal.gpu_temp_c": "failed",
+        "power.gpu_w": "failed",
+    }
 
 
 @dataclass
@@ -151,6 +234,22 @@ def test_a_node_keeps_its_name_and_it_says_nothing_about_the_machine(tmp_path: P
 
     assert node_id(tmp_path) == first
     assert re.fullmatch(r"node-[0-9a-f]{8}", first)
+
+
+@pytest.mark.parametrize("half", ["", "\n", "Node of Ada", "node-\0", "../x"])
+def test_a_name_that_was_half_written_is_made_anew(tmp_path: Path, half: str) -> None:
+    (tmp_path / "node_id").write_text(half)
+
+    name = node_id(tmp_path)
+
+    assert re.fullmatch(r"node-[0-9a-f]{8}", name)
+    assert node_id(tmp_path) == name
+
+
+def test_a_name_that_somebody_chose_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "node_id").write_text("adas-mac\n")
+
+    assert node_id(tmp_path) == "adas-mac"
 
 
 def test_a_boot_has_one_id_that_is_not_the_kernels() -> None:

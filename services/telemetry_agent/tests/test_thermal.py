@@ -77,6 +77,10 @@ def test_time_can_run_faster() -> None:
         ("fanless_air:load=much", "load .* must be a number, not 'much'"),
         ("fanless_air:load=2", "load .* between 0 and 1"),
         ("fanless_air:on=0", "must be above 0"),
+        ("fanless_air:on=nan", "on in scenario .* must be a finite number"),
+        ("fanless_air:speed=inf", "speed in scenario .* must be a finite number"),
+        ("fanless_air:speed=1e9", "speed .* at most 1000"),
+        ("fanless_air:ambient=nan", "ambient in scenario .* must be a finite number"),
     ],
 )
 def test_a_scenario_that_cannot_be_played_is_explained(text: str, said: str) -> None:

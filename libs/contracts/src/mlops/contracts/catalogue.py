@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from pydantic_core import from_json
-
 from mlops.contracts import (
     cli,
     commands,
@@ -17,8 +15,8 @@ from mlops.contracts import (
     versioning,
     workspaces,
 )
-from mlops.contracts.errors import UnknownTypeError, UnreadableMessageError
-from mlops.contracts.message import Command, Event, Message
+from mlops.contracts.errors import UnknownTypeError
+from mlops.contracts.message import Command, Event, Message, parsed
 
 EVENTS: tuple[type[Event], ...] = (
     workspaces.ProjectRegistered,
@@ -56,6 +54,7 @@ EVENTS: tuple[type[Event], ...] = (
     monitoring.PerformanceMeasured,
     monitoring.PerformanceDegraded,
     monitoring.PerformanceRecovered,
+    monitoring.ReferenceChosen,
     monitoring.ReportPublished,
     monitoring.AlertRaised,
     monitoring.AlertAcknowledged,
@@ -100,11 +99,7 @@ def read(payload: bytes) -> Message:
 
     Raises UnknownTypeError for a type that is not in the catalogue, UnreadableMessageError for the rest.
     """
-    try:
-        event = from_json(payload)
-    except ValueError as error:
-        raise UnreadableMessageError(f"not JSON: {error}") from error
-    return read_envelope(event)
+    return read_envelope(parsed(payload, "message"))
 
 
 def read_envelope(event: object) -> Message:

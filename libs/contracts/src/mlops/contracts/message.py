@@ -132,11 +132,7 @@ class Message(Part):
         With *strict*, fields that the contract does not name are refused too (for tests).
         Raises UnreadableMessageError for anything that is not a valid message of this type.
         """
-        try:
-            event = from_json(payload)
-        except ValueError as error:
-            raise UnreadableMessageError(f"{cls.type}: not JSON: {error}") from error
-        return cls.from_envelope(event, strict=strict)
+        return cls.from_envelope(parsed(payload, cls.type), strict=strict)
 
     @classmethod
     def from_envelope(cls, event: object, *, strict: bool = False) -> Self:
@@ -184,6 +180,19 @@ class NodeEvent(Event):
 
     scoped_by: ClassVar[Literal["project", "node"]] = "node"
     node: Scope
+
+
+def parsed(payload: bytes, what: str) -> object:
+    """Return the JSON of a message; UnreadableMessageError, which begins with *what*, for all else."""
+    if len(payload) > MAX_BYTES:
+        raise UnreadableMessageError(
+            f"{what}: {len(payload)} bytes, {MAX_BYTES} are allowed; "
+            "send the large part by reference (uri, sha256, bytes)"
+        )
+    try:
+        return from_json(payload)
+    except ValueError as error:
+        raise UnreadableMessageError(f"{what}: not JSON: {error}") from error
 
 
 def follow_up_id(cause_id: str, type_: str, index: int) -> str:

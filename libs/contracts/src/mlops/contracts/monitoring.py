@@ -146,6 +146,17 @@ class PerformanceRecovered(_ModelWatched):
     window: Window = Field(description="The rows this is about.")
 
 
+class ReferenceChosen(_ModelWatched):
+    """Somebody has chosen what the windows of a version are compared with from now on."""
+
+    type: ClassVar[str] = "reference.chosen"
+
+    origin: str = Field(max_length=1024, description="The file it is from, or which windows.")
+    rows: int | None = Field(
+        default=None, ge=0, description="Rows it has; None while they are still to come."
+    )
+
+
 class ReportPublished(ProjectEvent):
     """A report can be read."""
 

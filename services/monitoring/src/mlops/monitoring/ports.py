@@ -19,6 +19,8 @@ from mlops.contracts.settings import EvaluateSettings, MonitorSettings
 from mlops.monitoring.model.bins import Value
 from mlops.monitoring.model.windows import ModelKey, Row, Truth, Watched, Window
 
+EVALUATION = "evaluation"
+
 T = TypeVar("T")
 Columns = Mapping[str, Sequence[Value]]
 
@@ -37,7 +39,10 @@ class Baseline:
 
 @dataclass(frozen=True)
 class ReportJob:
-    """A report that is promised and not yet written; its id is that of the message that promised it."""
+    """A report that is promised and not yet written; its id is that of the message that promised it.
+
+    An `EVALUATION` was promised to the command that asked for it; the others are named by an event.
+    """
 
     id: str
     story_id: str
@@ -198,13 +203,21 @@ class Tables(Protocol):
 
 
 class WatchedProject(Part):
-    """What a project wants watched; a document of `monitoring_projects`, by the project's name."""
+    """What a project wants watched; a document of `monitoring_projects`, by the project's name.
+
+    `told_at` is the time of the newest news of it: older ones, delivered late, change nothing.
+    """
 
     evaluate: EvaluateSettings = EvaluateSettings()
     monitor: MonitorSettings = MonitorSettings()
     path: str | None = None
     revision: int = 0
     archived: bool = False
+    told_at: AwareDatetime | None = None
+
+    def knows_better(self, at: datetime) -> bool:
+        """Return whether news of a time *at* are older than what is known."""
+        return self.told_at is not None and at < self.told_at
 
 
 class Alert(Part):

@@ -27,7 +27,7 @@ class Settings(ServiceSettings):
         description="Newest reports kept of each model.",
     )
     report_idle_s: float = Field(
-        default=120,
+        default=60,
         gt=0,
         validation_alias=AliasChoices("MONITORING_REPORT_IDLE_S"),
         description="The report writer gives its memory back after this many idle seconds.",

@@ -8,13 +8,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 import structlog
+from structlog.typing import FilteringBoundLogger
 
 from mlops.chassis.errors import RejectedError, UnavailableError
+from mlops.contracts.commands import CommandRefused
 from mlops.contracts.message import Message, follow_up_id
-from mlops.contracts.monitoring import ReportPublished
+from mlops.contracts.monitoring import EvaluateWindow, ReportPublished
 from mlops.monitoring.model.bins import Value
 from mlops.monitoring.model.windows import columns_of
-from mlops.monitoring.ports import Columns, Ledger, Page, ReportJob, Reports
+from mlops.monitoring.ports import EVALUATION, Columns, Ledger, Page, ReportJob, Reports
 
 _MOST_TRIES = 3
 _MOST_ROWS = 2000
@@ -31,7 +33,10 @@ class _Material:
 async def reports(
     ledger: Ledger, shelf: Reports, pause: Callable[[], Awaitable[None]]
 ) -> AsyncIterator[Message]:
-    """Yield `report.published` for every promised report once it can be read; *pause* when there is none."""
+    """Yield `report.published` for every promised report once it can be read; *pause* when there is none.
+
+    One that was asked for by a command and cannot be written is refused with `command.refused`.
+    """
     while True:
         job = await ledger.look(lambda page: page.jobs.first())
         if job is None:
@@ -44,24 +49,20 @@ async def reports(
 
 
 async def _written(ledger: Ledger, shelf: Reports, job: ReportJob) -> Message | None:
-    """Write one report; None when it failed, for now or for good."""
-    log = structlog.get_logger("reports")
+    """Write one report and return what is to be told: None when it failed and nobody waits for an answer."""
     material = await ledger.look(lambda page: _material(page, job))
     if material is None:
-        log.warning(
-            "report.dropped", name=job.name, reason="its rows or its reference are no longer kept"
-        )
-        await _end(ledger, job)
-        return None
+        return await _given_up(ledger, job, "its rows or its reference are no longer kept")
     try:
         size = await shelf.write(job, material.current, material.reference)
-    except (RejectedError, UnavailableError) as error:
+    except RejectedError as error:
+        return await _given_up(ledger, job, str(error))
+    except UnavailableError as error:
         tries = job.tries + 1
-        for_good = tries >= _MOST_TRIES or isinstance(error, RejectedError)
-        log.warning(
-            "report.failed", name=job.name, error=str(error), tries=tries, given_up=for_good
-        )
-        await (_end(ledger, job) if for_good else _again(ledger, replace(job, tries=tries)))
+        if tries >= _MOST_TRIES:
+            return await _given_up(ledger, job, f"{tries} tries failed: {error}")
+        _log().warning("report.failed", name=job.name, error=str(error), tries=tries)
+        await _again(ledger, replace(job, tries=tries))
         return None
     return ReportPublished(
         id=follow_up_id(job.id, ReportPublished.type, 0),
@@ -75,6 +76,30 @@ async def _written(ledger: Ledger, shelf: Reports, job: ReportJob) -> Message | 
         period_from=material.period_from,
         period_to=material.period_to,
     )
+
+
+async def _given_up(ledger: Ledger, job: ReportJob, reason: str) -> Message | None:
+    _log().warning("report.given_up", name=job.name, reason=reason)
+    if job.kind != EVALUATION:
+        await _end(ledger, job)
+        return None
+    return CommandRefused(
+        id=follow_up_id(job.id, CommandRefused.type, 0),
+        correlation_id=job.story_id,
+        causation_id=job.id,
+        project=job.key.project,
+        command_id=job.id,
+        command_type=EvaluateWindow.type,
+        refused_by="monitoring",
+        reason=f"the report {job.name} of model {job.key.model!r} cannot be written: {reason}"[
+            :2000
+        ],
+    )
+
+
+def _log() -> FilteringBoundLogger:
+    logger: FilteringBoundLogger = structlog.get_logger("reports")
+    return logger
 
 
 def _material(page: Page, job: ReportJob) -> _Material | None:

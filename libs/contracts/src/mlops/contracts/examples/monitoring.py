@@ -20,6 +20,7 @@ from mlops.contracts.monitoring import (
     PerformanceDegraded,
     PerformanceMeasured,
     PerformanceRecovered,
+    ReferenceChosen,
     ReportPublished,
     SetReference,
     Severity,
@@ -30,6 +31,7 @@ from mlops.contracts.monitoring import (
 _FIRST_AT = datetime(2026, 3, 1, 11, 50, 0, tzinfo=UTC)
 _LAST_AT = datetime(2026, 3, 1, 11, 59, 59, tzinfo=UTC)
 _REPORT = "file:///home/ada/.mlops/reports/rainfall/rain-12.html"
+_REFERENCE = "file:///home/ada/rainfall/reference.csv"
 _ALERT_ID = "rainfall-rain-performance"
 _MODEL: dict[str, Any] = {"project": "rainfall", "model": "rain", "version": 3}
 _WINDOW: dict[str, Any] = {
@@ -78,6 +80,7 @@ EXAMPLES: tuple[Message, ...] = (
         suggestion="Retrain on the newest rows.",
     ),
     PerformanceRecovered(**_MODEL, **_WINDOW, metric="accuracy", value=0.78, threshold=0.69),
+    ReferenceChosen(**_MODEL, origin=_REFERENCE, rows=3000),
     ReportPublished(
         project="rainfall",
         kind="drift",
@@ -98,7 +101,7 @@ EXAMPLES: tuple[Message, ...] = (
     ),
     AlertAcknowledged(project="rainfall", alert_id=_ALERT_ID, by="ada"),
     AlertResolved(project="rainfall", alert_id=_ALERT_ID, reason="accuracy is 0.78 again"),
-    SetReference(project="rainfall", model="rain", uri="file:///home/ada/rainfall/reference.csv"),
+    SetReference(project="rainfall", model="rain", uri=_REFERENCE),
     EvaluateWindow(project="rainfall", model="rain"),
     AcknowledgeAlert(project="rainfall", alert_id=_ALERT_ID, by="ada"),
 )

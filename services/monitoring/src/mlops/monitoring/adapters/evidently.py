@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import uuid
 from datetime import timedelta
@@ -14,6 +15,7 @@ from mlops.monitoring.model.windows import ModelKey
 from mlops.monitoring.ports import Columns, ReportJob
 
 WORKER = "mlops.monitoring.adapters.evidently_worker"
+_LONGEST_NAME = 100
 
 
 class EvidentlyReports:
@@ -60,8 +62,15 @@ class EvidentlyReports:
         return written
 
     def _path(self, key: ModelKey, name: str) -> Path:
-        model = re.sub(r"[^A-Za-z0-9._-]", "_", key.model).strip(".") or "_"
-        return self._folder / key.project / model / f"{name}.html"
+        return self._folder / key.project / _folder_of(key.model) / f"{name}.html"
+
+
+def _folder_of(model: str) -> str:
+    """Return the model's name if a folder can have it, else one of its own that looks like it."""
+    safe = re.sub(r"[^A-Za-z0-9._-]", "_", model).strip(".")[:_LONGEST_NAME]
+    if safe and safe == model:
+        return safe
+    return f"{safe}-{hashlib.sha256(model.encode()).hexdigest()[:8]}"
 
 
 def _project_id(project: str) -> uuid.UUID:

@@ -7,12 +7,15 @@ import os
 
 os.environ["DO_NOT_TRACK"] = "1"  # before the import, or Evidently posts its telemetry
 
+import json
+import math
 import traceback
 import uuid
 import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from evidently import DataDefinition, Dataset, Report
 from evidently.core.report import Snapshot
@@ -27,6 +30,7 @@ from mlops.chassis.sidecar import serve
 _FEW_DISTINCT = 10
 _LEAST_ROWS = 2
 _NICENESS = 10
+_MOST_CHARACTERS = 32 * 1024 * 1024  # half of what a sidecar's answer may have
 # The default tests of Evidently change their meaning with the number of reference rows; these do not.
 _METHODS = {
     "num_method": "wasserstein",
@@ -67,20 +71,29 @@ def report(
     return target.stat().st_size
 
 
-def columns(path: str) -> dict[str, list[Any]]:
-    """Return the columns of a Parquet file as JSON values."""
+def columns(path: str, newest: int) -> dict[str, list[Any]]:
+    """Return the columns of the *newest* (last) rows of a Parquet file as JSON values."""
     try:
-        frame = pd.read_parquet(path)
-    except (OSError, ValueError) as error:
+        frame = pd.read_parquet(path).tail(newest)
+    except (OSError, ValueError, NotImplementedError) as error:
         raise RejectedError(f"{path!r} cannot be read as Parquet: {error}") from error
-    return {str(name): [_plain(value) for value in frame[name]] for name in frame.columns}
+    found = {str(name): [_plain(value) for value in frame[name]] for name in frame.columns}
+    if (size := len(json.dumps(found))) > _MOST_CHARACTERS:
+        raise RejectedError(
+            f"{path!r}: its newest {len(frame)} rows are {size} characters as JSON, {_MOST_CHARACTERS} are read; "
+            "keep the columns that the model gets"
+        )
+    return found
 
 
 def _plain(value: Any) -> Any:
-    value = value.item() if hasattr(value, "item") else value
-    if pd.isna(value):
-        return None
-    return value if isinstance(value, str | int | float | bool) else str(value)
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return None if value is None or value is pd.NaT or value is pd.NA else str(value)
 
 
 def _comparable(now: pd.DataFrame, then: pd.DataFrame) -> list[str]:
@@ -124,7 +137,9 @@ def _texts(values: pd.Series[Any]) -> pd.Series[Any]:
 
 
 def _text(value: object) -> str:
-    return f"{value:g}" if isinstance(value, int | float) else str(value)
+    if isinstance(value, float) and not value.is_integer():
+        return f"{value:g}"
+    return str(int(value)) if isinstance(value, int | float) else str(value)
 
 
 def _show(snapshot: Snapshot, folder: Path, project: str, project_id: uuid.UUID, keep: int) -> None:

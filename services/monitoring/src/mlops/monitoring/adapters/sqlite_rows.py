@@ -23,12 +23,8 @@ class SqliteRows:
 
     def unknown(self, key: ModelKey, request_ids: Collection[str]) -> set[str]:
         """Return those request ids that no kept prediction has."""
-        known = self._db.execute(
-            "SELECT request_id FROM predictions WHERE project = ? AND model = ?"
-            " AND request_id IN (SELECT value FROM json_each(?))",
-            (key.project, key.model, _json(list(request_ids))),
-        )
-        return set(request_ids) - {found for (found,) in known}
+        # One by one: SQLite's json_each, which could do it at once, cuts a text at its first NUL.
+        return {name for name in request_ids if self._window_of(key, name) is None}
 
     def add(self, key: ModelKey, window: int, rows: Sequence[Row]) -> int:
         """Add predictions to a window; return how many have their label already."""
@@ -48,12 +44,7 @@ class SqliteRows:
                 for row in rows
             ],
         )
-        found = self._db.execute(
-            "SELECT count(*) FROM labels WHERE project = ? AND model = ?"
-            " AND request_id IN (SELECT value FROM json_each(?))",
-            (key.project, key.model, _json([row.request_id for row in rows])),
-        ).fetchone()
-        return int(found[0])
+        return sum(self._is_labelled(key, row.request_id) for row in rows)
 
     def label(self, key: ModelKey, truths: Sequence[Truth]) -> dict[int, int]:
         """Keep labels; return how many rows of each window got their first one."""
@@ -126,6 +117,13 @@ class SqliteRows:
             (*where, _json(truth.label), truth.at.isoformat()),
         )
         return before is None
+
+    def _is_labelled(self, key: ModelKey, request_id: str) -> bool:
+        where = (key.project, key.model, request_id)
+        found = self._db.execute(
+            "SELECT 1 FROM labels WHERE project = ? AND model = ? AND request_id = ?", where
+        )
+        return found.fetchone() is not None
 
     def _window_of(self, key: ModelKey, request_id: str) -> int | None:
         found = self._db.execute(

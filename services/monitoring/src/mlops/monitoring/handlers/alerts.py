@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 
@@ -22,6 +23,7 @@ from mlops.contracts.monitoring import (
 )
 from mlops.monitoring.ports import Alert
 
+_LONGEST_NAME = 120
 _RANK = {Severity.UNKNOWN: 0, Severity.INFO: 1, Severity.WARNING: 2, Severity.CRITICAL: 3}
 
 
@@ -76,11 +78,17 @@ class AlertHandlers:
 
         def change(now: Alert | None) -> Alert:
             current = now or found[0][1]
-            if current.acknowledged_by is not None:
+            if current.acknowledged_by is not None or current.alert_id != command.alert_id:
                 return current
             return current.model_copy(update={"acknowledged_by": by})
 
         alert = await self._alerts.change(found[0][0], change, applied=command.id)
+        if (
+            alert.alert_id != command.alert_id
+        ):  # it ended meanwhile, and the same trouble came again
+            raise RejectedError(
+                f"alert {command.alert_id!r} is over; the one that is open now is {alert.alert_id!r}"
+            )
         return [
             AlertAcknowledged(
                 project=alert.project, alert_id=alert.alert_id, by=alert.acknowledged_by or by
@@ -158,4 +166,6 @@ def _alert(
 
 def _dedup_key(project: str, model: str, kind: str) -> str:
     safe = re.sub(r"[^A-Za-z0-9_-]", lambda found: f"={ord(found[0]):x}=", model)
-    return f"{project}.{safe[:150]}.{kind}"
+    if len(safe) > _LONGEST_NAME:
+        safe = f"{safe[:_LONGEST_NAME]}={hashlib.sha256(model.encode()).hexdigest()[:16]}="
+    return f"{project}.{safe}.{kind}"

@@ -8,16 +8,16 @@ from dataclasses import replace
 
 from mlops.chassis.bus import Documents
 from mlops.chassis.errors import RejectedError
-from mlops.contracts.message import Message
-from mlops.contracts.monitoring import EvaluateWindow, SetReference
+from mlops.contracts.message import Message, follow_up_id
+from mlops.contracts.monitoring import EvaluateWindow, ReportPublished, SetReference
 from mlops.contracts.serving import DeploymentCompleted
 from mlops.monitoring.handlers import telling
 from mlops.monitoring.handlers.judging import Judge, baseline_of, promise_of
-from mlops.monitoring.handlers.turn import Turn
+from mlops.monitoring.handlers.turn import Turn, checked_version
 from mlops.monitoring.model.performance import measure
 from mlops.monitoring.model.reference import MIN_ROWS
 from mlops.monitoring.model.windows import ModelKey, Phase, Row, Window
-from mlops.monitoring.ports import Columns, Ledger, Page, Tables, WatchedProject
+from mlops.monitoring.ports import EVALUATION, Columns, Ledger, Page, Tables, WatchedProject
 
 _PREDICTION = "prediction"
 
@@ -36,16 +36,19 @@ class DeploymentHandlers:
     async def on_deployment_completed(self, event: DeploymentCompleted) -> Sequence[Message]:
         """Watch the new version: its promise, its own windows, its own reference."""
         project = await self._projects.get(event.project) or WatchedProject()
+        version = checked_version(event.version)
 
         def change(page: Page) -> Sequence[Message]:
             turn = Turn(page, event, ModelKey(event.project, event.model), project)
             before = turn.model
-            after = before.deployed(event.version, event.time, event.metrics)
+            after = before.deployed(version, event.time, event.metrics)
             if after.version != before.version:
                 self._judge.clear_alarms(turn)
-                _end_other_windows(turn, event.version)
+                _end_other_windows(turn, version)
                 after = replace(after, alarms={})
             page.models.put(after)
+            for forgotten in before.expected.keys() - after.expected.keys():
+                page.baselines.drop(turn.key, forgotten)
             self._judge.catch_up(turn)
             self._judge.advance(turn)
             return turn.told
@@ -64,12 +67,14 @@ class DeploymentHandlers:
             if columns is None:
                 page.baselines.drop(turn.key, version)
                 page.models.put(replace(turn.model, reference_from=turn.model.windows_full))
+                turn.tell(telling.reference_to_come(turn.key, version, project.monitor.window))
             else:
                 rows = _rows_of(turn, command.uri or "", columns)
                 baseline = baseline_of(
                     turn, version, rows, project.monitor.window, command.uri or ""
                 )
                 page.baselines.put(turn.key, baseline)
+                turn.tell(telling.reference_chosen(turn.key, baseline))
             return turn.told
 
         return await self._ledger.apply(command.id, change)
@@ -95,8 +100,10 @@ class DeploymentHandlers:
             index = turn.model.windows_full
             turn.tell(telling.measured(turn.key, judged, promise, found.value, index))
         if turn.page.baselines.get(turn.key, window.version) is not None:
-            name = f"v{window.version}-evaluation-{turn.cause.id[:8]}"
-            turn.promise_report(window, "evaluation", name, turn.cause.id)
+            # Made from the command's id, not of it: whoever sends one may call it anything, "../.." too.
+            place = follow_up_id(turn.cause.id, ReportPublished.type, 0)[:13]
+            name = f"v{window.version}-evaluation-{place.replace('-', '')}"
+            turn.promise_report(window, EVALUATION, name, turn.cause.id)
         elif found is None:
             raise RejectedError(
                 f"model {turn.key.model!r}: nothing can be said about its open window of {window.rows} rows: "

@@ -35,10 +35,11 @@ class ProjectHandlers:
             monitor=event.settings.monitor,
             path=event.path,
             revision=event.revision,
+            told_at=event.time,
         )
 
         def change(now: WatchedProject | None) -> WatchedProject:
-            return now if now is not None and now.revision > event.revision else told
+            return now if now is not None and _is_old(now, event) else told
 
         await self._projects.change(event.project, change, applied=event.id)
         names = {**self._reports.names(event.project), "performance": _performance(told)}
@@ -52,10 +53,17 @@ class ProjectHandlers:
         """Watch the project no longer; what was found stays readable."""
 
         def change(now: WatchedProject | None) -> WatchedProject:
-            return (now or WatchedProject()).model_copy(update={"archived": True})
+            known = now or WatchedProject()
+            if known.knows_better(event.time):
+                return known
+            return known.model_copy(update={"archived": True, "told_at": event.time})
 
         await self._projects.change(event.project, change, applied=event.id)
         return []
+
+
+def _is_old(now: WatchedProject, event: ProjectRegistered | ProjectUpdated) -> bool:
+    return now.revision > event.revision or now.knows_better(event.time)
 
 
 def _performance(project: WatchedProject) -> str:

@@ -11,7 +11,7 @@ from mlops.contracts.gateway import LabelRecorded
 from mlops.contracts.message import Message
 from mlops.contracts.serving import Prediction, PredictionLogged
 from mlops.monitoring.handlers.judging import Judge
-from mlops.monitoring.handlers.turn import Turn
+from mlops.monitoring.handlers.turn import Turn, checked_version
 from mlops.monitoring.model.windows import (
     ModelKey,
     Phase,
@@ -42,11 +42,11 @@ class RowHandlers:
         project = await self._projects.get(event.project) or WatchedProject()
         if project.archived:
             return []
-        key = ModelKey(event.project, event.model)
+        key, version = ModelKey(event.project, event.model), checked_version(event.version)
 
         def change(page: Page) -> Sequence[Message]:
             turn = Turn(page, event, key, project)
-            if self._fill(turn, event.version, _fresh(turn, event.predictions)):
+            if self._fill(turn, version, _fresh(turn, event.predictions)):
                 self._judge.advance(turn)
                 self._tidy(turn)
             return turn.told
@@ -56,6 +56,8 @@ class RowHandlers:
     async def on_label_recorded(self, event: LabelRecorded) -> Sequence[Message]:
         """Keep labels, also those whose prediction is not here yet, and measure what is now due."""
         project = await self._projects.get(event.project) or WatchedProject()
+        if project.archived:
+            return []
         key = ModelKey(event.project, event.model)
         truths = [Truth(label.request_id, label.label, label.at) for label in event.labels]
 

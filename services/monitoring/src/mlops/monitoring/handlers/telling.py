@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+
+from pydantic_core import to_json
 
 from mlops.contracts.monitoring import (
     ColumnDrift,
@@ -13,6 +15,7 @@ from mlops.contracts.monitoring import (
     PerformanceDegraded,
     PerformanceMeasured,
     PerformanceRecovered,
+    ReferenceChosen,
     Severity,
     Suspect,
 )
@@ -21,9 +24,12 @@ from mlops.monitoring.model.alarm import Alarm, Kind
 from mlops.monitoring.model.drift import ColumnVerdict, WindowVerdict
 from mlops.monitoring.model.performance import Promise
 from mlops.monitoring.model.suspects import Suspicion, advice
-from mlops.monitoring.model.windows import ModelKey, Window
+from mlops.monitoring.model.windows import ModelKey, Window, reference_windows
+from mlops.monitoring.ports import Baseline
 
 _MOST_COLUMNS = 64
+_MOST_BYTES = 40_000  # of the columns in one message, which may have 64 KiB
+_MOST_OF_A_NAME = 64  # in a sentence
 _ADVICE = {
     Kind.DATA: "The inputs changed; that alone says nothing about the model. Look at the report, and wait for labels.",
     Kind.PREDICTION: "The model answers differently than when it was new; check it against labels or retrain.",
@@ -72,6 +78,23 @@ def drift_cleared(key: ModelKey, window: Window, kind: Kind) -> DriftCleared:
         kind=DriftKind(kind.value),
         window=window_of(window),
     )
+
+
+def reference_chosen(key: ModelKey, baseline: Baseline) -> ReferenceChosen:
+    """Say which rows a version is compared with from now on."""
+    return ReferenceChosen(
+        project=key.project,
+        model=key.model,
+        version=baseline.version,
+        origin=baseline.origin,
+        rows=len(baseline.predictions),
+    )
+
+
+def reference_to_come(key: ModelKey, version: int, window_rows: int) -> ReferenceChosen:
+    """Say that the next windows become the reference of a version."""
+    origin = f"the next {reference_windows(window_rows)} windows of {window_rows} rows"
+    return ReferenceChosen(project=key.project, model=key.model, version=version, origin=origin)
 
 
 def measured(
@@ -141,7 +164,16 @@ def _columns(kind: Kind, verdict: WindowVerdict) -> tuple[ColumnDrift, ...]:
         found = [verdict.prediction] if verdict.prediction is not None else []
     else:
         found = sorted(verdict.columns, key=_far_first)
-    return tuple(_column(column, kind) for column in found[:_MOST_COLUMNS])
+    return tuple(_fitting(_column(column, kind) for column in found[:_MOST_COLUMNS]))
+
+
+def _fitting(columns: Iterable[ColumnDrift]) -> Iterator[ColumnDrift]:
+    left = _MOST_BYTES
+    for column in columns:
+        left -= len(to_json(column))
+        if left < 0:
+            return
+        yield column
 
 
 def _far_first(column: ColumnVerdict) -> tuple[bool, float]:
@@ -164,6 +196,8 @@ def _suggestion(kind: Kind, verdict: WindowVerdict) -> str:
     if kind is not Kind.DATA or verdict.moved:
         return _ADVICE[kind]
     if verdict.pairs:
-        named = ", ".join(f"{a} and {b}" for a, b in verdict.pairs[:5])
+        named = ", ".join(
+            f"{a[:_MOST_OF_A_NAME]} and {b[:_MOST_OF_A_NAME]}" for a, b in verdict.pairs[:5]
+        )
         return f"Columns no longer go together as they did: {named}. Look for a broken join or a changed unit."
     return "Many columns moved a little together. " + _ADVICE[kind]

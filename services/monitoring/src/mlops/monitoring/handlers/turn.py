@@ -5,9 +5,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from mlops.chassis.errors import RejectedError
 from mlops.contracts.message import Message, follow_up_id
 from mlops.monitoring.model.windows import ModelKey, Watched, Window
 from mlops.monitoring.ports import Page, ReportJob, WatchedProject
+
+_LATEST_VERSION = 2**31 - 1
 
 
 @dataclass
@@ -43,3 +46,12 @@ class Turn:
             name=name,
         )
         self.page.jobs.put(job)
+
+
+def checked_version(version: int) -> int:
+    """Return the version as it is; RejectedError when no registry could have given it."""
+    if version > _LATEST_VERSION:
+        raise RejectedError(
+            f"{str(version)[:20]}… is no version of a registry; send the number that MLflow gave it"
+        )
+    return version

@@ -26,11 +26,13 @@ _ROWS_FOR_TAILS = 2000
 # Above this share of values seen once, unseen ones are normal (Good and Turing's estimate) and prove nothing.
 _SINGLETONS = 0.005
 _MOST_OTHER = 0.5
+# Squares of squares of larger numbers are no floats any more; a number beyond it is taken as this one.
+_LARGEST = 1e50
 
 
 @dataclass(frozen=True)
 class NumericBins:
-    """Quantile bins of a numeric column; `widths[i]` is the distance from edge i to edge i + 1."""
+    """Quantile bins of a numeric column between *edges*; *spread* is its standard deviation."""
 
     edges: Floats
     spread: float
@@ -81,7 +83,7 @@ def cut(values: Sequence[Value], window_rows: int) -> Bins | None:
     if not present:
         return None
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in present):
-        numbers = np.array(present, dtype=np.float64)
+        numbers = np.array([as_number(value) for value in present], dtype=np.float64)
         if len(np.unique(numbers)) > _FEW_DISTINCT:
             return _quantile_bins(numbers, window_rows)
     return _category_bins(present, window_rows)
@@ -93,13 +95,20 @@ def is_missing(value: Value) -> bool:
 
 
 def as_number(value: Value) -> float:
-    """Return the value as a number, NaN when it is none."""
-    return float(value) if isinstance(value, int | float) else math.nan
+    """Return the value as a number between -1e50 and 1e50, NaN when it is none."""
+    if is_missing(value) or not isinstance(value, int | float):
+        return math.nan
+    return float(max(-_LARGEST, min(_LARGEST, value)))
 
 
 def as_text(value: Value) -> str:
-    """Return the value as the name of a category: 1, 1.0 and true are the same one."""
-    return f"{float(value):g}" if isinstance(value, int | float) else f"={value}"
+    """Return the value as the name of a category: 1, 1.0 and true are the same one.
+
+    Every digit of a whole number counts, six of a broken one: in single precision .1 is not quite .1.
+    """
+    if isinstance(value, float) and not value.is_integer():
+        return f"{value:g}"
+    return str(int(value)) if isinstance(value, int | float) else f"={value}"
 
 
 def counts(codes: Codes, bins: Bins) -> Floats:

@@ -11,15 +11,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import TypeVar
 
 from mlops.monitoring.model.alarm import Alarm
 from mlops.monitoring.model.bins import Value
 from mlops.monitoring.model.performance import SHOWING_WINDOWS, Measured
 
 LABELLED_ENOUGH = 0.8
+VERSIONS_KEPT = 20
 _LATER_WINDOWS = 2
 _REFERENCE_WINDOWS = 2
 _REFERENCE_ROWS = 1000
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -139,7 +143,8 @@ class Watched:
     """Everything remembered of a model but its rows.
 
     `version` is what is deployed (None until that is told); `expected` is what each version promised and `shown`
-    how it did at first; `reference_from` is the first window index of the reference that is being collected.
+    how it did at first, both of the newest `VERSIONS_KEPT`; `reference_from` is the first window index of the
+    reference that is being collected.
     """
 
     key: ModelKey
@@ -166,7 +171,7 @@ class Watched:
     def showing(self, version: int, metric: str, found: Measured) -> Watched:
         """Return the model with another window measured."""
         known = self.shown.get(version, Shown(metric)).grown(metric, found)
-        return replace(self, shown={**self.shown, version: known})
+        return replace(self, shown=_newest(self.shown, version, known))
 
     def deployed(self, version: int, at: datetime, metrics: Mapping[str, float]) -> Watched:
         """Return the model with *version* answering since *at*; news older than what is known change nothing."""
@@ -176,7 +181,7 @@ class Watched:
             self,
             version=version,
             deployed_at=at,
-            expected={**self.expected, version: dict(metrics)},
+            expected=_newest(self.expected, version, dict(metrics)),
             alarms=self.alarms if version == self.version else {},
         )
 
@@ -190,3 +195,9 @@ def columns_of(rows: Sequence[Row]) -> dict[str, list[Value]]:
     """Return the features of *rows* by column; a row without a column has None there."""
     names = dict.fromkeys(name for row in rows for name in row.features)
     return {name: [row.features.get(name) for row in rows] for name in names}
+
+
+def _newest(known: Mapping[int, T], version: int, told: T) -> dict[int, T]:
+    """Return what is known with *version* last; who was not heard of for longest is forgotten."""
+    others = [(number, it) for number, it in known.items() if number != version]
+    return dict([*others[1 - VERSIONS_KEPT :], (version, told)])

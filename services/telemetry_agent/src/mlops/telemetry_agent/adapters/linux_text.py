@@ -16,6 +16,7 @@ from mlops.telemetry_agent.model.reading import DENIED, LEVEL, STALE, UNSUPPORTE
 HEAT, POWER, PRESSURE = "linux_heat", "linux_power", "linux_pressure"
 
 _Files = Mapping[str, str | None]
+_Counts = dict[tuple[str, ...], int]
 _CPU_CHIPS = ("coretemp", "k10temp", "zenpower", "cpu_thermal", "soc_thermal", "macsmc_hwmon")
 _CPU_ZONES = re.compile(r"x86_pkg_temp|cpu|soc|tctl|b\.l\.|big|little", re.IGNORECASE)
 _BOARD_ZONE = "acpitz"
@@ -29,14 +30,14 @@ class HeatParser:
     """Temperatures with their trip points, and what the throttle counters say since the time before."""
 
     def __init__(self) -> None:
-        self._count: int | None = None
+        self._counts: _Counts = {}
 
     def __call__(self, raw: bytes, at_s: float) -> Partial:  # noqa: ARG002 - a parser; this one needs no time
         """Parse one reading."""
         files = parse_files(raw)
-        count = throttle_count(files)
-        delta = counters.events(self._count, count)
-        self._count = count
+        counts = throttle_counts(files)
+        delta = counters.events(self._counts, counts)
+        self._counts = counts
         sensors = cpu_sensors(files)
         values: dict[str, Value] = {}
         missing: dict[str, str] = {}
@@ -45,7 +46,7 @@ class HeatParser:
         else:
             missing[_TEMPERATURE] = UNSUPPORTED
         if delta is None:
-            missing["thermal.throttle_events_delta"] = UNSUPPORTED if count is None else STALE
+            missing["thermal.throttle_events_delta"] = STALE if counts else UNSUPPORTED
         else:
             values["thermal.throttle_events_delta"] = delta
         if rung := ladder.linux(sensors, delta):
@@ -106,9 +107,9 @@ def cpu_sensors(files: _Files) -> list[Sensor]:
     return [*chips, *named] or [sensor for sensor in board if sensor]
 
 
-def throttle_count(files: _Files) -> int | None:
-    """Return throttle events so far: each core and each package once, though every thread repeats them."""
-    counts: dict[tuple[str, ...], int] = {}
+def throttle_counts(files: _Files) -> _Counts:
+    """Return the throttle events of each core and each package so far; every thread of them says the same."""
+    counts: _Counts = {}
     for path, text in files.items():
         found = re.fullmatch(r"(.*/cpu\d+)/thermal_throttle/(core|package)_throttle_count", path)
         value = whole(text)
@@ -119,7 +120,7 @@ def throttle_count(files: _Files) -> int | None:
         core = (files.get(f"{cpu}/topology/core_id") or cpu) if kind == "core" else ""
         key = (kind, package, core)
         counts[key] = max(value, counts.get(key, 0))
-    return sum(counts.values()) if counts else None
+    return counts
 
 
 def _folders(files: _Files, kind: str) -> list[str]:

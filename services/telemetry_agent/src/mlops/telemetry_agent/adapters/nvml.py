@@ -33,9 +33,9 @@ class NvmlProbe:
 
     name = NAME
 
-    def __init__(self) -> None:
-        self._nvml: Any = _load()
-        self._gpus: list[Any] = _handles(self._nvml) if self._nvml else []
+    def __init__(self, nvml: Any = None) -> None:
+        self._nvml: Any = nvml or _load()
+        self._gpus: dict[int, Any] = self._handles() if self._nvml else {}
 
     def read(self, at_s: float) -> Partial:  # noqa: ARG002 - NVML measures by itself
         """Look once."""
@@ -45,18 +45,20 @@ class NvmlProbe:
                 {"chip.cuda_available": False},
                 {"gpus": UNSUPPORTED, "power.gpu_w": UNSUPPORTED},
             )
-        seen = [self._gpu(handle) for handle in self._gpus]
+        seen = [self._gpu(place, handle) for place, handle in self._gpus.items()]
         readings = tuple(reading for reading, _ in seen)
-        hottest = max((rung for _, rung in seen), key=lambda rung: rung.level)
-        values: dict[str, Value] = {
-            "chip.cuda_available": True,
-            "chip.gpu_name": str(self._nvml.nvmlDeviceGetName(self._gpus[0]))[:64],
-            LEVEL: hottest.level,
-            "thermal.native": hottest.native,
-        }
+        values: dict[str, Value] = {"chip.cuda_available": True}
+        missing: dict[str, str] = {}
+        if name := self._ask(self._nvml.nvmlDeviceGetName, next(iter(self._gpus.values()))):
+            values["chip.gpu_name"] = str(name)[:64]
+        rungs = [rung for _, rung in seen if rung is not None]
+        if rungs:
+            hottest = max(rungs, key=lambda rung: rung.level)
+            values |= {LEVEL: hottest.level, "thermal.native": hottest.native}
+        else:
+            missing[LEVEL] = FAILED
         temps = [gpu.temp_c for gpu in readings if gpu.temp_c is not None]
         watts = [gpu.power_w for gpu in readings if gpu.power_w is not None]
-        missing = {}
         for field, found, sum_up in (
             ("thermal.gpu_temp_c", temps, max),
             ("power.gpu_w", watts, sum),
@@ -70,29 +72,37 @@ class NvmlProbe:
     def close(self) -> None:
         """Let the driver go."""
         if self._nvml:
-            self._nvml.nvmlShutdown()
+            self._ask(self._nvml.nvmlShutdown)
 
-    def _gpu(self, handle: Any) -> tuple[GpuReading, ladder.Rung]:
+    def _handles(self) -> dict[int, Any]:
+        count = self._ask(self._nvml.nvmlDeviceGetCount) or 0
+        found = {
+            place: self._ask(self._nvml.nvmlDeviceGetHandleByIndex, place) for place in range(count)
+        }
+        return {place: handle for place, handle in found.items() if handle is not None}
+
+    def _gpu(self, place: int, handle: Any) -> tuple[GpuReading, ladder.Rung | None]:
         nvml = self._nvml
         memory = self._ask(nvml.nvmlDeviceGetMemoryInfo, handle)
         busy = self._ask(nvml.nvmlDeviceGetUtilizationRates, handle)
         temp = self._ask(nvml.nvmlDeviceGetTemperature, handle, nvml.NVML_TEMPERATURE_GPU)
         milliwatts = self._ask(nvml.nvmlDeviceGetPowerUsage, handle)
-        reasons = self._ask(nvml.nvmlDeviceGetCurrentClocksEventReasons, handle) or 0
+        reasons = self._ask(nvml.nvmlDeviceGetCurrentClocksEventReasons, handle)
         slowdown = self._ask(
             nvml.nvmlDeviceGetTemperatureThreshold, handle, nvml.NVML_TEMPERATURE_THRESHOLD_SLOWDOWN
         )
         margin = slowdown - temp if slowdown and temp is not None else None
         reading = GpuReading(
-            id=f"gpu{nvml.nvmlDeviceGetIndex(handle)}",
+            id=f"gpu{place}",
             busy_ratio=None if busy is None else busy.gpu / 100,
             memory_used_bytes=None if memory is None else int(memory.used),
             memory_total_bytes=None if memory is None else int(memory.total),
             temp_c=None if temp is None else float(temp),
             power_w=None if milliwatts is None else milliwatts / 1000,
-            event_reasons=tuple(name for bit, name in _REASONS.items() if reasons & bit),
+            event_reasons=tuple(name for bit, name in _REASONS.items() if (reasons or 0) & bit),
         )
-        return reading, ladder.nvidia(reasons, margin)
+        silent = reasons is None and margin is None
+        return reading, None if silent else ladder.nvidia(reasons or 0, margin)
 
     def _ask(self, question: Callable[..., Any], *arguments: Any) -> Any:
         try:
@@ -113,7 +123,3 @@ def _load() -> Any:
     except pynvml.NVMLError:
         return None
     return pynvml
-
-
-def _handles(nvml: Any) -> list[Any]:
-    return [nvml.nvmlDeviceGetHandleByIndex(n) for n in range(nvml.nvmlDeviceGetCount())]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import secrets
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from mlops.telemetry_agent.ports import Kept
 
 _KEPT = TypeAdapter(Kept)
+_NODE = r"[a-z0-9][a-z0-9-]{0,62}"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -40,20 +42,18 @@ class FileMemory:
 
     def save(self, kept: Kept) -> None:
         """Write a new file and put it in the place of the old one."""
-        fresh = self._file.with_suffix(".new")
-        with fresh.open("wb") as file:
-            file.write(_KEPT.dump_json(kept))
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(self._file)
+        _replace(self._file, _KEPT.dump_json(kept))
 
 
 def node_id(folder: Path) -> str:
     """Return the id of this node: random, made once, and nothing that names the machine or its owner."""
     file = folder / "node_id"
-    if not file.exists():
-        file.write_text(f"node-{secrets.token_hex(4)}\n")
-    return file.read_text().strip()
+    known = file.read_text(errors="replace").strip() if file.exists() else ""
+    if re.fullmatch(_NODE, known):
+        return known
+    made = f"node-{secrets.token_hex(4)}"
+    _replace(file, f"{made}\n".encode())
+    return made
 
 
 def boot_id() -> str:
@@ -63,3 +63,18 @@ def boot_id() -> str:
     except OSError:
         native = str(round(psutil.boot_time(), -1))
     return hashlib.sha256(f"mlops:{native}".encode()).hexdigest()[:16]
+
+
+def _replace(file: Path, content: bytes) -> None:
+    """Write a whole file in place of the old one; a crash leaves the one or the other."""
+    fresh = file.with_suffix(".new")
+    with fresh.open("wb") as written:
+        written.write(content)
+        written.flush()
+        os.fsync(written.fileno())
+    fresh.replace(file)
+    folder = os.open(file.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # or a power cut may bring the old name back
+    finally:
+        os.close(folder)

@@ -3,7 +3,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
+
+K = TypeVar("K")
 
 
 @dataclass(frozen=True)
@@ -17,7 +21,7 @@ class Energy:
 def watts(before: Energy, now: Energy, seconds: float) -> float | None:
     """Return the mean power between two readings, or None when it cannot be told.
 
-    A wrap is counted once; a counter that began anew (other range, or a gap that could hold two wraps) tells nothing.
+    A wrap is counted once; a counter with another range began anew and tells nothing.
     """
     if seconds <= 0 or before.wraps_at_uj != now.wraps_at_uj:
         return None
@@ -27,8 +31,12 @@ def watts(before: Energy, now: Energy, seconds: float) -> float | None:
     return used / 1e6 / seconds if used >= 0 else None
 
 
-def events(before: int | None, now: int | None) -> int | None:
-    """Return how many events came between two readings; a smaller count means that it began anew."""
-    if now is None or before is None:
+def events(before: Mapping[K, int], now: Mapping[K, int]) -> int | None:
+    """Return how many events all counters saw between two readings, None when one reading has no counters.
+
+    A smaller count began anew; a counter that only one reading has (a core that slept) tells nothing.
+    """
+    if not before or not now:
         return None
-    return now - before if now >= before else now
+    both = before.keys() & now.keys()
+    return sum(now[it] - before[it] if now[it] >= before[it] else now[it] for it in both)

@@ -94,7 +94,11 @@ def resumed(watch: Watch, at: datetime) -> Watch:
 
 
 def _seen(watch: Watch, level: int, at: datetime) -> tuple[datetime | None, ...]:
-    return tuple(at if place <= level else before for place, before in enumerate(watch.seen_at))
+    # What was seen later than now was seen before somebody set the clock back: patience begins anew.
+    return tuple(
+        at if place <= level or (before is not None and before > at) else before
+        for place, before in enumerate(watch.seen_at)
+    )
 
 
 def _believe(watch: Watch, level: int, at: datetime, rule: Rule) -> Watch:

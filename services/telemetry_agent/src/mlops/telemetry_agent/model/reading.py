@@ -85,7 +85,7 @@ def is_possible(name: str, value: Value) -> bool:
 
 _OF_THE_LEVEL = (LEVEL, "thermal.native", "thermal.level_source")
 _RANGES = {
-    "_temp_c": (-20.0, 150.0),
+    "temp_c": (-20.0, 150.0),
     "_w": (0.0, 2000.0),
     "_ratio": (0.0, 1.02),
     "level": (0.0, 4.0),

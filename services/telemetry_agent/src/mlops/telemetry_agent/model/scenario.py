@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from mlops.telemetry_agent.model.thermal import MACHINES, Machine
 
 _SPREAD = 0.2
+_FASTEST = 1000
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,13 @@ def machine_of(scenario: Scenario) -> Machine:
 
 
 def _check(scenario: Scenario, text: str) -> None:
+    for field in fields(Scenario):
+        value = getattr(scenario, field.name)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{field.name} in scenario {text!r} must be a finite number")
     if not 0 <= scenario.load <= 1:
         raise ValueError(f"load in scenario {text!r} must lie between 0 and 1")
     if scenario.on <= 0 or scenario.off < 0 or scenario.speed <= 0:
         raise ValueError(f"on and speed in scenario {text!r} must be above 0, off not below")
+    if scenario.speed > _FASTEST:
+        raise ValueError(f"speed in scenario {text!r} must be at most {_FASTEST}")
