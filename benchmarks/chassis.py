@@ -3,11 +3,13 @@
 
 The peer does what a careful program would do by hand: publish with a message id and wait for the ack; fetch 100, read
 the CloudEvent with the same pydantic model, acknowledge each. A second peer reads nothing, for the bare transport.
+The chassis works as in a service: it also measures every message and writes its line to a log file.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import secrets
 import statistics
@@ -19,19 +21,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import nats
-import structlog
 import uvloop
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.api import ConsumerConfig, DeliverPolicy
 from results_file import Figure, compare, write
 
+from mlops.chassis import log
 from mlops.chassis.bus import Delivery
 from mlops.chassis.bus_nats import NatsBus
 from mlops.contracts.message import Message
 from mlops.contracts.monitoring import AlertResolved
 
-ROUNDS = 9
+ROUNDS = 15
 PUBLISHED = 400
 CONSUMED = 3000
 REASON = "x" * 250
@@ -188,7 +190,7 @@ async def measure(server: str, token: str) -> list[Figure]:
     await speaking.start()
     client = await nats.connect(server, token=token)
     js = client.jetstream(timeout=10)
-    published = [(await publish_ours(speaking), await publish_raw(js)) for _ in range(ROUNDS)]
+    published = [(await publish_ours(speaking), await publish_raw(js)) for _ in range(2 * ROUNDS)]
     consumed = [await consume_both(client, js, server, token, n) for n in range(ROUNDS)]
     await js.purge_stream("EVENTS")
     listening = NatsBus(server, token=token, name="listening")
@@ -226,11 +228,13 @@ def _split(rows: Sequence[tuple[float, ...]], peer: str) -> tuple[list[float], s
 
 
 def main() -> None:
-    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
     with tempfile.TemporaryDirectory() as folder:
         process, server, token = start_server(Path(folder))
         try:
-            write("chassis", uvloop.run(measure(server, token)))
+            with (Path(folder) / "log").open("w") as lines, contextlib.redirect_stderr(lines):
+                log.configure("bench")
+                found = uvloop.run(measure(server, token))
+            write("chassis", found)
         finally:
             process.kill()
             process.wait()

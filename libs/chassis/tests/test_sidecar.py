@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 
+import psutil
 import pytest
 
 from mlops.chassis.errors import RejectedError, UnavailableError
@@ -79,6 +80,40 @@ async def test_a_hung_child_is_killed(sidecar: Sidecar) -> None:
 
 async def test_an_idle_child_ends(sidecar: Sidecar) -> None:
     first = await sidecar.call("pid", SOON)
-    await asyncio.sleep(1.0)
+
+    async with asyncio.timeout(10):
+        while psutil.pid_exists(first):
+            await asyncio.sleep(0.05)
 
     assert await sidecar.call("pid", SOON) != first
+
+
+async def test_a_call_at_the_moment_of_leaving_is_answered(tmp_path: Path) -> None:
+    (tmp_path / "odd_library.py").write_text(MODULE)
+    hasty = Sidecar("odd_library", env={"PYTHONPATH": str(tmp_path)}, idle=timedelta(0))
+
+    pids = set[int]()
+    for _ in range(4):
+        pids.add(await hasty.call("pid", SOON))
+        await asyncio.sleep(0)
+    sums = await asyncio.gather(*(hasty.call("add", SOON, a=n, b=1) for n in range(20)))
+    await hasty.close()
+
+    assert sums == list(range(1, 21))
+    assert not [pid for pid in pids if psutil.pid_exists(pid)]
+
+
+async def test_a_child_that_will_not_leave_is_killed(tmp_path: Path) -> None:
+    (tmp_path / "odd_library.py").write_text(MODULE + "time.sleep(60)\n")
+    child = Sidecar(
+        "odd_library",
+        env={"PYTHONPATH": str(tmp_path)},
+        idle=timedelta(seconds=0.1),
+        leave=timedelta(seconds=0.2),
+    )
+    pid = await child.call("pid", SOON)
+
+    async with asyncio.timeout(10):
+        while psutil.pid_exists(pid):
+            await asyncio.sleep(0.05)
+    await child.close()

@@ -63,9 +63,8 @@ async def judge(
         message = _read(copy, kind)
         with tracing.handling(message, copy.subject) as trace:
             returned = await handler(message)
-            verdict = Verdict(
-                Outcome.DONE, _sent_on(returned, message, copy.receiver, trace.parent())
-            )
+            follow_ups = _sent_on(returned, message, copy.receiver, trace) if returned else ()
+            verdict = Verdict(Outcome.DONE, follow_ups)
     except RejectedError as error:
         verdict = Verdict(Outcome.DEAD, _refusal(message, copy, str(error)), reason=str(error))
     except Exception as error:  # noqa: BLE001 - the bus is where every other failure becomes a retry
@@ -89,9 +88,10 @@ def _read(copy: Copy, kind: type[Message]) -> Message:
 
 
 def _sent_on(
-    returned: Sequence[Message], cause: Message, receiver: str, traceparent: str | None
+    returned: Sequence[Message], cause: Message, receiver: str, trace: tracing.Handling
 ) -> tuple[Message, ...]:
     # A handler may fix correlation and cause itself (a story that comes back from outside); then it keeps them.
+    traceparent = trace.parent()
     counts: dict[str, int] = {}
     sent = []
     for message in returned:

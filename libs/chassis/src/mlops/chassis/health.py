@@ -9,13 +9,16 @@ import socket
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 
 from mlops.chassis import metrics
+from mlops.chassis.lean import without
+
+with without("watchfiles"):
+    import uvicorn
 
 Check = Callable[[], Awaitable[str | None]]
 Asgi = Callable[

@@ -5,47 +5,59 @@ from __future__ import annotations
 
 import logging
 import sys
+from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
-import structlog
 from pydantic_core import to_json
 
+from mlops.chassis.lean import without
+
+with without("rich"):
+    import structlog
+
 if TYPE_CHECKING:
+    from structlog.typing import EventDict
+
     from mlops.contracts.message import Message
 
-_LINE = structlog.get_logger("bus")
+get_logger = structlog.get_logger
+
+_LINE = get_logger("bus")
 _CHATTY = ("prediction.logged", "telemetry.sampled", "label.recorded")
 
 
 def configure(service: str, level: str = "info") -> None:
     """Set up logging for this process; call once, at start."""
     threshold = getattr(logging, level.upper())
-    renderer: structlog.types.Processor = (
-        structlog.dev.ConsoleRenderer()
-        if sys.stderr.isatty()
-        else structlog.processors.JSONRenderer(serializer=_to_json)
-    )
+    for_people = sys.stderr.isatty()
     structlog.configure(
         processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            partial(_stamp, service),
             structlog.processors.format_exc_info,
-            renderer,
+            structlog.dev.ConsoleRenderer() if for_people else _to_json,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr)
+        if for_people
+        else structlog.BytesLoggerFactory(sys.stderr.buffer),
         cache_logger_on_first_use=True,
     )
-    structlog.contextvars.bind_contextvars(service=service)
     logging.basicConfig(
         stream=sys.stderr, level=max(threshold, logging.WARNING), format="%(message)s"
     )
 
 
-def _to_json(line: object, **_: object) -> str:
+def _stamp(service: str, _: object, level: str, line: EventDict) -> EventDict:
+    line["service"] = service
+    line["level"] = level
+    line["timestamp"] = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    return line
+
+
+def _to_json(_: object, __: str, line: EventDict) -> bytes:
     # Several times as fast as the standard library's encoder, and it knows dates.
-    return to_json(line, fallback=repr).decode()
+    return to_json(line, fallback=repr)
 
 
 def handled(

@@ -52,31 +52,34 @@ class Outbox:
 
     def put(self, message_id: str, subject: str, payload: bytes) -> None:
         """Keep a message; the same id again is kept once. UnavailableError when the disk refuses."""
-        try:
-            added = self._db.execute(
-                "INSERT OR IGNORE INTO waiting (id, subject, payload) VALUES (?, ?, ?)",
-                (message_id, subject, payload),
-            ).rowcount
-        except sqlite3.Error as error:
-            raise UnavailableError(
-                f"outbox {self._path}: {error}; free disk space or check the folder's permissions"
-            ) from error
+        added = self._do(
+            "INSERT OR IGNORE INTO waiting (id, subject, payload) VALUES (?, ?, ?)",
+            (message_id, subject, payload),
+        ).rowcount
         self._changed(added)
 
     def oldest(self, most: int = 100) -> list[Waiting]:
         """Return the messages that wait longest, in order."""
-        rows = self._db.execute(
+        rows = self._do(
             "SELECT seq, id, subject, payload FROM waiting ORDER BY seq LIMIT ?", (most,)
         )
         return [Waiting(*row) for row in rows]
 
     def remove(self, seq: int) -> None:
-        """Forget a message that the bus has stored."""
-        self._changed(-self._db.execute("DELETE FROM waiting WHERE seq = ?", (seq,)).rowcount)
+        """Forget a message that the bus has stored. UnavailableError when the disk refuses: it waits on then."""
+        self._changed(-self._do("DELETE FROM waiting WHERE seq = ?", (seq,)).rowcount)
 
     def close(self) -> None:
         """Close the file; what waits stays."""
         self._db.close()
+
+    def _do(self, statement: str, values: tuple[object, ...]) -> sqlite3.Cursor:
+        try:
+            return self._db.execute(statement, values)
+        except sqlite3.Error as error:
+            raise UnavailableError(
+                f"outbox {self._path}: {error}; free disk space or check the folder's permissions"
+            ) from error
 
     def _changed(self, by: int) -> None:
         self._count += by

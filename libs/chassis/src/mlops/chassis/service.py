@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
-import structlog
 from pydantic import ValidationError
 
 from mlops.chassis import log, metrics, tracing
@@ -41,7 +40,7 @@ class Service:
         self._closers: list[Callable[[], Awaitable[None]]] = []
         self._app: Asgi | None = None
         self._port = settings.http_port
-        self._log = structlog.get_logger("service")
+        self._log = log.get_logger("service")
         bus.answer(name, "status", self._status)
 
     def source(self, name: str, messages: Source) -> None:

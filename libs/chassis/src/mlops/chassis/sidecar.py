@@ -21,30 +21,38 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
-import structlog
-
+from mlops.chassis import log
 from mlops.chassis.errors import RejectedError, UnavailableError
+
+IDLE = timedelta(seconds=60)
+LEAVE = timedelta(seconds=10)
 
 _LINE_LIMIT = 64 * 1024 * 1024
 
 
 class Sidecar:
-    """One child process that runs a module; calls are answered one at a time, in order."""
+    """One child process that runs a module; calls are answered one at a time, in order.
+
+    After *idle* without a call it is told to leave, and killed when it has not done so within *leave*.
+    """
 
     def __init__(
         self,
         module: str,
         *,
         env: Mapping[str, str] | None = None,
-        idle: timedelta = timedelta(minutes=10),
+        idle: timedelta = IDLE,
+        leave: timedelta = LEAVE,
     ) -> None:
         self._module = module
         self._env = {**os.environ, **(env or {})}
         self._idle_s = idle.total_seconds()
+        self._leave_s = leave.total_seconds()
         self._child: asyncio.subprocess.Process | None = None
         self._lock = asyncio.Lock()
         self._retirement: asyncio.TimerHandle | None = None
-        self._log = structlog.get_logger("sidecar")
+        self._leaving: set[asyncio.Task[None]] = set()
+        self._log = log.get_logger("sidecar")
 
     async def call(self, function: str, timeout: timedelta, **arguments: Any) -> Any:
         """Call a function of the child.
@@ -71,9 +79,10 @@ class Sidecar:
         raise family(str(reply.get("error", "no reason given")))
 
     async def close(self) -> None:
-        """End the child."""
+        """End the child, and whatever is still on its way out."""
         self._stay()
         await self._kill()
+        await asyncio.gather(*self._leaving)
 
     async def _running(self) -> asyncio.subprocess.Process:
         if self._child is not None and self._child.returncode is None:
@@ -126,11 +135,28 @@ class Sidecar:
         self._retirement = loop.call_later(self._idle_s, self._retire)
 
     def _retire(self) -> None:
-        # End of input is the child's signal to leave; a call that began meanwhile starts a new child.
+        # A call that begins from here on starts a new child: none can reach the one that leaves.
         child = self._child
-        if child is not None and child.stdin is not None and not self._lock.locked():
-            child.stdin.close()
-            self._child = None
+        if child is None or child.returncode is not None or self._lock.locked():
+            return
+        self._child = None
+        self._log.info("sidecar.leaving", module=self._module, idle_s=self._idle_s)
+        leaving = asyncio.create_task(_let_go(child, self._leave_s))
+        self._leaving.add(leaving)
+        leaving.add_done_callback(self._leaving.discard)
+
+
+async def _let_go(child: asyncio.subprocess.Process, within_s: float) -> None:
+    # End of input is the signal to leave; a library's threads may keep a process from hearing it.
+    if child.stdin is not None:
+        child.stdin.close()
+    try:
+        async with asyncio.timeout(within_s):
+            await child.wait()
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            child.kill()
+        await child.wait()
 
 
 def serve(functions: Mapping[str, Callable[..., Any]]) -> None:

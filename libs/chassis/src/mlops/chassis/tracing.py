@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 from opentelemetry import propagate, trace
@@ -47,12 +47,15 @@ class Handling:
         return carrier.get(_FIELD) or self.received
 
 
-@contextmanager
-def handling(message: Message, subject: str) -> Iterator[Handling]:
+def handling(message: Message, subject: str) -> AbstractContextManager[Handling]:
     """Open the span in which *message* is handled, as a child of whoever sent it."""
-    if not _recording():
-        yield Handling(None, message.traceparent)
-        return
+    if _recording():
+        return _span(message, subject)
+    return nullcontext(Handling(None, message.traceparent))
+
+
+@contextmanager
+def _span(message: Message, subject: str) -> Iterator[Handling]:
     carrier = {_FIELD: message.traceparent} if message.traceparent else {}
     context = propagate.extract(carrier)
     tracer = trace.get_tracer("mlops.chassis")

@@ -13,11 +13,11 @@ from typing import Any
 import nats
 import nats.errors
 import nats.js.errors
-import structlog
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.micro.service import Service as MicroService
 
+from mlops.chassis import log
 from mlops.chassis.bus import Answer, D, DeadLetter, Delivery, Handler, M, Question, Recorded
 from mlops.chassis.bus_nats import questions
 from mlops.chassis.bus_nats.consume import Consumer, Subscription, consumers_for
@@ -54,7 +54,7 @@ class NatsBus:
         self._js: JetStreamContext | None = None
         self._collector: Collector | None = None
         self._stopping = False
-        self._log = structlog.get_logger("bus").bind(url=url)
+        self._log = log.get_logger("bus").bind(url=url)
 
     async def start(self) -> None:
         """Connect (waiting for the server as long as it takes), then serve the subscriptions."""

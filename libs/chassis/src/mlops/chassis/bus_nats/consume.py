@@ -12,11 +12,11 @@ from typing import Any
 
 import nats.errors
 import nats.js.errors
-import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 
+from mlops.chassis import log
 from mlops.chassis.bus import Delivery
 from mlops.chassis.bus_nats.pull import Pull
 from mlops.chassis.bus_nats.topology import (
@@ -28,6 +28,8 @@ from mlops.chassis.bus_nats.topology import (
 )
 from mlops.chassis.deliver import Copy, Outcome, Verdict, judge
 from mlops.contracts.message import Message
+
+_PLAIN_REPLY = 9  # tokens of `$JS.ACK.<stream>.<consumer>.<deliveries>.…`; a domain makes it longer
 
 Publish = Callable[[Message], Awaitable[None]]
 Bury = Callable[[Copy, Msg, str], Awaitable[None]]
@@ -63,6 +65,7 @@ class Consumer:
         self._bury = bury
         first = next(iter(subscriptions.values()))
         self._service = first.service
+        self._receiver = f"/services/{self._service}"
         self._delivery = first.delivery
         self._held = max(self._delivery.concurrency * 4, 64)
         self._pull = Pull(client, self._stream, self._name, self._held, self._ensure)
@@ -71,7 +74,7 @@ class Consumer:
         self._idle.set()
         self._workers: list[asyncio.Task[None]] = []
         self._pulse: asyncio.Task[None] | None = None
-        self._log = structlog.get_logger("bus").bind(consumer=self._name)
+        self._log = log.get_logger("bus").bind(consumer=self._name)
 
     async def start(self) -> None:
         """Make the consumer if need be, and begin."""
@@ -125,9 +128,7 @@ class Consumer:
         if self._stream == REPLAYS:
             subject = subject.split(".", 2)[2]
         subscription = self._subscriptions.get(subject.rpartition(".")[0])
-        copy = Copy(
-            subject, message.data, message.metadata.num_delivered, f"/services/{self._service}"
-        )
+        copy = Copy(subject, message.data, _attempt(message), self._receiver)
         if subscription is None:
             await self._bury(copy, message, f"{self._service} no longer listens to {subject}")
             return
@@ -151,6 +152,12 @@ class Consumer:
             for message in list(self._pull.held.values()):
                 with contextlib.suppress(nats.errors.Error, nats.js.errors.Error):
                     await message.in_progress()
+
+
+def _attempt(message: Msg) -> int:
+    # Reading all of `message.metadata` for one number would cost as much as reading the message.
+    tokens = message.reply.split(".")
+    return int(tokens[4]) if len(tokens) == _PLAIN_REPLY else message.metadata.num_delivered
 
 
 def consumers_for(

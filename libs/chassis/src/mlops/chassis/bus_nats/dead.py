@@ -13,12 +13,12 @@ from datetime import UTC, datetime
 
 import nats.errors
 import nats.js.errors
-import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.api import RawStreamMsg
 
+from mlops.chassis import log
 from mlops.chassis.bus import DeadLetter, Delivery
 from mlops.chassis.bus_nats.pull import Pull
 from mlops.chassis.bus_nats.topology import ADVISORIES, DLQ, ensure_consumer
@@ -130,7 +130,7 @@ class Collector:
         self._graveyard = graveyard
         self._pull = Pull(client, ADVISORIES, _COLLECTOR, 16, self._ensure)
         self._task: asyncio.Task[None] | None = None
-        self._log = structlog.get_logger("bus").bind(consumer=_COLLECTOR)
+        self._log = log.get_logger("bus").bind(consumer=_COLLECTOR)
 
     async def start(self) -> None:
         """Begin to read advisories."""

@@ -11,11 +11,10 @@ import contextlib
 
 import nats.errors
 import nats.js.errors
-import structlog
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 
-from mlops.chassis import metrics, tracing
+from mlops.chassis import log, metrics, tracing
 from mlops.chassis.bus_nats.topology import ensure_streams
 from mlops.chassis.errors import RejectedError, UnavailableError
 from mlops.chassis.outbox import Outbox, Waiting
@@ -39,7 +38,7 @@ class Publisher:
         self._forwarding: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._turn = asyncio.Lock()
-        self._log = structlog.get_logger("bus")
+        self._log = log.get_logger("bus")
 
     def connect(self, client: Client, js: JetStreamContext) -> None:
         """Use this connection from now on, and bring out what waits."""
@@ -54,8 +53,8 @@ class Publisher:
 
     async def publish(self, message: Message) -> None:
         """Store *message*; RejectedError when no bus would ever take it."""
-        if message.traceparent is None:
-            message = message.model_copy(update={"traceparent": tracing.current()})
+        if message.traceparent is None and (span := tracing.current()):
+            message = message.model_copy(update={"traceparent": span})
         try:
             payload = message.encode()
         except MessageError as error:

@@ -16,10 +16,11 @@ from collections.abc import Awaitable, Callable
 
 import nats.errors
 import nats.js.errors
-import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
+
+from mlops.chassis import log
 
 _EXPIRES_S = 30.0
 _HEARTBEAT_S = 5.0
@@ -42,7 +43,7 @@ class Pull:
         self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"
         self._most = most
         self._repair = repair
-        self._log = structlog.get_logger("bus").bind(consumer=consumer)
+        self._log = log.get_logger("bus").bind(consumer=consumer)
         self.messages: asyncio.Queue[Msg] = asyncio.Queue()
         self.held: dict[int, Msg] = {}
         self._outstanding = 0
