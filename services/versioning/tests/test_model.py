@@ -63,7 +63,7 @@ def test_a_dataset_without_a_name_takes_that_of_its_file(
     assert name_of(name, path) == expected
 
 
-@pytest.mark.parametrize("name", ["", "a/b", "..", ".hidden", "a b", "x" * 129])
+@pytest.mark.parametrize("name", ["", "a/b", "..", ".hidden", "a b", "x" * 129, "days\n"])
 def test_a_name_that_cannot_be_is_explained(name: str) -> None:
     assert "must be 1 to 128" in (problem_with_name(name) or "")
 

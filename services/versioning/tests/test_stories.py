@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mlops.chassis.bus_memory import MemoryBus
-from mlops.chassis.errors import UnavailableError
+from mlops.chassis.errors import RejectedError, UnavailableError
 from mlops.contracts.commands import CommandRefused
 from mlops.contracts.message import Message
 from mlops.contracts.settings import ProjectSettings
@@ -183,6 +183,34 @@ async def test_a_run_leaves_its_lineage(world: World) -> None:
     assert (version["version"], version["used_by"]) == (1, ["r1", "r2"])
 
 
+async def test_after_years_the_newest_versions_are_answered(world: World) -> None:
+    for number in range(1, 251):
+        world.write(f"{number}\n")
+        await world.tell(AddData(project="rain", name="days", path="days.csv"))
+    for number in range(30):
+        run = RunCompleted(
+            project="rain",
+            run_id=f"r{number:02}",
+            experiment_id="1",
+            datasets=(DatasetVersion(name="days", version=250),),
+        )
+        await world.tell(run)
+
+    usual = await world.bus.ask("versioning", "versions", {"project": "rain"})
+    few = await world.bus.ask("versioning", "versions", {"project": "rain", "limit": 2})
+
+    assert [v["version"] for v in usual["versions"]] == list(range(151, 251))
+    assert usual["older"] == 150
+    assert [v["version"] for v in few["versions"]] == [249, 250]
+    assert (few["versions"][1]["uses"], len(few["versions"][1]["used_by"])) == (30, 20)
+
+
+@pytest.mark.parametrize("limit", [0, 201, -1, "many", None, 1.5, 10**30])
+async def test_a_limit_that_cannot_be_is_refused(world: World, limit: object) -> None:
+    with pytest.raises(RejectedError, match="limit must be a whole number from 1 to 200"):
+        await world.bus.ask("versioning", "versions", {"project": "rain", "limit": limit})
+
+
 @pytest.mark.parametrize(
     ("command", "said"),
     [
@@ -242,6 +270,41 @@ async def test_a_command_that_overtakes_its_registration_is_tried_again(tmp_path
     await world.bus.settle()
 
     assert [m.type for m in world.bus.published[2:]] == ["workspace.provisioned", "data.versioned"]
+
+
+async def test_a_command_from_the_future_is_refused_too(world: World) -> None:
+    command = AddData(project="sun", path="days.csv", time=LATER + timedelta(days=3650))
+    await world.bus.publish(command)
+    await world.bus.settle()
+
+    refused = world.bus.published[-1]
+    assert isinstance(refused, CommandRefused)
+    assert "'sun' is not registered" in refused.reason
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        RestoreData(project="rain", name="days", version=1),
+        PullData(project="rain", name="days"),
+    ],
+)
+async def test_a_restore_that_was_done_is_not_done_again_over_later_work(
+    world: World, command: Message
+) -> None:
+    world.write("1\n")
+    await world.tell(AddData(project="rain", name="days", path="days.csv"))
+    first = await world.tell(command)
+    world.write("later work\n")
+
+    # The process died before the ack: the command comes again, on a bus that does not remember it.
+    kept = MemoryBus(_buckets=world.bus._buckets)
+    again = World(world.folder, kept, world.datasets, world.versions)
+    told = await again.tell(command)
+
+    assert isinstance(told, DataRestored)
+    assert (told.id, told.version) == (first.id, 1)
+    assert world.read() == "later work\n"
 
 
 class CrashingVersions(MemoryVersions):

@@ -41,12 +41,15 @@ def wire(
 
 async def build(service: Service) -> None:
     """Open MLflow, wire the gate, and tell what the outbox holds."""
-    settings = Settings()
     try:
-        server = await asyncio.to_thread(open_server, settings.store, settings.artifacts_uri)
+        await _build(service, Settings())
     except StoreError as error:
         structlog.get_logger("store").error("store.failed", reason=str(error))
         raise SystemExit(1) from None
+
+
+async def _build(service: Service, settings: Settings) -> None:
+    server = await asyncio.to_thread(open_server, settings.store, settings.artifacts_uri)
     # Not at the top: whoever imports mlflow before open_server gives it the wrong environment.
     from mlops.tracking.adapters.beside import beside  # noqa: PLC0415
     from mlops.tracking.adapters.mlflow_files import ModelFiles  # noqa: PLC0415

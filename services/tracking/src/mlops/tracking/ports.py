@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from mlops.tracking.model.changes import Row, Why
+from mlops.tracking.model.changes import CHAMPION, Row, Why
 from mlops.tracking.model.facts import Origin, Package, RunFacts
 
 
@@ -65,8 +65,8 @@ class Registry(Protocol):
     async def version(self, project: str, name: str, version: int) -> Version | None:
         """Return a version, or None."""
 
-    async def champion(self, project: str, name: str) -> Version | None:
-        """Return the version with the alias `champion`, or None."""
+    async def champion(self, project: str, name: str, alias: str = CHAMPION) -> Version | None:
+        """Return the version with the alias `champion`, or with another one, or None."""
 
     async def of_run(self, project: str, run_id: str) -> list[Version]:
         """Return the versions that were registered from a run, oldest first."""

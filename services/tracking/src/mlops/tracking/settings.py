@@ -3,12 +3,21 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, field_validator
 
 from mlops.chassis.settings import ServiceSettings
 from mlops.contracts.units import Duration
+
+_DATABASE = re.compile(
+    r"sqlite:///(?!:memory:)[^?].*|(postgresql|mysql|mssql)(\+[a-z0-9_]+)?://.*/[^/?].*"
+)
+_FORMS = (
+    "is no database that MLflow knows: sqlite:////folder/mlflow.db or "
+    "postgresql://user:password@host/name (in user and password write @ / : as %40 %2F %3A)"
+)
 
 
 class Settings(ServiceSettings):
@@ -23,7 +32,7 @@ class Settings(ServiceSettings):
     artifacts: str = Field(
         default="",
         validation_alias="TRACKING_ARTIFACTS",
-        description="Where artifacts go: a folder or s3://…; empty means `artifacts` in the home folder.",
+        description="Where artifacts go: a folder, or s3://… with the extra `s3`; empty means `artifacts` in the home folder.",
     )
     public_uri: str = Field(
         default="",
@@ -42,10 +51,20 @@ class Settings(ServiceSettings):
         description="Below this much free disk for a SQLite store the service is not ready.",
     )
 
+    @field_validator("store_uri")
+    @classmethod
+    def _is_a_database(cls, uri: str) -> str:
+        if uri and not _DATABASE.fullmatch(uri):
+            raise ValueError(_FORMS)
+        return uri
+
     @property
     def store(self) -> str:
         """Return the URI of the store."""
-        return self.store_uri or f"sqlite:///{self.state_dir('tracking') / 'mlflow.db'}"
+        if self.store_uri:
+            return self.store_uri
+        path = str(self.state_dir("tracking") / "mlflow.db")
+        return f"sqlite:///{path.replace('%', '%25').replace('?', '%3F')}"
 
     @property
     def artifacts_uri(self) -> str:

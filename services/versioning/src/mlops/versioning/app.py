@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import structlog
+
 from mlops.chassis.bus import Bus
 from mlops.chassis.clock import Clock, utc_now
+from mlops.chassis.errors import UnavailableError
 from mlops.chassis.service import Service
 from mlops.contracts.tracking import RunCompleted
 from mlops.contracts.versioning import AddData, PullData, PushData, RestoreData
@@ -14,7 +17,7 @@ from mlops.versioning.adapters.sqlite import SqliteVersions
 from mlops.versioning.handlers.data import Data
 from mlops.versioning.handlers.lineage import Lineage
 from mlops.versioning.handlers.projects import Projects
-from mlops.versioning.ports import Datasets, KnownProject, Versions
+from mlops.versioning.ports import Datasets, KnownProject, Registry
 from mlops.versioning.settings import Settings
 
 NAME = "versioning"
@@ -23,7 +26,7 @@ NAME = "versioning"
 def wire(
     bus: Bus,
     datasets: Datasets,
-    versions: Versions,
+    versions: Registry,
     *,
     remote_root: str,
     cache: str,
@@ -33,7 +36,7 @@ def wire(
     documents = bus.documents("versioning_projects", KnownProject)
     projects = Projects(documents, datasets, clock, remote_root=remote_root, cache=cache)
     data = Data(projects, datasets, versions, clock)
-    lineage = Lineage(versions)
+    lineage = Lineage(versions, versions)
     bus.on(NAME, ProjectRegistered, projects.on_project_registered)
     bus.on(NAME, ProjectUpdated, projects.on_project_registered)
     bus.on(NAME, ProjectArchived, projects.on_project_archived)
@@ -50,7 +53,11 @@ async def build(service: Service) -> None:
     settings = Settings()
     folder = settings.state_dir(NAME)
     datasets = DvcDatasets(folder, settings.idle)
-    versions = SqliteVersions(folder / "versions.db")
+    try:
+        versions = SqliteVersions(folder / "versions.db")
+    except UnavailableError as error:
+        structlog.get_logger("registry").error("registry.failed", reason=str(error))
+        raise SystemExit(1) from None
     wire(
         service.bus,
         datasets,

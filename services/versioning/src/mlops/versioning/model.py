@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePosixPath
 
-_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 @dataclass(frozen=True)
@@ -86,11 +86,11 @@ def tidy(path: str, folder: str) -> str:
 
 def problem_with_name(name: str) -> str | None:
     """Return why a dataset cannot be called *name*, or None."""
-    if _NAME.match(name):
+    if _NAME.fullmatch(name):
         return None
     return (
         f"dataset name {name!r} must be 1 to 128 letters, digits, dots, dashes or underscores, "
-        "the first a letter or digit"
+        "the first a letter or digit; name it so with `name`"
     )
 
 

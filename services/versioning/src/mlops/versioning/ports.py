@@ -50,7 +50,7 @@ class Datasets(Protocol):
 
 
 class Versions(Protocol):
-    """The registry: numbered contents by project and name, and which runs read them. A version never changes."""
+    """The registry: numbered contents by project and name. A version never changes."""
 
     async def remember(self, wished: Version, command_id: str) -> Version:
         """Number *wished* as the next version (its own number and parent are ignored) and return it.
@@ -59,17 +59,28 @@ class Versions(Protocol):
         the same path before gets that version. The row and the command's id are one write.
         """
 
+    async def note(self, version: Version, command_id: str) -> None:
+        """Keep that a command was about *version*, once; what it got before stays."""
+
     async def of_command(self, command_id: str) -> Version | None:
         """Return the version that a command got, or None."""
 
     async def known(self, project: str, name: str | None = None) -> list[Version]:
         """Return the versions of a project, or of one dataset, by name and number."""
 
+
+class Reads(Protocol):
+    """Which runs have read which versions."""
+
     async def record_uses(self, project: str, uses: Sequence[Use], at: datetime) -> None:
         """Keep which versions a run has read; repeating it changes nothing."""
 
     async def uses(self, project: str) -> list[Use]:
         """Return which versions the runs of a project have read, by run and name."""
+
+
+class Registry(Versions, Reads, Protocol):
+    """Versions and who has read them, in one place."""
 
 
 class KnownProject(Part):

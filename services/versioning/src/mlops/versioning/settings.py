@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from pathlib import Path
 
 from pydantic import Field
 
 from mlops.chassis.settings import ServiceSettings
+from mlops.chassis.sidecar import IDLE
+from mlops.contracts.units import Duration
 
 
 class Settings(ServiceSettings):
@@ -19,8 +20,8 @@ class Settings(ServiceSettings):
         validation_alias="VERSIONING_REMOTE",
         description="Folder or URL below which each project gets its remote; empty is `$MLOPS_HOME/data/remote`.",
     )
-    idle: timedelta = Field(
-        default=timedelta(minutes=2),
+    idle: Duration = Field(
+        default=IDLE,
         validation_alias="VERSIONING_IDLE",
         description="DVC's process ends after this long without work.",
     )
@@ -33,4 +34,8 @@ class Settings(ServiceSettings):
     @property
     def remote_root(self) -> str:
         """Return where each project's remote goes, without the project."""
-        return (self.remote or str(self.data_dir / "remote")).rstrip("/")
+        if "://" in self.remote:
+            return self.remote.rstrip("/")
+        # DVC would take a relative path as relative to each project.
+        folder = Path(self.remote).expanduser() if self.remote else self.data_dir / "remote"
+        return str(folder.resolve())

@@ -55,12 +55,13 @@ class MemoryTracking:
         *,
         params: Mapping[str, str] | None = None,
         tags: Mapping[str, str] | None = None,
+        at_ms: int = 1000,
     ) -> str:
         """Begin a run and return its id."""
         run_id = uuid.uuid4().hex
         facts = RunFacts(project, f"memory:/{run_id}", dict(params or {}), {}, dict(tags or {}))
         self._runs[run_id] = _Run(project, facts)
-        self._write(project, RunBegan(run_id, project, run_id[:8], "somebody", 1000))
+        self._write(project, RunBegan(run_id, project, run_id[:8], "somebody", at_ms))
         return run_id
 
     def log(self, run_id: str, metrics: Mapping[str, float]) -> None:
@@ -157,9 +158,9 @@ class MemoryTracking:
             tags=dict(self._tags.get(key, {})),
         )
 
-    async def champion(self, project: str, name: str) -> Version | None:
-        """Return the version with the alias `champion`, or None."""
-        number = self._aliases.get((project, name, CHAMPION))
+    async def champion(self, project: str, name: str, alias: str = CHAMPION) -> Version | None:
+        """Return the version with the alias `champion`, or with another one, or None."""
+        number = self._aliases.get((project, name, alias))
         return await self.version(project, name, number) if number else None
 
     async def of_run(self, project: str, run_id: str) -> list[Version]:

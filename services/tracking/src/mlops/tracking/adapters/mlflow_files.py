@@ -18,6 +18,7 @@ from mlflow.utils.workspace_context import ServerWorkspaceContext
 from mlops.tracking.model.facts import Package
 
 _FILE = "MLmodel"
+_SIGNATURE = ("inputs", "outputs", "params")
 _PROXIED = "mlflow-artifacts"
 _LARGEST_BYTES = 4 * 1024 * 1024
 
@@ -70,15 +71,14 @@ def _package(document: dict[str, Any]) -> Package:
     signature = document.get("signature")
     size = document.get("model_size_bytes")
     return Package(
-        flavors=tuple(sorted(document.get("flavors") or ())),
+        flavors=tuple(sorted(str(name) for name in document.get("flavors") or ())),
         size_bytes=int(size) if size is not None else None,
         signature=_json(signature) if signature else None,
     )
 
 
-def _json(signature: dict[str, Any]) -> str:
-    return json.dumps({part: _parsed(value) for part, value in signature.items() if value})
-
-
-def _parsed(value: object) -> object:
-    return json.loads(value) if isinstance(value, str) else value
+def _json(signature: dict[str, Any]) -> str | None:
+    # MLflow writes each part as text; anything else is somebody's own, and may be of any size.
+    parts = {part: signature.get(part) for part in _SIGNATURE}
+    told = {part: json.loads(text) for part, text in parts.items() if isinstance(text, str)}
+    return json.dumps(told) if told else None

@@ -48,11 +48,11 @@ class MlflowRegistry:
             project, lambda: self._found(lambda: store.get_model_version(name, version))
         )
 
-    async def champion(self, project: str, name: str) -> Version | None:
-        """Return the version with the alias `champion`, or None."""
+    async def champion(self, project: str, name: str, alias: str = CHAMPION) -> Version | None:
+        """Return the version with the alias `champion`, or with another one, or None."""
         store = self._server.registry
         return await self._in(
-            project, lambda: self._found(lambda: store.get_model_version_by_alias(name, CHAMPION))
+            project, lambda: self._found(lambda: store.get_model_version_by_alias(name, alias))
         )
 
     async def of_run(self, project: str, run_id: str) -> list[Version]:

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
+import structlog
 from mlflow.store.model_registry.dbmodels.models import SqlModelVersion, SqlRegisteredModelTag
 from mlflow.store.tracking.dbmodels.models import (
     SqlDataset,
@@ -35,7 +38,10 @@ from mlops.tracking.model.facts import (
 )
 
 _MOST_TAGS = 500
-_MOST_METRICS = 10 * MOST_METRICS
+# The metric that decides may be any of them.
+_MOST_METRICS = 100 * MOST_METRICS
+_READERS = 2
+_PATIENCE = timedelta(seconds=10)
 _RUN_ID: sa.BindParameter[str] = sa.bindparam("run_id")
 _RUN = (
     sa.select(SqlExperiment.name, SqlRun.artifact_uri)
@@ -51,7 +57,7 @@ _PARAMS = (
 _TAGS = (
     sa.select(SqlTag.key, SqlTag.value)
     .where(SqlTag.run_uuid == _RUN_ID)
-    .order_by(SqlTag.key)
+    .order_by(sa.not_(SqlTag.key.startswith("mlops.")), SqlTag.key)
     .limit(_MOST_TAGS)
 )
 _METRICS = (
@@ -86,9 +92,15 @@ _PROMPT = sa.select(SqlRegisteredModelTag.value).where(
 class MlflowRuns:
     """Facts from the database; what a model's files say, from the artifact store."""
 
-    def __init__(self, engine: sa.Engine, files: ModelFiles) -> None:
+    def __init__(
+        self, engine: sa.Engine, files: ModelFiles, patience: timedelta = _PATIENCE
+    ) -> None:
         self._engine = engine
         self._files = files
+        self._patience_s = patience.total_seconds()
+        # Threads of their own: downloads that hang must not take those of everything else.
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="model-files")
+        self._log = structlog.get_logger("models")
 
     async def run(self, run_id: str) -> RunFacts | None:
         """Return the facts of a run, or None when it is gone."""
@@ -99,8 +111,18 @@ class MlflowRuns:
         return await asyncio.to_thread(self._origin, project, name, version)
 
     async def package(self, project: str, source_uri: str) -> Package:
-        """Return what the model's files say."""
-        return await asyncio.to_thread(self._files.read, project, source_uri)
+        """Return what the model's files say, an empty package when their store does not answer."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._patience_s):
+                return await loop.run_in_executor(
+                    self._readers, self._files.read, project, source_uri
+                )
+        except TimeoutError:
+            self._log.warning(
+                "model.unread", source=source_uri, project=project, waited_s=self._patience_s
+            )
+            return Package()
 
     def metrics(self, run_id: str) -> dict[str, float]:
         """Return the last value of each metric of a run, NaN included; blocks."""

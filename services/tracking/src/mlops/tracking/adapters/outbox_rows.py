@@ -15,6 +15,7 @@ import structlog
 from mlops.chassis.errors import UnavailableError
 from mlops.tracking.adapters.outbox import listen, metadata, table
 from mlops.tracking.adapters.outbox_body import from_body
+from mlops.tracking.errors import StoreError
 from mlops.tracking.model.changes import Row
 
 _NOT_TOLD = (
@@ -35,9 +36,15 @@ class SqlRows:
         self._log = structlog.get_logger("outbox")
 
     def open(self) -> None:
-        """Make the table and begin to listen; call once, from the event loop that will `wait`."""
+        """Make the table and begin to listen; call once, from the event loop that will `wait`.
+
+        Raises StoreError.
+        """
         loop = asyncio.get_running_loop()
-        metadata.create_all(self._engine)
+        try:
+            metadata.create_all(self._engine)
+        except sa.exc.SQLAlchemyError as error:
+            raise StoreError(f"cannot make the table of the outbox: {error}") from error
 
         def wake() -> None:
             loop.call_soon_threadsafe(self._committed.set)

@@ -25,7 +25,7 @@ from mlops.tracking.handlers import decisions
 from mlops.tracking.handlers.projects import TrackedProject
 from mlops.tracking.model import gate
 from mlops.tracking.model.changes import CHALLENGER, CHAMPION, Why
-from mlops.tracking.model.facts import short_metrics
+from mlops.tracking.model.facts import known_run_id, short_metrics
 from mlops.tracking.model.gate import Contender, Outcome, Rule, Verdict
 from mlops.tracking.ports import Catalogue, Registry, Version
 
@@ -68,8 +68,14 @@ class Gate:
             if version is None:
                 raise UnknownModelError(await self._unknown(command))
             champion = await self._registry.champion(command.project, command.name)
+            decided = decisions.read(version.tags)
+            if decided is not None and _is_done(command, decided):
+                return await self._repeat(command, version, champion, decided)
             if champion is not None and champion.version == version.version:
-                return _already(command, version)
+                raise RejectedError(
+                    f"version {version.version} of {version.name!r} is the champion already; "
+                    "nothing to promote"
+                )
             reason = f"promoted by command: {command.reason or 'no reason given'}"
             metric = (await self._projects.get(command.project) or TrackedProject()).evaluate.metric
             verdict = Verdict(
@@ -104,12 +110,25 @@ class Gate:
         champion: Version | None,
         decided: decisions.Decision,
     ) -> Sequence[Message]:
-        moved_since = (champion.version if champion else None) != decided.verdict.champion_version
+        verdict = decided.verdict
         if decided.causation_id != event.id:
             return []  # decided because of another message, which also tells it
-        if decided.verdict.outcome is not Outcome.REJECT and moved_since:
+        if verdict.outcome is Outcome.REJECT:
+            return [await self._told_again(event.scope, version, verdict)]
+        if (champion.version if champion else None) != verdict.champion_version:
             return []  # done, or another version has won meanwhile
-        return await self._carry_out(event, version, champion, decided.verdict)
+        if verdict.outcome is Outcome.CHALLENGE and await self._is_overtaken(event.scope, version):
+            return []
+        return await self._carry_out(event, version, champion, verdict)
+
+    async def _is_overtaken(self, project: str, version: Version) -> bool:
+        challenger = await self._registry.champion(project, version.name, CHALLENGER)
+        return challenger is not None and challenger.version > version.version
+
+    async def _told_again(self, project: str, version: Version, verdict: Verdict) -> Message:
+        stays = verdict.champion_version
+        champion = await self._registry.version(project, version.name, stays) if stays else None
+        return _rejected(project, version, champion, verdict)
 
     async def _carry_out(
         self, cause: Message, version: Version, champion: Version | None, verdict: Verdict
@@ -178,8 +197,8 @@ def _rejected(
         project=project,
         name=version.name,
         version=version.version,
-        run_id=version.run_id,
-        champion_version=champion.version if champion else None,
+        run_id=known_run_id(version.run_id),
+        champion_version=verdict.champion_version,
         metric=verdict.metric,
         candidate_metrics=short_metrics(version.metrics, first=verdict.metric),
         champion_metrics=_champion_metrics(champion, verdict),
@@ -187,10 +206,6 @@ def _rejected(
     )
 
 
-def _already(command: PromoteModel, version: Version) -> Sequence[Message]:
-    decided = decisions.read(version.tags)
-    if decided is not None and decided.causation_id == command.id:
-        return []  # this very command, delivered again
-    raise RejectedError(
-        f"version {version.version} of {version.name!r} is the champion already; nothing to promote"
-    )
+def _is_done(command: PromoteModel, decided: decisions.Decision) -> bool:
+    # With another outcome the process died between the tags: the command is still to be done.
+    return decided.causation_id == command.id and decided.verdict.outcome is Outcome.PROMOTE

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pydantic import AwareDatetime
+
 from mlops.chassis.bus import Documents
 from mlops.chassis.errors import RejectedError
 from mlops.contracts.message import Message, Part
@@ -27,6 +29,7 @@ class TrackedProject(Part):
     evaluate: EvaluateSettings = EvaluateSettings()
     revision: int = 0
     archived: bool = False
+    at: AwareDatetime | None = None
 
 
 class Projects:
@@ -47,7 +50,11 @@ class Projects:
         def change(now: TrackedProject | None) -> TrackedProject:
             if now is not None and now.revision > event.revision:
                 return now
-            return TrackedProject(evaluate=event.settings.evaluate, revision=event.revision)
+            settings = event.settings.evaluate
+            if now is not None and now.archived and _is_older(event, now):
+                # The archive has overtaken its registration.
+                return now.model_copy(update={"evaluate": settings, "revision": event.revision})
+            return TrackedProject(evaluate=settings, revision=event.revision, at=event.time)
 
         try:
             names = await self._workspaces.provision(event.project)
@@ -67,10 +74,17 @@ class Projects:
         """Promote nothing of this project any more; its runs stay readable."""
 
         def change(now: TrackedProject | None) -> TrackedProject:
-            return (now or TrackedProject()).model_copy(update={"archived": True})
+            if now is not None and _is_older(event, now):
+                return now
+            closed = {"archived": True, "at": event.time}
+            return (now or TrackedProject()).model_copy(update=closed)
 
         await self._projects.change(event.project, change, applied=event.id)
         return []
+
+
+def _is_older(event: Message, now: TrackedProject) -> bool:
+    return now.at is not None and event.time < now.at
 
 
 def _refused(event: ProjectRegistered | ProjectUpdated, reason: str) -> WorkspaceRefused:

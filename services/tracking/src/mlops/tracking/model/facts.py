@@ -12,8 +12,11 @@ MOST_PARAMS = 100
 MOST_TAGS = 50
 MOST_METRICS = 200
 MOST_DATASETS = 64
+MOST_FLAVORS = 50
 MOST_METRIC_BYTES = 20_000
 LONGEST_VALUE = 250
+LONGEST_FLAVOR = 64
+LONGEST_RUN_ID = 64
 
 _BYTES_OF_A_NUMBER = 28
 _DATASET_TAG = "mlops.dataset."
@@ -110,6 +113,17 @@ def short_metrics(
             break
         kept[name] = metrics[name]
     return kept
+
+
+def short_flavors(package: Package, share: float = 1.0) -> tuple[str, ...]:
+    """Return the flavors a message holds, one at least where there are any."""
+    kept = package.flavors[: max(1, int(MOST_FLAVORS * share))]
+    return tuple(flavor[:LONGEST_FLAVOR] for flavor in kept)
+
+
+def known_run_id(run_id: str | None) -> str | None:
+    """Return the id of a run, None for what cannot be one: MLflow takes any text that a client claims."""
+    return run_id if run_id and len(run_id) <= LONGEST_RUN_ID else None
 
 
 def is_number(value: float) -> bool:

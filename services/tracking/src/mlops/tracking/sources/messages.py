@@ -88,7 +88,8 @@ def run_ended(row: Row, change: RunEnded, run: RunFacts) -> Message:
 
 def model_registered(row: Row, change: VersionAdded, run: RunFacts, package: Package) -> Message:
     """Return the message of a version that was registered."""
-    story = _story(row, run.tags, change.run_id)
+    run_id = shorten.known_run_id(change.run_id)
+    story = _story(row, run.tags, run_id)
     signature = package.signature
     if signature is not None and len(signature) > _LONGEST_SIGNATURE:
         signature = None  # half a signature is none; the model's files hold it
@@ -98,10 +99,10 @@ def model_registered(row: Row, change: VersionAdded, run: RunFacts, package: Pac
             **story,
             name=change.name,
             version=change.version,
-            run_id=change.run_id,
+            run_id=run_id,
             source_uri=change.source_uri[:1024],
-            flavors=package.flavors,
-            size_bytes=package.size_bytes,
+            flavors=shorten.short_flavors(package, share),
+            size_bytes=package.size_bytes if (package.size_bytes or 0) >= 0 else None,
             signature=signature,
             metrics=shorten.short_metrics(run.metrics, share),
             datasets=_datasets(run, share),
@@ -129,7 +130,7 @@ def model_promoted(
             **story,
             name=change.name,
             version=change.version,
-            run_id=version.run_id if version else None,
+            run_id=shorten.known_run_id(version.run_id) if version else None,
             alias=CHAMPION,
             source_uri=version.source_uri[:1024] if version else "",
             previous_version=change.previous,
@@ -178,12 +179,17 @@ def _datasets(run: RunFacts, share: float) -> tuple[DatasetVersion, ...]:
 
 
 def _fit(make: Callable[[float], Message]) -> Message:
-    """Return the fullest message that fits: told with less rather than not told."""
+    """Return the fullest message that fits: told with less rather than not told.
+
+    Raises MessageTooLargeError when none does.
+    """
     for share in _SHARES[:-1]:
         message = make(share)
         if _fits(message):
             return message
-    return make(_SHARES[-1])
+    least = make(_SHARES[-1])
+    least.encode()
+    return least
 
 
 def _fits(message: Message) -> bool:
@@ -197,7 +203,12 @@ def _fits(message: Message) -> bool:
 
 
 def _moment(milliseconds: int | None) -> datetime | None:
-    return None if milliseconds is None else datetime.fromtimestamp(milliseconds / 1000, UTC)
+    if milliseconds is None:
+        return None
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None  # a client may claim any number; beyond the calendar it is no time
 
 
 def _short(text: str | None) -> str | None:

@@ -10,6 +10,7 @@ import structlog
 from pydantic import ValidationError
 
 from mlops.chassis.clock import Clock
+from mlops.contracts.errors import MessageError
 from mlops.contracts.message import Message
 from mlops.tracking.model.changes import ChampionChanged, Row, RunBegan, RunEnded, VersionAdded
 from mlops.tracking.model.facts import Package, RunFacts
@@ -40,12 +41,17 @@ class Relay:
         pruned_at = self._clock() - _PRUNE_EVERY
         while True:
             rows = await self._rows.pending(_BATCH)
-            for row in rows:
-                message = await self._message(row)
-                if message is not None:
-                    yield message
-            if rows:
-                await self._rows.told([row.sequence for row in rows])
+            told: list[int] = []
+            try:
+                for row in rows:
+                    message = await self._message(row)
+                    if message is not None:
+                        yield message
+                    told.append(row.sequence)
+            finally:
+                # Also when the service stops here: what was stored is not told again after the night.
+                if told:
+                    await self._rows.told(told)
             if len(rows) == _BATCH:
                 continue
             if self._clock() - pruned_at >= _PRUNE_EVERY:
@@ -56,7 +62,7 @@ class Relay:
     async def _message(self, row: Row) -> Message | None:
         try:
             return await self._full(row)
-        except ValidationError as error:
+        except (ValidationError, MessageError) as error:
             # For ever the same: waiting would hold back every other row.
             self._log.error(
                 "relay.left_out",

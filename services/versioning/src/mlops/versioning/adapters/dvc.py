@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
-from mlops.chassis.sidecar import Sidecar
+from mlops.chassis.sidecar import IDLE, Sidecar
 from mlops.versioning.model import Content
 from mlops.versioning.ports import Place
 
@@ -18,7 +18,7 @@ _LONG = timedelta(hours=2)
 class DvcDatasets:
     """Call the DVC worker; calls of all projects are answered one at a time, in order."""
 
-    def __init__(self, scratch: Path, idle: timedelta = timedelta(minutes=2)) -> None:
+    def __init__(self, scratch: Path, idle: timedelta = IDLE) -> None:
         # DVC's own places: without them it writes to the user's and the system's configuration.
         own = {
             "DVC_NO_ANALYTICS": "1",

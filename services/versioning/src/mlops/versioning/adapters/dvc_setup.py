@@ -13,12 +13,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from dvc.config import ConfigError
 from dvc.repo import Repo
 from scmrepo.exceptions import SCMError
 from scmrepo.git import Git
 
 from mlops.chassis.errors import RejectedError
 from mlops.versioning.adapters.dvc_transfer import REMOTE
+
+_LINKS = ["reflink", "copy"]
 
 
 def prepare(folder: str, remote: str, cache: str) -> None:
@@ -28,16 +31,31 @@ def prepare(folder: str, remote: str, cache: str) -> None:
         raise RejectedError(
             f"the project's folder {folder!r} does not exist; register the project again"
         )
-    fresh = not (root / ".dvc").is_dir()
+    fresh = not (root / ".dvc").is_dir() or _died(root / ".dvc")
     if fresh:
         _init(root)
-    if not _is_ours(root, remote):
-        _configure(root, remote, cache, fresh=fresh)
+    if not _is_ours(root, remote, cache):
+        try:
+            _configure(root, remote, cache, fresh=fresh)
+        except ConfigError as error:
+            raise broken(folder, error) from error
+
+
+def broken(folder: str, error: ConfigError) -> RejectedError:
+    """Return the refusal of a project whose configuration DVC cannot read."""
+    reason = " ".join(str(error).split()).rstrip(".")
+    return RejectedError(f"{reason}; correct the configuration in {str(Path(folder) / '.dvc')!r}")
+
+
+def _died(own: Path) -> bool:
+    # Killed while it was made; one with more in it is somebody's, and nothing of it may go.
+    return {entry.name for entry in own.iterdir()} <= {"tmp", ".gitignore"}
 
 
 def _init(root: Path) -> None:
     top = _git_top(root)
-    Repo.init(str(root), no_scm=top is None, subdir=top not in (None, root.resolve())).close()
+    subdir = top not in (None, root.resolve())
+    Repo.init(str(root), no_scm=top is None, subdir=subdir, force=True).close()
 
 
 def _git_top(root: Path) -> Path | None:
@@ -54,9 +72,11 @@ def _git_top(root: Path) -> Path | None:
         git.close()
 
 
-def _is_ours(root: Path, remote: str) -> bool:
+def _is_ours(root: Path, remote: str, cache: str) -> bool:
     local = root / ".dvc" / "config.local"
-    return local.is_file() and f"url = {remote}\n" in local.read_text() + "\n"
+    lines = {line.strip() for line in local.read_text().splitlines()} if local.is_file() else set()
+    has_our_cache = f"type = {', '.join(_LINKS)}" in lines
+    return f"url = {remote}" in lines and (not has_our_cache or f"dir = {cache}" in lines)
 
 
 def _configure(root: Path, remote: str, cache: str, *, fresh: bool) -> None:
@@ -68,5 +88,6 @@ def _configure(root: Path, remote: str, cache: str, *, fresh: bool) -> None:
             core.update(analytics=False, check_update=False)
             if not has_default:
                 core["remote"] = REMOTE
-            if fresh:
-                local["cache"] = {"dir": cache, "type": ["reflink", "copy"]}
+            # By its links a cache is known as ours: it moves with the installation, another one stays.
+            if fresh or local.get("cache", {}).get("type") == _LINKS:
+                local["cache"] = {"dir": cache, "type": _LINKS}

@@ -22,6 +22,10 @@ REMOTE = "mlops"
 def push(repo: Repo, oids: list[str]) -> int:
     """Copy what the remote lacks; return how many objects, after the remote was seen to hold all of them."""
     cache, remote = repo.cache.local, repo.cloud.get_remote_odb(REMOTE)
+    listings = set(oids) - _files(set(oids))
+    _copy(remote, cache, _lacking(cache, listings))
+    if gone := _lacking(cache, listings):
+        raise UnavailableError(f"neither cache nor remote {remote.path!r} holds {min(gone)}")
     wanted = {oid for content in oids for oid in objects(repo, content)}
     # The files first, the listings last: a listing on the remote means that its files are there.
     lacking = _lacking(remote, wanted)

@@ -13,18 +13,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dvc.exceptions import DvcException, OverlappingOutputPathsError
-from dvc.output import OutputAlreadyTrackedError
+from dvc.config import ConfigError
+from dvc.exceptions import DvcException, OutputNotFoundError, OverlappingOutputPathsError
+from dvc.output import OutputAlreadyTrackedError, OutputIsIgnoredError
 from dvc.repo import Repo
 
 from mlops.chassis.errors import RejectedError, UnavailableError
 from mlops.chassis.sidecar import serve
 from mlops.versioning.adapters import dvc_transfer as transfer
+from mlops.versioning.adapters.dvc_reasons import explained
 from mlops.versioning.adapters.dvc_settle import settle
-from mlops.versioning.adapters.dvc_setup import prepare
+from mlops.versioning.adapters.dvc_setup import broken, prepare
 from mlops.versioning.adapters.paths import existing, locate
 
 _TRIES = 5
+_REFUSALS = (OutputAlreadyTrackedError, OverlappingOutputPathsError, OutputIsIgnoredError)
 
 
 def provision(folder: str, remote: str, cache: str) -> None:
@@ -36,6 +39,7 @@ def snapshot(folder: str, remote: str, cache: str, path: str) -> dict[str, Any]:
     """Add, push, verify; in this order, so that what is returned is complete."""
     place = existing(folder, path)
     with _repo(folder, remote, cache) as repo:
+        _refuse_foreign(repo, place, path)
         out = _add(repo, place, path)
         transfer.push(repo, [out.hash_info.value])
         return {
@@ -61,6 +65,20 @@ def restore(folder: str, remote: str, cache: str, path: str, oid: str, dvc_text:
     place.parent.mkdir(parents=True, exist_ok=True)
     with _text_kept(_text_file(place), dvc_text), _repo(folder, remote, cache) as repo:
         _checkout(repo, place, path)
+
+
+def _refuse_foreign(repo: Repo, place: Path, path: str) -> None:
+    # DVC would quietly change the dataset around it, or the lock file of the pipeline.
+    try:
+        [out, *_] = repo.find_outs_by_path(str(place), strict=False)
+    except OutputNotFoundError:
+        return
+    if not out.stage.is_data_source:
+        raise RejectedError(
+            f"path {path!r} is made by {out.stage}; run that pipeline, or name other data"
+        )
+    if not Path(out.fs_path).parent.samefile(place.parent):
+        raise RejectedError(f"path {path!r} lies inside the dataset {str(out)!r}; add that whole")
 
 
 def _add(repo: Repo, place: Path, path: str) -> Any:
@@ -120,14 +138,17 @@ def _write(file: Path, text: str) -> None:
 @contextlib.contextmanager
 def _repo(folder: str, remote: str, cache: str) -> Iterator[Repo]:
     """Open the project; DVC's refusals become ours."""
-    prepare(folder, remote, cache)
-    try:
-        with Repo(folder, _wait_for_lock=True) as repo:
-            yield repo
-    except (OutputAlreadyTrackedError, OverlappingOutputPathsError) as error:
-        raise RejectedError(" ".join(str(error).split())) from error
-    except DvcException as error:
-        raise UnavailableError(f"DVC in {folder!r}: {error}") from error
+    with explained(remote, cache):
+        prepare(folder, remote, cache)
+        try:
+            with Repo(folder, _wait_for_lock=True) as repo:
+                yield repo
+        except _REFUSALS as error:
+            raise RejectedError(" ".join(str(error).split())) from error
+        except ConfigError as error:
+            raise broken(folder, error) from error
+        except DvcException as error:
+            raise UnavailableError(f"DVC in {folder!r}: {error}") from error
 
 
 if __name__ == "__main__":

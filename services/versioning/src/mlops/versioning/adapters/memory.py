@@ -81,6 +81,10 @@ class MemoryVersions:
         self.commands[command_id] = version
         return version
 
+    async def note(self, version: Version, command_id: str) -> None:
+        """Keep what a command was about."""
+        self.commands.setdefault(command_id, version)
+
     async def of_command(self, command_id: str) -> Version | None:
         """Return what a command got."""
         return self.commands.get(command_id)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -16,7 +17,7 @@ def locate(folder: str, path: str) -> Path:
 
     Raises RejectedError when it lies outside the folder, also when a link leads there.
     """
-    root = Path(folder)
+    root = Path(os.path.normpath(folder))
     if not root.is_dir():
         raise RejectedError(
             f"the project's folder {folder!r} does not exist; register the project again"
@@ -29,6 +30,7 @@ def locate(folder: str, path: str) -> Path:
         )
     if place.relative_to(root).parts[0] in _OURS or place.suffix == ".dvc":
         raise RejectedError(f"path {path!r} belongs to DVC or git; name the data themselves")
+    _refuse_impossible(place, path)
     _refuse_escape(root, place, path)
     return place
 
@@ -40,18 +42,42 @@ def existing(folder: str, path: str) -> Path:
         raise RejectedError(
             f"nothing stands at path {path!r} in {folder!r}; write the data first or correct the path"
         )
-    if not place.is_dir():
-        return place
+    root = Path(os.path.normpath(folder))
+    _refuse_odd(root, place)
     for above, folders, files in os.walk(place):
         for name in (*folders, *files):
-            entry = Path(above, name)
-            if entry.is_symlink():
-                _refuse_escape(Path(folder), entry, str(entry.relative_to(folder)))
+            _refuse_odd(root, Path(above, name))
     return place
 
 
+def _refuse_odd(root: Path, entry: Path) -> None:
+    path = entry.relative_to(root).as_posix()
+    if entry.is_symlink():
+        _refuse_escape(root, entry, path)
+    if not (entry.is_file() or entry.is_dir()):
+        # Whoever opens a pipe or a device may wait for ever.
+        raise RejectedError(
+            f"path {path!r} is neither a file nor a folder (a pipe, a device, or a link that leads "
+            "nowhere); remove it"
+        )
+
+
+def _refuse_impossible(place: Path, path: str) -> None:
+    try:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            place.lstat()
+    except (OSError, ValueError) as error:
+        raise RejectedError(f"{path[:100]!r} cannot be a path: {error}; correct it") from error
+
+
 def _refuse_escape(root: Path, place: Path, path: str) -> None:
-    if not place.resolve().is_relative_to(root.resolve()):
+    try:
+        inside = place.resolve().is_relative_to(root.resolve())
+    except (OSError, RuntimeError) as error:
+        raise RejectedError(
+            f"path {path!r} cannot be followed: {error}; remove the link"
+        ) from error
+    if not inside:
         raise RejectedError(
             f"path {path!r} is, or goes through, a link that leaves the project's folder {str(root)!r}; "
             "copy the data into the folder"

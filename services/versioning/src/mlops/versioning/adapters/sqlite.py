@@ -36,22 +36,37 @@ CREATE TABLE IF NOT EXISTS dataset_use (
 CREATE UNIQUE INDEX IF NOT EXISTS one_use
     ON dataset_use (project, run_id, name, ifnull(version, 0), ifnull(oid, ''));
 """
+_PRAGMAS = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
+_FIXES = {
+    "locked": "another process holds it; stop that",
+    "full": "free space on its disk",
+    "disk i/o": "check its disk: full, a quota, or faulty",
+    "readonly": "make it and its folder writable",
+    "unable to open": "make its folder writable",
+    "not a database": "move the file away, or restore it from a backup",
+    "malformed": "move the file away, or restore it from a backup",
+}
 
 
 class SqliteVersions:
     """One connection, one writer; every change is one transaction that is on disk when it returns."""
 
-    def __init__(self, file: Path) -> None:
-        self._connection = sqlite3.connect(file, check_same_thread=False, isolation_level=None)
-        self._connection.executescript(
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
-            + _SCHEMA
-        )
+    def __init__(self, file: Path, patience_s: float = 5.0) -> None:
+        self._file = file
         self._lock = threading.Lock()
+        with self._translated():
+            self._connection = sqlite3.connect(
+                file, patience_s, check_same_thread=False, isolation_level=None
+            )
+            self._connection.executescript(_PRAGMAS + _SCHEMA)
 
     async def remember(self, wished: Version, command_id: str) -> Version:
         """Number the version, or find the one it is, and note the command, in one transaction."""
         return await self._do(lambda: self._remember(wished, command_id))
+
+    async def note(self, version: Version, command_id: str) -> None:
+        """Keep what a command was about."""
+        await self._do(lambda: self._note(version, command_id))
 
     async def of_command(self, command_id: str) -> Version | None:
         """Return what a command got."""
@@ -76,13 +91,10 @@ class SqliteVersions:
 
     async def _do(self, work: Callable[[], T]) -> T:
         def locked() -> T:
-            with self._lock:
+            with self._lock, self._translated():
                 return work()
 
-        try:
-            return await asyncio.to_thread(locked)
-        except sqlite3.OperationalError as error:
-            raise UnavailableError(f"the registry of versions: {error}") from error
+        return await asyncio.to_thread(locked)
 
     def _remember(self, wished: Version, command_id: str) -> Version:
         with self._transaction():
@@ -95,11 +107,14 @@ class SqliteVersions:
                 parent = last.version if last else None
                 version = replace(wished, version=(parent or 0) + 1, parent=parent)
                 self._insert(version)
-            self._connection.execute(
-                "INSERT INTO applied_command VALUES (?, ?, ?, ?)",
-                (command_id, version.project, version.name, version.version),
-            )
+            self._note(version, command_id)
             return version
+
+    def _note(self, version: Version, command_id: str) -> None:
+        self._connection.execute(
+            "INSERT OR IGNORE INTO applied_command VALUES (?, ?, ?, ?)",
+            (command_id, version.project, version.name, version.version),
+        )
 
     def _insert(self, version: Version) -> None:
         held = version.content
@@ -140,6 +155,19 @@ class SqliteVersions:
             (project,),
         )
         return [Use(*row) for row in rows]
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            text = str(error)
+            fix = next(
+                (fix for word, fix in _FIXES.items() if word in text.lower()), "see the error"
+            )
+            raise UnavailableError(
+                f"the registry of versions {self._file}: {text}; {fix}"
+            ) from error
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -28,6 +28,8 @@ from mlops.versioning.handlers.projects import Projects
 from mlops.versioning.model import Content, Version
 from mlops.versioning.ports import Datasets, Place, Versions
 
+_MOST_SHOWN = 20
+
 
 class Data:
     """Everything people wish about datasets."""
@@ -60,22 +62,14 @@ class Data:
     async def do_pull_data(self, command: PullData) -> Sequence[Message]:
         """Put the newest version into the project's folder."""
         async with self._turns[command.project]:
-            place = await self._projects.place_for(command, adds=False)
-            known = await self._known(command.project, command.name)
-            return [await self._restore(place, known[-1])]
+            version = await self._versions.of_command(command.id) or await self._pull(command)
+        return [DataRestored(**_facts(version))]
 
     async def do_restore_data(self, command: RestoreData) -> Sequence[Message]:
         """Put an earlier version into the project's folder."""
         async with self._turns[command.project]:
-            place = await self._projects.place_for(command, adds=False)
-            known = await self._known(command.project, command.name)
-            version = model.meant(known, command.version, None)
-            if version is None:
-                raise RejectedError(
-                    f"dataset {command.name!r} has no version {command.version}; "
-                    f"it has {', '.join(str(found.version) for found in known)}"
-                )
-            return [await self._restore(place, version)]
+            version = await self._versions.of_command(command.id) or await self._return_to(command)
+        return [DataRestored(**_facts(version))]
 
     async def _add(self, command: AddData) -> Version:
         place = await self._projects.place_for(command, adds=True)
@@ -100,18 +94,42 @@ class Data:
             created_at=self._clock(),
         )
 
-    async def _restore(self, place: Place, version: Version) -> DataRestored:
+    async def _pull(self, command: PullData) -> Version:
+        place = await self._projects.place_for(command, adds=False)
+        known = await self._known(command.project, command.name)
+        return await self._restore(place, known[-1], command.id)
+
+    async def _return_to(self, command: RestoreData) -> Version:
+        place = await self._projects.place_for(command, adds=False)
+        known = await self._known(command.project, command.name)
+        version = model.meant(known, command.version, None)
+        if version is None:
+            raise RejectedError(
+                f"dataset {command.name!r} has no version {command.version}; "
+                f"it has {_numbers(known)}"
+            )
+        return await self._restore(place, version, command.id)
+
+    async def _restore(self, place: Place, version: Version, command_id: str) -> Version:
         await self._datasets.restore(place, version.path, version.content)
-        return DataRestored(**_facts(version))
+        # Noted, it is not done again over what people have written since.
+        await self._versions.note(version, command_id)
+        return version
 
     async def _known(self, project: str, name: str) -> list[Version]:
         known = await self._versions.known(project, name)
         if not known:
             names = sorted({version.name for version in await self._versions.known(project)})
             raise RejectedError(
-                f"project {project!r} has no dataset {name!r}; it has: {', '.join(names) or 'none yet'}"
+                f"project {project!r} has no dataset {name!r}; "
+                f"it has: {', '.join(names[:_MOST_SHOWN]) or 'none yet'}"
             )
         return known
+
+
+def _numbers(known: Sequence[Version]) -> str:
+    shown = ", ".join(str(version.version) for version in known[-_MOST_SHOWN:])
+    return shown if len(known) <= _MOST_SHOWN else f"{known[0].version} to {known[-1].version}"
 
 
 def _versioned(version: Version) -> DataVersioned:

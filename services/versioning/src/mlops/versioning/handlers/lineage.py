@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,31 +13,43 @@ from mlops.contracts.tracking import RunCompleted
 from mlops.contracts.units import DatasetVersion
 from mlops.versioning import model
 from mlops.versioning.model import Use, Version
-from mlops.versioning.ports import Versions
+from mlops.versioning.ports import Reads, Versions
+
+# An answer must fit into one message of the bus, after years too.
+_USUAL = 100
+_MOST = 200
+_MOST_RUNS = 20
 
 
 class Lineage:
     """From runs to versions and back."""
 
-    def __init__(self, versions: Versions) -> None:
+    def __init__(self, versions: Versions, reads: Reads) -> None:
         self._versions = versions
+        self._reads = reads
 
     async def on_run_completed(self, event: RunCompleted) -> Sequence[Message]:
         """Keep what the run says it has read."""
         uses = [await self._use(event, dataset) for dataset in event.datasets]
         if uses:
-            await self._versions.record_uses(event.project, uses, event.ended_at or event.time)
+            await self._reads.record_uses(event.project, uses, event.ended_at or event.time)
         return []
 
     async def list_versions(self, question: Mapping[str, Any]) -> dict[str, Any]:
-        """Answer `query.versioning.versions {project, name?}`: versions, newest last, with their runs."""
+        """Answer `query.versioning.versions {project, name?, limit?}`: the newest versions, newest last."""
         project = str(question.get("project", ""))
         if not project:
-            raise RejectedError("which project? Ask with {project, name?}")
+            raise RejectedError("which project? Ask with {project, name?, limit?}")
         name = str(question["name"]) if question.get("name") else None
-        uses = await self._versions.uses(project)
+        limit = _limit(question)
         known = await self._versions.known(project, name)
-        return {"versions": [_view(version, uses) for version in known]}
+        newest = sorted(known, key=lambda version: version.created_at)[-limit:]
+        runs: defaultdict[tuple[str, int | None], list[str]] = defaultdict(list)
+        for use in await self._reads.uses(project):
+            runs[use.name, use.version].append(use.run_id)
+        shown = sorted(newest, key=lambda version: (version.name, version.version))
+        views = [_view(version, runs[version.name, version.version]) for version in shown]
+        return {"versions": views, "older": len(known) - len(newest)}
 
     async def _use(self, event: RunCompleted, dataset: DatasetVersion) -> Use:
         known = await self._versions.known(event.project, dataset.name)
@@ -45,7 +58,14 @@ class Lineage:
         return Use(event.run_id, dataset.name, number, dataset.hash)
 
 
-def _view(version: Version, uses: Sequence[Use]) -> dict[str, Any]:
+def _limit(question: Mapping[str, Any]) -> int:
+    limit = question.get("limit", _USUAL)
+    if not isinstance(limit, int) or not 1 <= limit <= _MOST:
+        raise RejectedError(f"limit must be a whole number from 1 to {_MOST}, not {limit!r}")
+    return limit
+
+
+def _view(version: Version, runs: Sequence[str]) -> dict[str, Any]:
     return {
         "project": version.project,
         "name": version.name,
@@ -58,7 +78,6 @@ def _view(version: Version, uses: Sequence[Use]) -> dict[str, Any]:
         "parent_version": version.parent,
         "run_id": version.run_id,
         "created_at": version.created_at.isoformat(),
-        "used_by": [
-            u.run_id for u in uses if (u.name, u.version) == (version.name, version.version)
-        ],
+        "used_by": list(runs[:_MOST_RUNS]),
+        "uses": len(runs),
     }

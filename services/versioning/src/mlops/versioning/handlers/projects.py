@@ -102,7 +102,7 @@ class Projects:
 
     def _unknown(self, command: ProjectCommand) -> Exception:
         text = f"project {command.project!r} is not registered; run `mlops register` in its folder"
-        just_sent = self._clock() - command.time < PATIENCE
+        just_sent = abs(self._clock() - command.time) < PATIENCE
         return UnavailableError(text) if just_sent else RejectedError(text)
 
     def _place(self, project: str, folder: str) -> Place:
@@ -110,5 +110,8 @@ class Projects:
 
     def _refused(self, event: ProjectRegistered | ProjectUpdated, reason: str) -> WorkspaceRefused:
         return WorkspaceRefused(
-            project=event.project, component=COMPONENT, reason=reason, revision=event.revision
+            project=event.project,
+            component=COMPONENT,
+            reason=reason[:2000],
+            revision=event.revision,
         )

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""World: tracking on a memory bus, over a remembered registry."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from mlops.chassis.bus_memory import MemoryBus
+from mlops.contracts.message import Message
+from mlops.contracts.settings import EvaluateSettings, ProjectSettings
+from mlops.contracts.tracking import (
+    ModelPromoted,
+    ModelRejected,
+)
+from mlops.contracts.workspaces import (
+    ProjectRegistered,
+)
+from mlops.tracking.adapters.memory import MemoryTracking
+from mlops.tracking.app import wire
+from mlops.tracking.sources.relay import Relay
+
+
+class World:
+    """Tracking on a memory bus; `settle` lets the relay tell and the handlers react until nothing is left."""
+
+    def __init__(self) -> None:
+        self.bus = MemoryBus()
+        self.tracking = MemoryTracking()
+        wire(self.bus, self.tracking, self.tracking, self.tracking, "http://mlflow")
+
+    async def settle(self) -> None:
+        await self.bus.settle()
+        while waiting := len(await self.tracking.pending(1000)):
+            await self.relay(waiting)
+            await self.bus.settle()
+
+    async def relay(self, most: int) -> None:
+        relay = Relay(self.tracking, self.tracking, lambda: datetime.now(UTC), timedelta(days=1))
+        async with aclosing(relay.tell()) as told:
+            for _ in range(most):
+                await self.bus.publish(await anext(told))
+        await self.tracking.told([row.sequence for row in self.tracking.rows])
+
+    async def project(self, **evaluate: object) -> None:
+        settings = ProjectSettings(name="rain", evaluate=EvaluateSettings.model_validate(evaluate))
+        await self.bus.publish(ProjectRegistered(project="rain", settings=settings, revision=1))
+        await self.settle()
+
+    async def model(self, accuracy: float | None, **tags: str) -> int:
+        run_id = self.tracking.start_run("rain", tags=tags)
+        if accuracy is not None:
+            self.tracking.log(run_id, {"accuracy": accuracy})
+        version = self.tracking.register("rain", "rain", run_id)
+        self.tracking.end_run(run_id)
+        await self.settle()
+        return version
+
+    def told(self, kind: type[Message]) -> list[Message]:
+        return [message for message in self.bus.published if isinstance(message, kind)]
+
+    @property
+    def promoted(self) -> list[ModelPromoted]:
+        return [message for message in self.bus.published if isinstance(message, ModelPromoted)]
+
+    @property
+    def rejected(self) -> list[ModelRejected]:
+        return [message for message in self.bus.published if isinstance(message, ModelRejected)]
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
