@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,10 +15,12 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from mlops.chassis.bus_memory import MemoryBus
+from mlops.chassis.clock import utc_now
 from mlops.contracts.message import Message
 from mlops.gateway import app as gateway_app
 from mlops.gateway.adapters.aiohttp import AiohttpReplicas
 from mlops.gateway.adapters.prometheus import PrometheusMeter
+from mlops.gateway.adapters.routes_file import RoutesFile
 from mlops.gateway.app import Gateway
 from mlops.gateway.settings import Settings
 
@@ -113,14 +116,20 @@ def bus() -> MemoryBus:
 
 
 @pytest.fixture
-async def house(bus: MemoryBus, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
+def settings(monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setenv("NATS_URL", "nats://unused")
     monkeypatch.setenv("GATEWAY_TOKEN", TOKEN)
     monkeypatch.setenv("GATEWAY_INFER_MAX_BYTES", "100000")
-    monkeypatch.setenv("GATEWAY_INFER_TIMEOUT_S", "0.5")
+    monkeypatch.setenv("GATEWAY_INFER_TIMEOUT_S", "2")
     monkeypatch.setenv("GATEWAY_ROUTES_EVERY_S", "0.2")
+    return Settings()
+
+
+@pytest.fixture
+async def house(bus: MemoryBus, settings: Settings, tmp_path: Path) -> AsyncIterator[House]:
     replicas, registry = AiohttpReplicas(), CollectorRegistry()
-    gateway = gateway_app.wire(bus, replicas, PrometheusMeter(registry), Settings())
+    last_routes = RoutesFile(tmp_path / "routes.json", utc_now)
+    gateway = gateway_app.wire(bus, replicas, PrometheusMeter(registry), last_routes, settings)
     transport = httpx.ASGITransport(gateway.app)
     client = httpx.AsyncClient(transport=transport, base_url="http://gateway", headers=BEARER)
     house = House(bus, gateway, client, registry)

@@ -155,7 +155,7 @@ async def test_slow_model_is_a_504_and_not_asked_again(house: House, replica: Re
     one = await replica(1)
 
     async def sleeps(_: web.Request) -> web.StreamResponse:
-        await asyncio.sleep(1)
+        await asyncio.sleep(4)
         return web.Response()
 
     one.answers.append(sleeps)
@@ -252,6 +252,18 @@ async def test_version_that_does_not_run_names_those_that_do(
     await house.route("rainfall", "rain", (await replica(7), 1.0))
 
     answer = await house.client.post("/v2/models/rain/versions/6/infer", json=ROW)
+
+    assert answer.status_code == 404
+    assert "running: 7" in answer.json()["error"]
+
+
+@pytest.mark.parametrize("version", ["9" * 5000, "9" * 30, "-1", "x", "²"])
+async def test_version_that_is_no_version_does_not_run(
+    house: House, replica: Replicas, version: str
+) -> None:
+    await house.route("rainfall", "rain", (await replica(7), 1.0))
+
+    answer = await house.client.post(f"/v2/models/rain/versions/{version}/infer", json=ROW)
 
     assert answer.status_code == 404
     assert "running: 7" in answer.json()["error"]

@@ -183,9 +183,38 @@ async def test_many_labels_become_several_messages_that_the_bus_takes(house: Hou
     assert max(len(event.encode()) for event in events) <= 64 * 1024
 
 
+async def test_labels_in_any_script_fit_the_bus(house: House) -> None:
+    await house.say(project())
+    labels = {f"r{index}": "雨" * 100 for index in range(400)}
+
+    answer = await post(house, "labels", {"project": "rainfall", "model": "rain", "labels": labels})
+
+    events = [event for event in house.bus.published if isinstance(event, LabelRecorded)]
+    assert answer.status_code == 202
+    assert sum(len(event.labels) for event in events) == 400
+
+
+async def test_of_very_many_wrong_labels_the_first_are_named(house: House) -> None:
+    await house.say(project())
+    labels = [{"label": 1}] * 5000
+
+    answer = await post(house, "labels", {"project": "rainfall", "model": "rain", "labels": labels})
+
+    assert answer.status_code == 422
+    assert 1 <= len(wrong(answer)["problems"]) <= 100
+
+
 @pytest.mark.parametrize(
     ("labels", "status"),
-    [([], 422), ({}, 422), ([{"request_id": "a"}], 422), ({"a": "x" * 70_000}, 413)],
+    [
+        ([], 422),
+        ({}, 422),
+        ([{"request_id": "a"}], 422),
+        ({"a": "x" * 70_000}, 413),
+        ({"": 1}, 422),
+        ({"x" * 129: 1}, 422),
+        ({"a": {"b": 1}}, 422),
+    ],
 )
 async def test_labels_that_do_not_fit_are_refused(
     house: House, labels: object, status: int
@@ -237,6 +266,7 @@ async def test_event_of_another_tool_is_stored_as_it_is(house: House) -> None:
         ({"specversion": "0.3"}, "specversion"),
         ({"time": "yesterday"}, "time"),
         ({"data": {"suite": "mnist", "check": "accuracy", "outcome": "passed", "x": 1}}, "x"),
+        ({"data": {"suite": "mnist", "check": "accuracy", "outcome": "pased"}}, "passed"),
         ({"project": "../etc"}, "project"),
     ],
 )

@@ -9,14 +9,18 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
 
 from mlops.contracts.catalogue import CATALOGUE
 from mlops.gateway.adapters.memory import MemoryOfBus
+from mlops.gateway.adapters.prometheus import PrometheusMeter
+from mlops.gateway.http.answers import json_answer
 from mlops.gateway.model.archive import Bounds, Wanted
 from mlops.gateway.model.describe import describe
 from mlops.gateway.model.facts import fact_of
 from mlops.gateway.model.labels import batches
 from mlops.gateway.model.routing import RetryBudget, Route, Target, table_of
+from mlops.gateway.model.traffic import Traffic
 
 RAIN = Route("rainfall", "rain", (Target(1, "u1", 0.75), Target(2, "u2", 0.25)))
 
@@ -266,3 +270,65 @@ def test_retry_of_a_rollout_told_late_does_not_reopen_it() -> None:
 
     assert memory.world.deployments["d"].state == "completed"
     assert not memory.world.being_deployed("rain")
+
+
+HUGE = 10**400  # JSON knows it, a float and orjson do not
+
+
+@pytest.mark.parametrize("number", [HUGE, -HUGE, float("inf"), float("nan")])
+async def test_no_number_of_a_stranger_stops_the_fold_or_the_answers(number: float) -> None:
+    memory = memory_of(
+        told("a", "performance.measured", model="rain", version=number, value=number),
+        told("b", "model.promoted", name="rain", version=number, metrics={"accuracy": number}),
+        told("c", "run.started", run_id="r"),
+    )
+
+    assert [fact.id for fact in memory.last(Wanted(), 9)] == ["a", "b", "c"]
+    assert json_answer(memory.world.as_json()).status_code == 200
+    assert json_answer([fact.envelope() for fact in memory.last(Wanted(), 9)]).status_code == 200
+
+
+def test_archive_is_bounded_in_bytes_too() -> None:
+    envelopes = [told(f"e{i}", "run.started", run_id="r" * 1000) for i in range(20)]
+
+    memory = memory_of(*envelopes, bounds=Bounds(bytes=5000))
+
+    kept = [fact.id for fact in memory.last(Wanted(), 99)]
+    assert kept == [f"e{i}" for i in range(20)][-len(kept) :]
+    assert 2 <= len(kept) <= 4
+
+
+def test_traffic_remembers_the_versions_last_asked() -> None:
+    traffic = Traffic()
+    for version in range(1, 1000):
+        traffic.count(("p", "m", version), failed=False, latency_ms=1.0)
+        traffic.count(("p", "m", 1), failed=True, latency_ms=1.0)
+
+    told_now = traffic.as_json()
+
+    assert len(told_now) <= 256
+    assert told_now[0] == {
+        "project": "p",
+        "model": "m",
+        "version": 1,
+        "requests": 1000,
+        "errors": 999,
+        "p50_ms": 1.0,
+    }
+
+
+def test_meter_forgets_versions_that_nobody_asks_any_more() -> None:
+    registry = CollectorRegistry()
+    meter = PrometheusMeter(registry, most_versions=3)
+    for version in ("1", "2", "3", "1", "4"):
+        meter.count("p", "m", version, "ok")
+        meter.took("p", "m", version, 0.1)
+
+    asked = {
+        sample.labels["version"]
+        for family in registry.collect()
+        for sample in family.samples
+        if sample.labels
+    }
+
+    assert asked == {"1", "3", "4"}

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import pytest
 from services.gateway.tests.conftest import House
 
-from mlops.chassis.bus import Bus
+from mlops.chassis.bus import Bus, Recorded
 from mlops.chassis.errors import RejectedError
 from mlops.contracts.message import Message
 from mlops.contracts.orchestration_bridge import (
@@ -113,6 +114,35 @@ async def test_predictions_are_read_from_the_bus_with_their_bodies(house: House)
     assert without == []
 
 
+async def test_newest_predictions_are_found_without_reading_all_that_was_said(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[datetime | None] = []
+    follow = house.bus.follow
+
+    def counting(
+        types: Sequence[str], scope: str, *, since: datetime | None, live: bool
+    ) -> AsyncIterator[Recorded]:
+        asked.append(since)
+        return follow(types, scope, since=since, live=live)
+
+    row = Prediction.model_validate(
+        {"request_id": "r1", "at": "2026-01-01T00:00:00Z", "prediction": 1}
+    )
+    for _ in range(3):
+        await house.say(Logged(project="rainfall", model="rain", version=1, predictions=(row,)))
+    monkeypatch.setattr(house.bus, "follow", counting)
+
+    newest = await get(house, "events", type="prediction.logged", limit=2)
+    few = list(asked)
+    every = await get(house, "events", type="prediction.logged", limit=9)
+
+    assert (len(newest), len(every)) == (2, 3)
+    assert len(few) == 1
+    assert few[0] is not None
+    assert asked[-1] is None
+
+
 async def test_unknown_type_names_the_known_ones(house: House) -> None:
     answer = await house.client.get("/api/v1/events", params={"type": "run.finished"})
 
@@ -211,6 +241,7 @@ async def test_query_reaches_the_service_and_its_refusal_comes_back(house: House
     bad = await house.client.get("/api/v1/query/orchestration_bridge/list")
     nobody = await house.client.get("/api/v1/query/serving/nothing")
     strange = await house.client.get("/api/v1/query/serving/a.b")
+    broken = await house.client.get("/api/v1/query/serving/routes%0A")
 
     assert good == {"queue": ["rainfall"]}
     assert bad.status_code == 422
@@ -218,6 +249,7 @@ async def test_query_reaches_the_service_and_its_refusal_comes_back(house: House
     assert nobody.status_code == 503
     assert nobody.headers["retry-after"] == "2"
     assert strange.status_code == 404
+    assert broken.status_code == 404
 
 
 async def test_status_says_which_services_do_not_answer(house: House) -> None:

@@ -88,6 +88,17 @@ async def test_new_listener_hears_only_what_comes(house: House, door: str) -> No
     assert event["data"]["run_id"] == "new"
 
 
+@pytest.mark.parametrize("place", ["9" * 30 + "-x", "9" * 5000 + "-x", "-x", "soon-x", "1"])
+async def test_place_that_never_was_is_no_place(house: House, door: str, place: str) -> None:
+    await house.say(run("old"))
+
+    async with listening(door, place) as lines:
+        await house.say(run("new"))
+        _, event = await next_event(lines)
+
+    assert event["data"]["run_id"] == "new"
+
+
 async def test_listeners_are_let_go_when_the_service_stops(house: House, door: str) -> None:
     async with listening(door) as lines:
         closing = asyncio.create_task(drain(house.gateway.streams.close_at_stop()))

@@ -46,6 +46,7 @@ class Stage:
     now: datetime = datetime(2026, 1, 1, tzinfo=UTC)
     parts: Parts | None = None
     settings: ProjectSettings = RAIN
+    door: str = "http://door"
     kinds: frozenset[str] = KINDS
 
     def start(self) -> None:
@@ -60,7 +61,7 @@ class Stage:
             self.replicas,
             self.replicas,
             self.traffic,
-            door="http://door",
+            door=self.door,
             pace=Pace(start_timeout=timedelta(seconds=60)),
             clock=lambda: self.now,
         )

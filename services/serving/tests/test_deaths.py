@@ -5,6 +5,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from mlops.chassis.errors import UnavailableError
+
 
 async def test_killed_at_any_round_the_next_process_ends_it_with_the_same_messages(
     begun: Any,
@@ -86,3 +90,63 @@ async def test_a_rollout_outlives_the_loss_of_all_replicas(stage: Any) -> None:
     await stage.turn(times=40)
 
     assert stage.said()[-2:] == ["v2 completed", "v1 removed"]
+
+
+async def test_without_a_door_a_new_process_tells_no_routes_before_it_has_looked(
+    begun: Any,
+) -> None:
+    stage = await begun()
+    stage.door = ""
+    stage.start()
+    await stage.first()
+    before = await stage.bus.ask("serving", "routes", {})
+
+    stage.start()
+    with pytest.raises(UnavailableError, match="has not looked"):
+        await stage.bus.ask("serving", "routes", {})
+    await stage.turn()
+
+    assert before["routes"][0]["versions"][0]["url"] == "memory://rain/rain/v1"
+    assert await stage.bus.ask("serving", "routes", {}) == before
+
+
+async def test_without_a_door_the_last_ports_hold_while_ray_is_not_seen(begun: Any) -> None:
+    stage = await begun()
+    stage.door = ""
+    stage.start()
+    await stage.first()
+    before = await stage.bus.ask("serving", "routes", {})
+
+    stage.replicas.away = True
+    await stage.turn(times=2)
+
+    assert await stage.bus.ask("serving", "routes", {}) == before
+
+
+async def test_a_version_of_which_some_replicas_answer_is_not_stopped(stage: Any) -> None:
+    await stage.first()
+    stage.replicas.limping = {"rain.rain.v1"}
+    stage.replicas.stuck = {"rain.rain.v2"}  # so that serving keeps looking
+    stage.replicas.starts.clear()
+
+    await stage.tell(stage.promoted(2))
+    await stage.turn(5, times=10)
+
+    assert stage.replicas.starts == ["rain.rain.v2"]
+    assert "rain.rain.v1" in stage.replicas.apps
+
+
+async def test_a_version_that_has_died_is_begun_anew_when_it_does_not_come_back_by_itself(
+    stage: Any,
+) -> None:
+    await stage.first()
+    package = await stage.packages.pack("rain", "rain", 1, "auto")
+    stage.replicas.starts.clear()
+    stage.replicas.broken = {package.bento_tag: "killed"}
+    begun = []
+    for _ in range(20):
+        await stage.turn(1)
+        begun.append(len(stage.replicas.starts))
+
+    assert begun[9] == 0
+    assert begun[-1] == 1

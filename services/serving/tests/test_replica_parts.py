@@ -16,7 +16,7 @@ from mlops.chassis.errors import UnavailableError
 from mlops.chassis.outbox import Outbox
 from mlops.contracts.message import Message
 from mlops.contracts.serving import Prediction, PredictionLogged
-from mlops.serving.adapters.leftovers import ReplicaLeftovers
+from mlops.serving.adapters.leftovers import ReplicaLeftovers, hold
 from mlops.serving.adapters.prediction_log import PredictionLog, sampled
 from mlops.serving.adapters.turns import Turns
 from mlops.serving.sources.leftovers import LeftPredictions
@@ -33,7 +33,9 @@ def rows(first: int, count: int, features: dict[str, str] | None = None) -> list
 
 
 def log_on(bus: MemoryBus, most_waiting: int = 1000) -> PredictionLog:
-    return PredictionLog(bus.publish, "rain", "rain", 3, most_waiting=most_waiting, pause=SOON)
+    log = PredictionLog(bus.publish, "rain", "rain", 3, most_waiting=most_waiting, pause=SOON)
+    log.know(1.0)
+    return log
 
 
 @pytest.fixture
@@ -69,6 +71,7 @@ async def test_a_few_rows_leave_together_after_the_pause(
 
 async def test_a_full_batch_does_not_wait(bus: MemoryBus) -> None:
     log = PredictionLog(bus.publish, "rain", "rain", 3, pause=timedelta(minutes=5))
+    log.know(1.0)
     task = asyncio.create_task(log.run())
     log.put(rows(0, 150))
 
@@ -104,7 +107,8 @@ async def test_a_batch_that_is_too_large_leaves_in_parts(bus: MemoryBus) -> None
 async def test_one_row_that_can_never_leave_is_counted(bus: MemoryBus) -> None:
     log = log_on(bus)
 
-    log.put([*rows(0, 1, {"text": "x" * 100_000}), *rows(1, 1)])
+    endless = rows(0, 1)[0].model_copy(update={"prediction": "x" * 100_000})
+    log.put([endless, *rows(1, 1)])
     await log.flush()
     log.put(rows(2, 1))
     await log.flush()
@@ -119,6 +123,7 @@ async def test_a_log_that_nobody_takes_drops_and_goes_on() -> None:
         raise UnavailableError("disk full")
 
     log = PredictionLog(refuse, "rain", "rain", 3)
+    log.know(1.0)
 
     log.put(rows(0, 3))
     await log.flush()
@@ -194,10 +199,124 @@ async def test_what_a_dead_replica_left_is_sent_once(tmp_path: Path) -> None:
         outbox.close()
     left = LeftPredictions(ReplicaLeftovers(tmp_path), timedelta(seconds=1))
 
-    first = [one.id async for one in left.sweep()]
-    second = [one.id async for one in left.sweep()]
+    with hold(alive):
+        first = [one.id async for one in left.sweep()]
+        second = [one.id async for one in left.sweep()]
 
     assert first == [one.id for one in sent]
     assert second == []
     assert not dead.exists()
     assert alive.exists()
+
+
+async def test_wide_rows_leave_in_batches_that_fit_without_trying_larger_ones(
+    bus: MemoryBus,
+) -> None:
+    tried: list[int] = []
+
+    async def publish(message: Message) -> None:
+        assert isinstance(message, PredictionLogged)
+        tried.append(len(message.predictions))
+        await bus.publish(message)
+
+    log = PredictionLog(publish, "rain", "rain", 3)
+    log.know(1.0)
+    wide = {f"column_{number}": "0.123456789" for number in range(300)}
+
+    log.put(rows(0, 100, wide))
+    await log.flush()
+
+    assert [len(batch.predictions) for batch in batches(bus)] == tried
+    assert sum(tried) == 100
+    assert max(tried) > 3
+
+
+async def test_a_row_too_wide_for_a_message_leaves_without_its_features(bus: MemoryBus) -> None:
+    log = log_on(bus)
+
+    log.put(rows(0, 1, {f"column_{number}": "0.123456789" for number in range(5000)}))
+    await log.flush()
+
+    [batch] = batches(bus)
+    assert (batch.predictions[0].features, batch.predictions[0].prediction) == ({}, 1)
+    assert (batch.dropped, log.dropped) == (0, 0)
+
+
+async def test_what_waits_is_bounded_in_size_too(bus: MemoryBus) -> None:
+    log = log_on(bus, most_waiting=20_000)
+    wide = rows(0, 40, {"text": "x" * 1_000_000})
+
+    for row in wide:
+        log.put([row])
+
+    assert 0 < log.waiting_bytes <= 32 * 1024 * 1024
+    assert log.dropped > 0
+
+
+async def test_nothing_leaves_before_the_project_s_share_is_known(bus: MemoryBus) -> None:
+    log = PredictionLog(bus.publish, "rain", "rain", 3, pause=SOON)
+    task = asyncio.create_task(log.run())
+    log.put(rows(0, 300))
+    await asyncio.sleep(0.1)
+    assert batches(bus) == []
+
+    log.know(0.25)
+    await asyncio.sleep(0.1)
+    task.cancel()
+
+    sent = [one.request_id for batch in batches(bus) for one in batch.predictions]
+    assert sent == [f"r-{number}" for number in range(300) if sampled(f"r-{number}", 0.25)]
+    assert log.dropped == 0
+
+
+async def test_closing_waits_for_the_batch_that_is_on_its_way(bus: MemoryBus) -> None:
+    async def slowly(message: Message) -> None:
+        await asyncio.sleep(0.05)
+        await bus.publish(message)
+
+    log = PredictionLog(slowly, "rain", "rain", 3, pause=SOON)
+    log.know(1.0)
+    task = asyncio.create_task(log.run())
+    log.put(rows(0, 100))
+    await asyncio.sleep(0.01)
+    log.put(rows(100, 1))
+
+    await log.flush()
+    task.cancel()
+
+    assert [len(batch.predictions) for batch in batches(bus)] == [100, 1]
+
+
+async def test_a_log_that_cannot_be_read_holds_up_no_other(tmp_path: Path) -> None:
+    (tmp_path / "replica-4194398.db").write_bytes(b"no database, but long enough to look at" * 50)
+    message = PredictionLogged(
+        project="rain", model="rain", version=3, predictions=tuple(rows(0, 1))
+    )
+    outbox = Outbox(tmp_path / "replica-4194399.db")
+    outbox.put(message.id, message.subject, message.encode())
+    outbox.close()
+    left = LeftPredictions(ReplicaLeftovers(tmp_path), timedelta(seconds=1))
+
+    sent = [one.id async for one in left.sweep()]
+
+    assert sent == [message.id]
+    assert (tmp_path / "replica-4194398.db").exists()
+
+
+async def test_a_log_whose_process_id_is_somebody_else_s_now_is_abandoned(tmp_path: Path) -> None:
+    message = PredictionLogged(
+        project="rain", model="rain", version=3, predictions=tuple(rows(0, 1))
+    )
+    path = tmp_path / f"replica-{os.getppid()}.db"
+    outbox = Outbox(path)
+    outbox.put(message.id, message.subject, message.encode())
+    outbox.close()
+    left = LeftPredictions(ReplicaLeftovers(tmp_path), timedelta(seconds=1))
+
+    with hold(path):
+        while_held = [one.id async for one in left.sweep()]
+    after = [one.id async for one in left.sweep()]
+
+    assert (while_held, after) == ([], [message.id])
+    assert not path.exists()
+    assert await asyncio.to_thread(lambda: list(tmp_path.iterdir())) == []

@@ -66,8 +66,8 @@ def test_flat_and_nested_data_are_the_same() -> None:
 def test_a_missing_number_is_null_and_stays_unknown() -> None:
     rows = read_rows([tensor("x", "FP64", [1, 2], [None, 2])], NUMBERS)
 
-    assert isinstance(rows.values, np.ndarray)
-    assert np.isnan(rows.values[0, 0])
+    assert rows.columns is not None
+    assert np.isnan(rows.columns["a"][0])
     assert rows.features() == [{"a": None, "b": 2.0}]
 
 
@@ -100,7 +100,7 @@ def test_a_model_without_signature_takes_what_it_gets() -> None:
         ([tensor("a", "FP64", [2], [1])], "wants 2 values, `data` holds 1"),
         ([tensor("a", "FP64", [1], ["1"])], "is not FP64"),
         ([tensor("a", "FP64", [2, 2], [[1, 2], [3]])], "is not FP64"),
-        ([tensor("a", "INT8", [1], [300])], "a value is outside -128 … 127"),
+        ([tensor("a", "INT8", [1], [300])], r"outside the range of INT8 \(-128 … 127\)"),
         ([tensor("a", "INT64", [1], [1.5])], "is not INT64"),
         ([tensor("a", "BYTES", [1], [1])], "every value must be a string"),
         ([tensor("a", "FP64", [1], 5)], "`data` must be a list"),
@@ -257,3 +257,64 @@ def test_input_examples_become_columns_or_a_tensor() -> None:
     assert example_rows(split) == {"a": [1, 3], "b": [2, 4]}
     assert example_rows({"inputs": [[1, 2]]}) == [[1, 2]]
     assert example_rows(None) is None
+
+
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        ([tensor("a", "FP64", [1] * 65, [1])], "dimensions"),
+        ([tensor("a", "FP32", [1], [1e300])], "outside the range of FP32"),
+        ([tensor("a", "FP16", [1], [70000])], "outside the range of FP16"),
+        ([tensor("n", "INT64", [1], [2**31])], "outside the range of INT32"),
+        ([tensor("n", "UINT64", [1], [2**64 - 1])], "outside the range of INT32"),
+        ([tensor("f", "FP64", [1], [1e39])], "outside the range of FP32"),
+        ([tensor("rows", "FP64", [1, 2], [1e39, 1])], "outside the range of FP32"),
+    ],
+)
+def test_a_number_that_does_not_fit_is_refused_and_never_becomes_another(
+    inputs: Any, said: str
+) -> None:
+    name = inputs[0]["name"]
+    columns = (
+        (Field("f", "FP32"), Field("g", "FP64")) if name == "rows" else (Field(name, "INT32"),)
+    )
+    wanted = (Field("f", "FP32"),) if name == "f" else columns
+
+    with pytest.raises(MalformedError, match=said):
+        read_rows(inputs, wanted)
+
+
+def test_a_number_that_was_not_finite_before_passes() -> None:
+    rows = read_rows([tensor("f", "FP64", [2], [None, 1.0])], (Field("f", "FP32"),))
+
+    assert rows.features() == [{"f": None}, {"f": 1.0}]
+
+
+def test_a_matrix_becomes_what_the_signature_says() -> None:
+    singles = (Field("a", "FP32"), Field("b", "FP32"))
+    mixed = (Field("a", "FP32"), Field("b", "FP64"))
+
+    same = read_rows([tensor("x", "FP64", [1, 2], [1, 2])], singles)
+    apart = read_rows([tensor("x", "FP64", [1, 2], [1, 2])], mixed)
+
+    assert isinstance(same.values, np.ndarray)
+    assert same.values.dtype == np.float32
+    assert isinstance(apart.values, dict)
+    assert [one.dtype for one in apart.values.values()] == [np.float32, np.float64]
+
+
+def test_text_that_a_model_gives_as_bytes_is_text() -> None:
+    assert write_tensor("t", np.array([b"rain", "né".encode()]))["data"] == ["rain", "né"]
+    assert write_tensor("t", np.array(["sun", None], dtype=object))["data"] == ["sun", None]
+
+
+def test_an_output_that_the_model_does_not_give_is_named() -> None:
+    asked = RAIN.read(
+        json.dumps(
+            {"inputs": [tensor("x", "FP64", [1, 2], [1, 2])], "outputs": [{"name": "predict"}]}
+        ).encode(),
+        {},
+    )
+
+    with pytest.raises(MalformedError, match="no output 'predict'; there are: chance"):
+        RAIN.write(asked, "r", {"chance": np.array([0.5])})

@@ -7,10 +7,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
-import pytest
-
 from mlops.chassis.bus_memory import MemoryBus
-from mlops.contracts.commands import CommandRefused
 from mlops.contracts.message import Message
 from mlops.contracts.serving import (
     DeploymentCompleted,
@@ -296,27 +293,6 @@ async def test_an_archived_project_is_no_longer_served(stage: Any) -> None:
 
     assert stage.replicas.apps == {}
     assert stage.said() == ["v1 removed"]
-
-
-@pytest.mark.parametrize(
-    ("command", "said"),
-    [
-        (DeployModel(project="sun", model="sun", version=1), "project 'sun' is not registered"),
-        (DeployModel(project="rain", model="../x", version=1), "cannot be an endpoint"),
-        (DeployModel(project="rain", model="rain", version=1), "answers all requests already"),
-        (RollbackModel(project="rain", model="rain"), "has no version before"),
-        (RollbackModel(project="rain", model="snow"), "it has: rain"),
-        (UndeployModel(project="rain", model="snow"), "never served a model 'snow'"),
-    ],
-)
-async def test_what_cannot_work_is_refused_with_the_reason(
-    stage: Any, command: Message, said: str
-) -> None:
-    await stage.first()
-
-    await stage.tell(command)
-
-    assert said in stage.only(CommandRefused).reason
 
 
 async def test_a_redelivered_wish_starts_one_rollout(stage: Any) -> None:

@@ -146,20 +146,25 @@ class Serving:
 
 @pytest.fixture(scope="session")
 def serving(home: Path, ray: Any, mlflow_url: str, shared_nats: Any) -> Iterator[Serving]:
-    service = Serving(
-        home,
-        {
-            "MLOPS_HOME": str(home),
-            "NATS_URL": shared_nats.url,
-            "NATS_TOKEN": shared_nats.token,
-            "SERVING_RAY_ADDRESS": ray.address,
-            "SERVING_URL": ray.url,
-            "SERVING_MLFLOW_URL": mlflow_url,
-        },
-    )
+    service = serving_on(home, ray, mlflow_url, shared_nats)
     service.start()
     yield service
     service.stop()
+
+
+def serving_on(home: Path, ray: Any, mlflow_url: str, nats: Any) -> Serving:
+    return Serving(
+        home,
+        {
+            "MLOPS_HOME": str(home),
+            "NATS_URL": nats.url,
+            "NATS_TOKEN": nats.token,
+            "SERVING_RAY_ADDRESS": ray.address,
+            "SERVING_URL": ray.url,
+            "SERVING_MLFLOW_URL": mlflow_url,
+            "SERVING_INGRESS": ray.ingress,
+        },
+    )
 
 
 @pytest.fixture
@@ -243,6 +248,36 @@ async def project(
     project = Project(name, bus, trainer)
     yield project
     await bus.publish(ProjectArchived(project=project.name))
+
+
+@pytest.fixture
+async def direct(
+    tmp_path: Path, nats_server: Any, mlflow_url: str, trainer: Trainer
+) -> AsyncIterator[Direct]:
+    """A house of its own without HAProxy: another Ray head, bus and serving."""
+    home = tmp_path / "home"
+    home.mkdir()
+    extra = {"NATS_URL": nats_server.url, "NATS_TOKEN": nats_server.token}
+    head = ray_head.RayHead(home, extra_env=extra, ingress="direct")
+    await asyncio.to_thread(head.start)
+    service = serving_on(home, head, mlflow_url, nats_server)
+    service.start()
+    bus = NatsBus(nats_server.url, token=nats_server.token, name="test", outbox=tmp_path / "o.db")
+    await bus.start()
+    yield Direct(Project("direct", bus, trainer), service, head)
+    await bus.stop()
+    await asyncio.to_thread(service.stop)
+    await asyncio.to_thread(head.close)
+    assert head.processes() == []
+
+
+@dataclass(frozen=True)
+class Direct:
+    """What a test without HAProxy works with."""
+
+    project: Project
+    serving: Serving
+    ray: Any
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 
 Reads {"project", "model", "kinds"} lines, with MLFLOW_TRACKING_URI set; answers one version number per kind.
 Kinds: skops, cloudpickle (the same kind of tree, kept differently), names (picks its columns by name), pyfunc,
-slow (answers after 50 ms), broken (its code is not there when it is loaded).
+single (a pyfunc of 32-bit tensors), slow (answers after 50 ms), broken (its code is not there when it is loaded).
 """
 
 from __future__ import annotations
@@ -38,6 +38,11 @@ class Slow(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lear
         return np.ones(len(rows), dtype=np.int64)
 
 
+class Single(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # nor has MLflow
+    def predict(self, model_input: np.ndarray[Any, Any]) -> Any:
+        return model_input[:, 0]
+
+
 class Twice(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # nor has MLflow
     def predict(self, model_input: pd.DataFrame) -> Any:
         return (model_input["temperature"] * 2).to_numpy()
@@ -55,6 +60,11 @@ def register(model: str, kind: str) -> int:
     if kind == "pyfunc":
         more["signature"] = infer_signature(features, features["temperature"])
         done = mlflow.pyfunc.log_model(name="model", python_model=Twice(), **more)
+        return int(done.registered_model_version)
+    if kind == "single":
+        tensor = features.to_numpy().astype(np.float32)
+        more |= {"signature": infer_signature(tensor, tensor[:, 0]), "input_example": tensor[:2]}
+        done = mlflow.pyfunc.log_model(name="model", python_model=Single(), **more)
         return int(done.registered_model_version)
     if kind == "skops":
         more |= {"serialization_format": "skops", "skops_trusted_types": [TREES]}

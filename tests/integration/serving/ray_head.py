@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A Ray head of our own: private folder, free ports, everything on the loopback address, ended by process id."""
+"""A Ray head of our own: private folder, free ports, everything on the loopback address, ended by process id.
+
+Its ingress is HAProxy, or `direct` as on macOS: each replica's own port.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ import psutil
 
 ROOT = Path(__file__).parents[3]
 WRAPPER = ROOT / "deploy" / "ray" / "haproxy-loopback.sh"
+DIRECT = {"RAY_SERVE_ENABLE_DIRECT_INGRESS": "1"}
 _BLOCK = 60
 
 
@@ -53,6 +57,7 @@ class RayHead:
     extra_env: dict[str, str] = field(default_factory=dict)
     ports: list[int] = field(default_factory=lambda: free_ports(7))
     block: int = field(default_factory=free_block)
+    ingress: str = "haproxy"
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -68,20 +73,28 @@ class RayHead:
         return f"http://127.0.0.1:{self.http_port}"
 
     def environment(self) -> dict[str, str]:
-        private = self.folder / "haproxy"
-        private.mkdir(mode=0o700, exist_ok=True)
         env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
         return env | {
             "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
             "RAY_USAGE_STATS_ENABLED": "0",
             "BENTOML_DO_NOT_TRACK": "true",
             "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
-            "RAY_SERVE_ENABLE_HA_PROXY": "1",
             "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "2",
             "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(self.block + 30),
             "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(self.block + 44),
             "RAY_SERVE_DIRECT_INGRESS_MIN_GRPC_PORT": str(self.block + 45),
             "RAY_SERVE_DIRECT_INGRESS_MAX_GRPC_PORT": str(self.block + 59),
+            "MLOPS_PYTHON": sys.executable,
+            "MLOPS_HOME": str(self.home),
+            **(self._haproxy() if self.ingress == "haproxy" else DIRECT),
+            **self.extra_env,
+        }
+
+    def _haproxy(self) -> dict[str, str]:
+        private = self.folder / "haproxy"
+        private.mkdir(mode=0o700, exist_ok=True)
+        return {
+            "RAY_SERVE_ENABLE_HA_PROXY": "1",
             "RAY_SERVE_HAPROXY_STATS_PORT": str(self.ports[2]),
             "RAY_SERVE_HAPROXY_METRICS_PORT": str(self.ports[3]),
             "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(private / "haproxy.cfg"),
@@ -89,9 +102,6 @@ class RayHead:
             "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(private),
             "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(private / "server-state"),
             "RAY_SERVE_HAPROXY_BINARY_PATH": str(WRAPPER),
-            "MLOPS_PYTHON": sys.executable,
-            "MLOPS_HOME": str(self.home),
-            **self.extra_env,
         }
 
     def start(self) -> None:

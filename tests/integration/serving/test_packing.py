@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -68,6 +71,23 @@ async def test_packages_out_of_use_are_forgotten(
     kept = sorted(one.bento_tag.partition(":")[2] for one in (newest, other))
     assert store(tmp_path, "bentos") == kept
     assert store(tmp_path, "models") == kept
+
+
+async def test_a_model_of_32_bit_tensors_answers_its_own_example(
+    packages: SidecarPackages, trainer: Any, tmp_path: Path
+) -> None:
+    [version] = trainer.log(PROJECT, "single")
+    package = await packages.pack(PROJECT, PROJECT, version, "auto")
+
+    loads = "import bentoml, sys; bentoml.load(sys.argv[1])()"
+    run = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", loads, package.bento_tag),
+        env=os.environ | {"BENTOML_HOME": str(tmp_path / "bentoml"), "BENTOML_DO_NOT_TRACK": "1"},
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, said = await run.communicate()
+
+    assert run.returncode == 0, said.decode()[-2000:]
 
 
 @pytest.mark.parametrize(

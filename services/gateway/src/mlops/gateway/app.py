@@ -17,6 +17,7 @@ from mlops.chassis.service import Service
 from mlops.gateway.adapters.aiohttp import AiohttpReplicas
 from mlops.gateway.adapters.memory import MemoryOfBus
 from mlops.gateway.adapters.prometheus import PrometheusMeter
+from mlops.gateway.adapters.routes_file import RoutesFile
 from mlops.gateway.http.dispatch import Dispatcher
 from mlops.gateway.http.inference import Inference
 from mlops.gateway.http.intake import Intake
@@ -26,7 +27,7 @@ from mlops.gateway.http.site import site
 from mlops.gateway.http.stream import Streams
 from mlops.gateway.model.access import Keys
 from mlops.gateway.model.traffic import Traffic
-from mlops.gateway.ports import Meter, Replicas, SpokenBus
+from mlops.gateway.ports import LastRoutes, Meter, Replicas, SpokenBus
 from mlops.gateway.settings import Settings
 from mlops.gateway.sources import Follower, RoutesOfServing
 
@@ -48,14 +49,15 @@ def wire(
     bus: SpokenBus,
     replicas: Replicas,
     meter: Meter,
+    last_routes: LastRoutes,
     settings: Settings,
     clock: Clock = utc_now,
 ) -> Gateway:
     """Put the parts together; it subscribes to nothing, its read models follow the history."""
-    routes = RoutesOfServing(bus, timedelta(seconds=settings.routes_every_s))
+    routes = RoutesOfServing(bus, timedelta(seconds=settings.routes_every_s), last_routes)
     memory, traffic = MemoryOfBus(), Traffic()
     keys = Keys(settings.token.get_secret_value())
-    queries = Queries(bus, memory, routes)
+    queries = Queries(bus, memory, routes, clock)
     streams = Streams(bus, clock)
     timeout = timedelta(seconds=settings.infer_timeout_s)
     dispatcher = Dispatcher(routes, replicas, traffic, meter, timeout, random.random)
@@ -79,7 +81,9 @@ async def build(service: Service) -> None:
     """Make the parts and wire them."""
     settings = Settings()
     replicas = AiohttpReplicas()
-    gateway = wire(service.bus, replicas, PrometheusMeter(metrics.REGISTRY), settings)
+    last_routes = RoutesFile(settings.state_dir(NAME) / "routes.json", utc_now)
+    meter = PrometheusMeter(metrics.REGISTRY)
+    gateway = wire(service.bus, replicas, meter, last_routes, settings)
     service.source("read_model", gateway.follower)
     service.source("routes", gateway.routes)
     service.source("streams", gateway.streams.close_at_stop)

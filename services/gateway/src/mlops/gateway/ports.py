@@ -80,6 +80,16 @@ class Routes(Protocol):
         """Ask serving again, now."""
 
 
+class LastRoutes(Protocol):
+    """What serving told last, kept over a restart: replicas answer on while gateway and serving are away."""
+
+    def recall(self) -> Mapping[str, object] | None:
+        """Return it, or None when there is none, or none that is young enough."""
+
+    def note(self, answer: Mapping[str, object]) -> None:
+        """Keep it; never raises, because nothing but a later restart needs it."""
+
+
 class Meter(Protocol):
     """Counts requests for whoever watches the gateway; labels are bounded by the routes."""
 

@@ -15,6 +15,7 @@ from mlops.chassis.errors import ChassisError
 from mlops.contracts.message import Message
 from mlops.gateway.model.facts import Fact
 from mlops.gateway.model.routing import Table, table_of
+from mlops.gateway.ports import LastRoutes
 
 _NOTHING: tuple[Message, ...] = ()
 _ASK = timedelta(seconds=2)
@@ -61,10 +62,12 @@ class Follower:
 class RoutesOfServing:
     """The routing table, as serving tells it: every so often, and at once when asked for."""
 
-    def __init__(self, bus: Bus, every: timedelta) -> None:
+    def __init__(self, bus: Bus, every: timedelta, last: LastRoutes) -> None:
         self._bus = bus
         self._every_s = every.total_seconds()
-        self._table = Table()
+        self._last = last
+        recalled = last.recall()
+        self._table = Table() if recalled is None else table_of(recalled)
         self._wanted = asyncio.Event()
         self._log = structlog.get_logger("routes")
 
@@ -92,10 +95,12 @@ class RoutesOfServing:
 
     async def _ask(self) -> None:
         try:
-            table = table_of(await self._bus.ask("serving", "routes", {}, _ASK))
+            answer = await self._bus.ask("serving", "routes", {}, _ASK)
         except (ChassisError, TimeoutError) as error:
             self._log.debug("routes.kept", error=str(error))
             return
+        table = table_of(answer)
+        self._last.note(answer)
         if table != self._table:
             self._log.info("routes.changed", models=table.names())
         self._table = table

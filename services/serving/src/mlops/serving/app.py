@@ -24,7 +24,6 @@ from mlops.serving.handlers.projects import ProjectHandlers
 from mlops.serving.handlers.queries import Queries
 from mlops.serving.model.apps import app_name, route_of
 from mlops.serving.ports import (
-    AppState,
     Deployment,
     Heat,
     Packages,
@@ -84,7 +83,8 @@ def wire(
 
     def url_of(project: str, model: str, version: int) -> str:
         name = app_name(project, model, version)
-        return _url(door, fleet.world.states.get(name), name)
+        # Behind one door the address is known before Ray was ever asked; a replica's own port is not.
+        return door + route_of(name) if door else fleet.url_of(name)
 
     queries = Queries(projects, deployments, heat, owners, url_of)
     in_order = Delivery(concurrency=1)
@@ -139,8 +139,3 @@ def _pace(settings: Settings) -> Pace:
         tick=timedelta(seconds=settings.tick_s),
         idle=timedelta(seconds=settings.idle_s),
     )
-
-
-def _url(door: str, known: AppState | None, name: str) -> str:
-    # Behind one door the address is known before Ray was ever asked; a replica's own port is not.
-    return door + route_of(name) if door else (known.url if known else "")

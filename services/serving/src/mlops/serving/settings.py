@@ -56,7 +56,7 @@ class Settings(ServiceSettings):
         description="Between two looks when nothing is under way.",
     )
     sidecar_idle_s: float = Field(
-        default=600.0,
+        default=60.0,
         gt=0,
         validation_alias="SERVING_SIDECAR_IDLE_S",
         description="How long the process that holds Ray, BentoML and MLflow stays without work.",

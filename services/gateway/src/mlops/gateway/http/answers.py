@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
 from collections.abc import Mapping
@@ -16,8 +17,9 @@ from starlette.responses import Response
 from mlops.chassis.errors import RejectedError, UnavailableError
 from mlops.gateway.errors import CallerError, Problem
 
-_REQUEST_ID = re.compile(r"^[\x21-\x7e]{1,128}$")
-_TRACEPARENT = re.compile(r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
+_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_MOST_PROBLEMS = 100
 _FIXES = {
     404: "GET /openapi.json lists what there is",
     405: "GET /openapi.json says which methods there are",
@@ -28,8 +30,15 @@ def json_answer(
     content: object, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
     """Return JSON."""
-    body = orjson.dumps(content)
-    return Response(body, status, dict(headers or {}), media_type="application/json")
+    return Response(as_json(content), status, dict(headers or {}), media_type="application/json")
+
+
+def as_json(content: object) -> bytes:
+    """Write JSON, whole numbers of any size included: an event of a stranger may hold one."""
+    try:
+        return orjson.dumps(content)
+    except orjson.JSONEncodeError:
+        return json.dumps(content, separators=(",", ":")).encode()
 
 
 def refusal(path: str, error: CallerError) -> Response:
@@ -98,7 +107,7 @@ async def on_chassis_error(request: Request, error: Exception) -> Response:
 def invalid(what: str, problems: tuple[Problem, ...], status: int = 422) -> CallerError:
     """Return the error for fields that are wrong."""
     which = "; ".join(f"{one.field}: {one.problem}" for one in problems[:5])
-    return CallerError(status, what, which, "correct the named fields", problems)
+    return CallerError(status, what, which, "correct the named fields", problems[:_MOST_PROBLEMS])
 
 
 def request_id(request: Request) -> str:
@@ -106,7 +115,7 @@ def request_id(request: Request) -> str:
     known: str | None = getattr(request.state, "request_id", None)
     if known is None:
         shown = request.headers.get("x-request-id", "")
-        known = shown if _REQUEST_ID.match(shown) else str(uuid.uuid4())
+        known = shown if _REQUEST_ID.fullmatch(shown) else str(uuid.uuid4())
         request.state.request_id = known
     return known
 
@@ -114,7 +123,7 @@ def request_id(request: Request) -> str:
 def trace_of(request: Request) -> str | None:
     """Return the caller's W3C traceparent; one that is none is passed over, as the standard asks."""
     shown = request.headers.get("traceparent", "")
-    return shown if _TRACEPARENT.match(shown) else None
+    return shown if _TRACEPARENT.fullmatch(shown) else None
 
 
 async def body_of(request: Request, most_bytes: int) -> bytes:

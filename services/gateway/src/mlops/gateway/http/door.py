@@ -33,7 +33,7 @@ class Door:
             await self._app(scope, receive, send)
             return
         request = Request(scope, receive)
-        path = request.url.path
+        path = str(scope["path"])  # what the router sees; a URL is made of the caller's Host, too
         if not path.startswith(_GUARDED) or path in _OPEN:
             await self._app(scope, receive, send)
             return

@@ -137,13 +137,15 @@ def _pinned(request: Request, route: Route) -> int | None:
     text = request.path_params.get("version")
     if text is None:
         return None
-    version = int(text) if str(text).isdecimal() else None
-    if version is None or route.target(version) is None:
-        running = ", ".join(str(target.version) for target in route.targets) or "none"
+    running = {str(target.version): target.version for target in route.targets}
+    if text not in running:
         raise CallerError(
-            404, "this version does not run", f"{route.name} version {text}", f"running: {running}"
+            404,
+            "this version does not run",
+            f"{route.name} version {text[:40]}",
+            f"running: {', '.join(running) or 'none'}",
         )
-    return version
+    return running[text]
 
 
 def _check(request: Request, body: bytes) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter
@@ -32,6 +32,8 @@ _LABELS_AT_ONCE = 50_000
 _SOURCE = "/services/gateway"
 _CLOUD_EVENTS = "application/cloudevents+json"
 
+RequestId = Annotated[str, Field(min_length=1, max_length=128)]
+
 
 class CommandIn(BaseModel):
     """A wish: its type, the project, and the fields of the command."""
@@ -53,7 +55,7 @@ class CommandIn(BaseModel):
 class LabelIn(BaseModel):
     """What turned out to be true for one prediction; without a time, now."""
 
-    request_id: str = Field(min_length=1, max_length=128)
+    request_id: RequestId
     label: Scalar
     at: AwareDatetime | None = None
 
@@ -63,7 +65,7 @@ class LabelsIn(BaseModel):
 
     project: Scope
     model: str = Field(min_length=1, max_length=256)
-    labels: list[LabelIn] | dict[str, Scalar]
+    labels: list[LabelIn] | dict[RequestId, Scalar]
 
 
 class Intake:
@@ -166,7 +168,7 @@ def _labels(given: LabelsIn, now: datetime) -> list[Label]:
 
 
 def _messages(given: LabelsIn, labels: Sequence[Label]) -> list[LabelRecorded]:
-    sizes = [len(label.model_dump_json()) + 1 for label in labels]
+    sizes = [len(label.model_dump_json().encode()) + 1 for label in labels]
     if max(sizes) > _LABELS_BYTES:
         raise CallerError(
             413,

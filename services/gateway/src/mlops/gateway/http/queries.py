@@ -7,7 +7,7 @@ import asyncio
 import re
 from collections import deque
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Annotated, Any
 
@@ -15,6 +15,7 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
+from mlops.chassis.clock import Clock
 from mlops.chassis.errors import ChassisError
 from mlops.contracts.catalogue import CATALOGUE
 from mlops.gateway.errors import CallerError
@@ -34,7 +35,8 @@ SERVICES = (
     "telemetry_agent",
     "gateway",
 )
-_TOKEN = re.compile(r"^[a-z][a-z0-9_]{0,62}$")
+_TOKEN = re.compile(r"[a-z][a-z0-9_]{0,62}")
+_SPANS = (timedelta(minutes=2), timedelta(hours=1), timedelta(days=1))
 _STATUS_WAIT = timedelta(seconds=1)
 _SIBLINGS_S = 0.1  # a handler's messages are stored one after the other
 
@@ -45,10 +47,11 @@ Limit = Annotated[int, Query(ge=1, le=1000)]
 class Queries:
     """The reading half of `/api/v1`."""
 
-    def __init__(self, bus: SpokenBus, memory: Memory, routes: Routes) -> None:
+    def __init__(self, bus: SpokenBus, memory: Memory, routes: Routes, clock: Clock) -> None:
         self._bus = bus
         self._memory = memory
         self._routes = routes
+        self._clock = clock
 
     def router(self) -> APIRouter:
         """Return its paths."""
@@ -107,7 +110,7 @@ class Queries:
     async def query(self, service: str, verb: str, request: Request) -> Response:
         """Ask a service `query.<service>.<verb>`; the query string is the question."""
         for name in (service, verb):
-            if not _TOKEN.match(name):
+            if not _TOKEN.fullmatch(name):
                 raise CallerError(404, "no such query", f"{service}.{verb}", "use a-z, 0-9 and _")
         return json_answer(await self._bus.ask(service, verb, dict(request.query_params)))
 
@@ -185,9 +188,19 @@ class Queries:
             return {"service": service, "ready": False, "checks": {"answers": reason}}
 
     async def _from_bus(self, wanted: Wanted, limit: int) -> list[dict[str, Any]]:
+        # The bus is read forwards, and may hold millions of predictions: the newest hours are mostly enough.
+        for span in _SPANS:
+            found = await self._said_since(wanted, limit, self._clock() - span)
+            if len(found) >= limit:
+                return found
+        return await self._said_since(wanted, limit, None)
+
+    async def _said_since(
+        self, wanted: Wanted, limit: int, since: datetime | None
+    ) -> list[dict[str, Any]]:
         found: deque[dict[str, Any]] = deque(maxlen=limit)
         scope = wanted.scope or "*"
-        async for recorded in self._bus.follow(wanted.types, scope, live=False):
+        async for recorded in self._bus.follow(wanted.types, scope, since=since, live=False):
             if wanted.story in ("", recorded.envelope.get("correlationid")):
                 found.append(recorded.envelope)
         return list(found)

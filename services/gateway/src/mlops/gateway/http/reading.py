@@ -27,12 +27,7 @@ def read(kind: type[B], values: Mapping[str, object], what: str) -> B:
         found = kind.model_validate(dict(values), extra="forbid")
     except ValidationError as error:
         raise invalid(what, _problems(error)) from error
-    problems = tuple(
-        Problem(at, f"unknown word; use one of: {words}")
-        for at, words in unknown_words(found.model_dump())
-    )
-    if problems:
-        raise invalid(what, problems)
+    _refuse_unknown_words(found, what)
     return found
 
 
@@ -73,8 +68,18 @@ def read_event(values: Mapping[str, object]) -> Event:
         event = kind.from_envelope(dict(values), strict=True)
     except MessageError as error:
         raise CallerError(422, "the event does not fit", str(error), "correct the field") from error
+    _refuse_unknown_words(event, "the event does not fit")
     _encode(event)
     return event
+
+
+def _refuse_unknown_words(found: BaseModel, what: str) -> None:
+    problems = tuple(
+        Problem(at, f"unknown word; use one of: {words}")
+        for at, words in unknown_words(found.model_dump())
+    )
+    if problems:
+        raise invalid(what, problems)
 
 
 def _encode(message: Message) -> None:

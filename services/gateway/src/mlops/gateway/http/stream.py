@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
-import orjson
 from fastapi import APIRouter, Query
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.requests import Request
@@ -20,11 +19,13 @@ from mlops.chassis.bus import History, Recorded
 from mlops.chassis.clock import Clock
 from mlops.contracts.message import Message
 from mlops.gateway.errors import CallerError
+from mlops.gateway.http.answers import as_json
 from mlops.gateway.http.queries import known_types, summarised
 
 _HEARTBEAT_S = 15
 _MOST_STREAMS = 64
 _INSIST_S = 0.1
+_MOST_DIGITS = 16  # microseconds up to the year 2286
 _NOTHING: tuple[Message, ...] = ()
 _ROUNDING = timedelta(milliseconds=1)  # a place names microseconds, the bus counts finer
 
@@ -144,7 +145,7 @@ def _is_after(recorded: Recorded, place: Place | None) -> bool:
 
 def _place(text: str) -> Place | None:
     micros, _, event_id = text.partition("-")
-    if not micros.isdecimal() or not event_id:
+    if not micros.isdecimal() or not event_id or len(micros) > _MOST_DIGITS:
         return None
     return Place(datetime.fromtimestamp(int(micros) / 1_000_000, UTC), event_id)
 
@@ -152,4 +153,4 @@ def _place(text: str) -> Place | None:
 def _event(recorded: Recorded, *, summary: bool) -> ServerSentEvent:
     envelope = summarised(recorded.envelope) if summary else recorded.envelope
     place = Place(recorded.stored_at, str(recorded.envelope.get("id", "")))
-    return ServerSentEvent(data=orjson.dumps(envelope).decode(), id=str(place))
+    return ServerSentEvent(data=as_json(envelope).decode(), id=str(place))

@@ -18,6 +18,7 @@ class Bounds:
     facts: int = 8000
     bulk: int = 2000
     story: int = 400
+    bytes: int = 48 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Archive:
     _by_cause: _Index = field(default_factory=dict)
     _by_story: _Index = field(default_factory=dict)
     _by_name: _Index = field(default_factory=dict)
+    _bytes: int = 0
 
     def __len__(self) -> int:
         """Return how many messages are remembered."""
@@ -62,9 +64,12 @@ class Archive:
         (self._bulk if fact.is_bulk else self._facts)[fact.id] = fact
         for index, key in self._keys(fact):
             index.setdefault(key, []).append(fact.id)
+        self._bytes += len(fact.payload)
         self._bound_story(fact.story)
         self._bound(self._facts, self.bounds.facts)
         self._bound(self._bulk, self.bounds.bulk)
+        while self._bytes > self.bounds.bytes and len(self._facts) > 1:
+            self._forget(next(iter(self._facts)))
         return True
 
     def get(self, fact_id: str) -> Fact | None:
@@ -117,6 +122,7 @@ class Archive:
         fact = self._facts.pop(fact_id, None) or self._bulk.pop(fact_id, None)
         if fact is None:
             return
+        self._bytes -= len(fact.payload)
         for index, key in self._keys(fact):
             index[key].remove(fact_id)
             if not index[key]:

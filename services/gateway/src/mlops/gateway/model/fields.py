@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+
+_LARGEST = 2**63  # beyond it our own answers could not hold the number either
 
 
 class Fields:
@@ -18,16 +21,20 @@ class Fields:
         return found if isinstance(found, str) else ""
 
     def number(self, name: str) -> float | None:
-        """Return a number, or None."""
+        """Return a finite number, or None."""
         found = self._values.get(name)
         if isinstance(found, bool) or not isinstance(found, int | float):
             return None
-        return float(found)
+        if isinstance(found, int) and abs(found) >= _LARGEST:
+            return None
+        return float(found) if math.isfinite(found) else None
 
     def whole(self, name: str) -> int | None:
-        """Return a whole number, or None."""
+        """Return a whole number of at most 64 bits, or None."""
         found = self._values.get(name)
-        return found if isinstance(found, int) and not isinstance(found, bool) else None
+        if isinstance(found, bool) or not isinstance(found, int):
+            return None
+        return found if abs(found) < _LARGEST else None
 
     def flag(self, name: str) -> bool:
         """Return whether the field is true."""

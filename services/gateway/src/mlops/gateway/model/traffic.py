@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from statistics import median
 
 _REMEMBERED = 200
+_VERSIONS = 256
 
 Version = tuple[str, str, int]
 
@@ -23,9 +24,9 @@ class Tally:
 
 @dataclass
 class Traffic:
-    """Counts per project, model and version; a failed try counts against the version that failed."""
+    """Counts of the versions last asked; a failed try counts against the version that failed."""
 
-    _tallies: dict[Version, Tally] = field(default_factory=dict)
+    _tallies: OrderedDict[Version, Tally] = field(default_factory=OrderedDict)
 
     def count(self, version: Version, *, failed: bool, latency_ms: float) -> None:
         """Count one try."""
@@ -33,6 +34,9 @@ class Traffic:
         tally.requests += 1
         tally.errors += failed
         tally.latencies_ms.append(latency_ms)
+        self._tallies.move_to_end(version)
+        if len(self._tallies) > _VERSIONS:
+            self._tallies.popitem(last=False)
 
     def as_json(self) -> list[dict[str, object]]:
         """Return the counts, by project, model and version."""

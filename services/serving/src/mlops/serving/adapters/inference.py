@@ -6,7 +6,7 @@ JSON tensors only. The binary tensor extension is refused with 400 and the way o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -31,6 +31,10 @@ _NO_BINARY = (
 )
 _BINARY = ("binary_data_size", "binary_data", "binary_data_output")
 _MOST_ID = 100
+
+
+class UnknownOutputError(MalformedError):
+    """The request wants an output that the model does not give."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +93,9 @@ class Contract:
         )
 
     def write(self, asked: Asked, request_id: str, outputs: Mapping[str, Array]) -> bytes:
-        """Return the answer."""
+        """Return the answer; UnknownOutputError where the model gave none of a wanted name."""
         wanted = asked.outputs or tuple(outputs)
+        _check_known(wanted, tuple(outputs))
         answer = {
             "model_name": self.model,
             "model_version": str(self.version),
@@ -115,9 +120,7 @@ class Contract:
             raise MalformedError("`outputs` must be a list of objects with a `name`")
         known = [one.name for one in self.outputs] or ["predict"]
         names = tuple(str(one.get("name")) for one in outputs)
-        for name in names:
-            if name not in known:
-                raise MalformedError(f"there is no output {name!r}; there are: {', '.join(known)}")
+        _check_known(names, known)
         return names
 
 
@@ -138,6 +141,12 @@ def checked(outputs: Mapping[str, Array], ask: Callable[[], str]) -> Mapping[str
         if not plain:
             raise MalformedError(f"output {name!r} of {ask()} is no tensor of numbers or strings")
     return outputs
+
+
+def _check_known(names: Sequence[str], known: Sequence[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise UnknownOutputError(f"there is no output {name!r}; there are: {', '.join(known)}")
 
 
 def _refuse_binary(request: Mapping[str, Any]) -> None:

@@ -1,18 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Prediction logs of dead replicas: outbox files named by a process that no longer lives."""
+"""Prediction logs of dead replicas: outbox files that no process holds any more.
+
+The system lets go of a lock when its holder ends, however it ends; a process id alone may soon be somebody else's.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import re
 import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import IO
 
 from mlops.chassis.errors import UnavailableError
 from mlops.chassis.outbox import Outbox
 
-_NAME = re.compile(r"^replica-(\d+)\.db$")
+_NAME = re.compile(r"replica-(\d{1,9})\.db")
+
+
+def hold(path: Path) -> IO[str]:
+    """Hold a log for as long as what is returned stays open, at most until this process ends."""
+    lock = _lock_of(path).open("a")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    return lock
 
 
 class ReplicaLeftovers:
@@ -40,29 +54,43 @@ class ReplicaLeftovers:
 
     def _abandoned(self) -> list[str]:
         names = (path.name for path in self._folder.glob("replica-*.db"))
-        return sorted(name for name in names if (pid := _pid(name)) and not _lives(pid))
+        return sorted(name for name in names if self._is_abandoned(name))
+
+    def _is_abandoned(self, name: str) -> bool:
+        found = _NAME.fullmatch(name)
+        return found is not None and (not _lives(int(found[1])) or _is_let_go(self._folder / name))
 
     def _waiting(self, name: str) -> list[tuple[int, bytes]]:
-        try:
-            outbox = Outbox(self._folder / name)
-        except sqlite3.Error as error:
-            raise UnavailableError(f"prediction log {self._folder / name}: {error}") from error
-        try:
+        with self._opened(name) as outbox:
             return [(one.seq, one.payload) for one in outbox.oldest()]
-        finally:
-            outbox.close()
 
     def _forget(self, name: str, place: int) -> None:
-        outbox = Outbox(self._folder / name)
-        try:
+        with self._opened(name) as outbox:
             outbox.remove(place)
-        finally:
-            outbox.close()
+
+    @contextmanager
+    def _opened(self, name: str) -> Iterator[Outbox]:
+        path = self._folder / name
+        try:
+            with closing(Outbox(path)) as outbox:
+                yield outbox
+        except sqlite3.Error as error:
+            raise UnavailableError(
+                f"prediction log {path}: {error}; free disk space, or remove the file"
+            ) from error
 
 
-def _pid(name: str) -> int | None:
-    found = _NAME.match(name)
-    return int(found[1]) if found else None
+def _lock_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.lock")
+
+
+def _is_let_go(path: Path) -> bool:
+    try:
+        with _lock_of(path).open("r+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # held, or never was
+        return False
+    return True
 
 
 def _lives(pid: int) -> bool:

@@ -38,9 +38,14 @@ class MemoryPackages:
 
 @dataclass
 class MemoryReplicas:
-    """Applications that start at the next look; *broken* maps Bento tags to why they cannot."""
+    """Applications that start at the next look, but for those that are *stuck* or *broken* (tag to reason).
 
+    Those that are *limping* have lost one replica, and another one answers.
+    """
+
+    limping: set[str] = field(default_factory=set)
     broken: dict[str, str] = field(default_factory=dict)
+    stuck: set[str] = field(default_factory=set)
     away: bool = False
     apps: dict[str, App] = field(default_factory=dict)
     starts: list[str] = field(default_factory=list)
@@ -87,8 +92,10 @@ class MemoryReplicas:
 
     def _state(self, app: App) -> AppState:
         url = f"memory:/{app.route}"
-        if app.name not in self._seen:
+        if app.name not in self._seen or app.name in self.stuck:
             return AppState(Condition.STARTING, url=url)
+        if app.name in self.limping:
+            return AppState(Condition.FAILED, 1, "a replica has died", url)
         if app.bento_tag in self.broken:
             return AppState(Condition.FAILED, reason=self.broken[app.bento_tag], url=url)
         return AppState(Condition.RUNNING, replicas=app.min_replicas, url=url)

@@ -25,6 +25,7 @@ from mlops.chassis.errors import UnavailableError
 from mlops.serving.errors import BrokenModelError
 from mlops.serving.model.apps import bento_name, bento_tag
 from mlops.serving.model.signature import UnservableError, choose_backend, example_rows, fields
+from mlops.serving.model.tensors import DTYPES
 
 _SOURCE = Path(__file__).parent / "bento" / "packed_service.py"
 _DATASET = "mlops.dataset."
@@ -155,7 +156,10 @@ def _spec(folder: Path, described: Mapping[str, Any], tag: str, backend: str) ->
         "name": tag.partition(":")[0],
         "model_tag": tag,
         "backend": backend,
-        "inputs": [asdict(one) for one in fields(signature.get("inputs"), "input")],
+        "inputs": [
+            {**asdict(one), "dtype": DTYPES[one.datatype]}
+            for one in fields(signature.get("inputs"), "input")
+        ],
         "outputs": [asdict(one) for one in fields(signature.get("outputs"), "predict")],
         "example": example_rows(json.loads(example.read_text())) if example.is_file() else None,
     }

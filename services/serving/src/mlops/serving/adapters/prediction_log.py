@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Predictions leave the replica as events: queued in memory, sent in batches, never waited for by an answer.
 
-A batch goes out when it holds 100 rows or 0.5 s after its first one. While the bus is away batches wait in the
-replica's own outbox on disk; when even that is too slow the oldest rows are dropped, and the next batch says how many.
+A batch goes out when it holds 100 rows or 0.5 s after its first one, and holds no more than a message may. A row that
+is alone too wide leaves without its features, so that its label still finds it. While the bus is away batches wait in
+the replica's own outbox on disk; when even that is too slow the oldest rows are dropped, and the next batch says how
+many. Nothing leaves before the project's share of logged predictions is known.
 """
 
 from __future__ import annotations
@@ -17,11 +19,15 @@ from datetime import timedelta
 import structlog
 
 from mlops.chassis.errors import ChassisError, RejectedError
-from mlops.contracts.message import Message
+from mlops.contracts.message import MAX_BYTES, Message
 from mlops.contracts.serving import Prediction, PredictionLogged
 
 MOST_ROWS = 100
 MOST_WAITING = 20_000
+MOST_WAITING_BYTES = 32 * 1024 * 1024
+_MOST_BYTES = MAX_BYTES - 4096  # room for the envelope
+_ROW_BYTES = 160  # what a row needs beside its features
+_NUMBER_BYTES = 20
 _SAMPLES = 10_000
 
 Publish = Callable[[Message], Awaitable[None]]
@@ -42,20 +48,37 @@ class PredictionLog:
     ) -> None:
         self._publish = publish
         self._about = (project, model, version)
-        self._waiting: deque[Prediction] = deque()
+        self._waiting: deque[tuple[Prediction, int]] = deque()
         self._most_waiting = most_waiting
         self._pause_s = pause.total_seconds()
+        self._known = asyncio.Event()
         self._filled = asyncio.Event()
         self._arrived = asyncio.Event()
-        self.sampled_ratio = 1.0
+        self._turn = asyncio.Lock()
+        self._has_shortened = False
+        self.share: float | None = None
+        self.waiting_bytes = 0
         self.dropped = 0
         self._log = structlog.get_logger("predictions")
 
+    def know(self, share: float) -> None:
+        """Learn which share of the predictions the project wants logged, now and again."""
+        if self.share is None:
+            kept = [one for one in self._waiting if sampled(one[0].request_id, share)]
+            self._waiting = deque(kept)
+            self.waiting_bytes = sum(size for _, size in kept)
+        self.share = share
+        self._known.set()
+
     def put(self, rows: Sequence[Prediction]) -> None:
-        """Queue what the sample takes of *rows*; drops the oldest when too many wait."""
-        self._waiting.extend(row for row in rows if sampled(row.request_id, self.sampled_ratio))
-        while len(self._waiting) > self._most_waiting:
-            self._waiting.popleft()
+        """Queue what the sample takes of *rows*; drops the oldest when too much waits."""
+        for row in rows:
+            if self.share is None or sampled(row.request_id, self.share):
+                size = _size(row)
+                self._waiting.append((row, size))
+                self.waiting_bytes += size
+        while len(self._waiting) > self._most_waiting or self.waiting_bytes > MOST_WAITING_BYTES:
+            self._pop()
             self.dropped += 1
         if self._waiting:
             self._arrived.set()
@@ -64,6 +87,7 @@ class PredictionLog:
 
     async def run(self) -> None:
         """Send batches until cancelled."""
+        await self._known.wait()
         while True:
             await self._arrived.wait()
             with contextlib.suppress(TimeoutError):
@@ -72,12 +96,27 @@ class PredictionLog:
             await self.flush()
 
     async def flush(self) -> None:
-        """Send everything that waits."""
-        while self._waiting:
-            rows = [self._waiting.popleft() for _ in range(min(MOST_ROWS, len(self._waiting)))]
-            await self._send(rows)
-        self._arrived.clear()
-        self._filled.clear()
+        """Send everything that may leave; what is on its way already has arrived when this returns."""
+        if self.share is None:
+            return
+        async with self._turn:
+            while self._waiting:
+                await self._send(self._batch())
+            self._arrived.clear()
+            self._filled.clear()
+
+    def _batch(self) -> list[Prediction]:
+        rows, room = [self._pop()], _MOST_BYTES
+        room -= _size(rows[0])
+        while self._waiting and len(rows) < MOST_ROWS and self._waiting[0][1] <= room:
+            room -= self._waiting[0][1]
+            rows.append(self._pop())
+        return rows
+
+    def _pop(self) -> Prediction:
+        row, size = self._waiting.popleft()
+        self.waiting_bytes -= size
+        return row
 
     async def _send(self, rows: list[Prediction]) -> None:
         project, model, version = self._about
@@ -91,23 +130,38 @@ class PredictionLog:
         try:
             await self._publish(message)
         except RejectedError as error:  # too large for one message: halves, down to single rows
-            await self._send_halves(rows, error)
+            await self._send_less(rows, error)
             return
         except ChassisError as error:  # not even the outbox took it
-            self.dropped += len(rows)
-            self._log.warning("predictions.dropped", rows=len(rows), reason=str(error))
+            self._drop(len(rows), error)
             return
         self.dropped -= message.dropped
 
-    async def _send_halves(self, rows: list[Prediction], error: RejectedError) -> None:
-        if len(rows) == 1:
-            self.dropped += 1
-            self._log.warning("predictions.dropped", rows=1, reason=str(error))
-            return
-        await self._send(rows[: len(rows) // 2])
-        await self._send(rows[len(rows) // 2 :])
+    async def _send_less(self, rows: list[Prediction], error: RejectedError) -> None:
+        if len(rows) > 1:
+            await self._send(rows[: len(rows) // 2])
+            await self._send(rows[len(rows) // 2 :])
+        elif rows[0].features:
+            if not self._has_shortened:  # said once: such models are asked again and again
+                self._has_shortened = True
+                self._log.warning("predictions.without_features", reason=str(error))
+            await self._send([rows[0].model_copy(update={"features": {}})])
+        else:
+            self._drop(1, error)
+
+    def _drop(self, rows: int, error: ChassisError) -> None:
+        self.dropped += rows
+        self._log.warning("predictions.dropped", rows=rows, reason=str(error))
 
 
 def sampled(request_id: str, ratio: float) -> bool:
     """Return whether a request belongs to the sample; the same request always does or does not."""
     return zlib.crc32(request_id.encode()) % _SAMPLES < ratio * _SAMPLES
+
+
+def _size(row: Prediction) -> int:
+    # Good enough to fill batches, and far cheaper than writing the row; what is larger is sent in halves.
+    texts = [*row.features, *row.features.values(), row.prediction, row.request_id]
+    return _ROW_BYTES + sum(
+        4 + len(one.encode()) if isinstance(one, str) else _NUMBER_BYTES for one in texts
+    )

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import orjson
 from fastapi import FastAPI, Request, Response
@@ -30,7 +30,14 @@ from mlops.chassis.settings import ServiceSettings
 from mlops.contracts.message import Message
 from mlops.contracts.serving import Prediction
 from mlops.serving.adapters.confinement import limit_memory, stay_on_loopback
-from mlops.serving.adapters.inference import Asked, Contract, checked, column_of
+from mlops.serving.adapters.inference import (
+    Asked,
+    Contract,
+    UnknownOutputError,
+    checked,
+    column_of,
+)
+from mlops.serving.adapters.leftovers import hold
 from mlops.serving.adapters.prediction_log import PredictionLog
 from mlops.serving.adapters.turns import Turns
 from mlops.serving.model.apps import FULL_CONCURRENCY
@@ -39,6 +46,7 @@ from mlops.serving.model.tensors import Array, MalformedError
 NAME = "serving"
 _MOST_ONGOING = 64
 _LIMITS_EVERY_S = 2.0
+_LIMITS_SOON_S = 0.2
 
 app = FastAPI(title="mlops replica", docs_url=None, redoc_url=None, openapi_url=None)
 
@@ -58,7 +66,7 @@ class Replica:
         self._threads = ThreadPoolExecutor(
             max_workers=FULL_CONCURRENCY, thread_name_prefix="predict"
         )
-        self._bus = _bus(spec)
+        self._bus, self._held = _bus(spec)
         publish = self._bus.publish if self._bus else _forget
         self._log = PredictionLog(publish, spec["project"], spec["model"], spec["version"])
         self._tasks: list[asyncio.Task[None]] = []
@@ -130,6 +138,7 @@ class Replica:
 
     async def _answer(self, asked: Asked) -> Response:
         began = time.perf_counter()
+        request_id = asked.id or str(uuid.uuid4())
         try:
             async with self._turns:
                 loop = asyncio.get_running_loop()
@@ -137,10 +146,11 @@ class Replica:
                     self._threads, self._model.answer, asked.rows.values
                 )
             outputs = checked(self._contract.named(answer), lambda: self._spec["model"])
+            body = self._contract.write(asked, request_id, outputs)
+        except UnknownOutputError as error:
+            return _json({"error": str(error)}, 400)
         except Exception as error:  # noqa: BLE001 - a project's model may raise anything; the replica lives on
             return _json({"error": f"the model failed: {type(error).__name__}: {error}"}, 500)
-        request_id = asked.id or str(uuid.uuid4())
-        body = self._contract.write(asked, request_id, outputs)
         self._remember(asked, request_id, outputs, (time.perf_counter() - began) * 1000)
         return Response(body, media_type="application/json")
 
@@ -148,7 +158,7 @@ class Replica:
         self, asked: Asked, request_id: str, outputs: Mapping[str, Array], latency_ms: float
     ) -> None:
         self._begin()
-        if not self._bus or self._log.sampled_ratio <= 0:
+        if not self._bus or self._log.share == 0:
             return
         count = asked.rows.count
         ids = [request_id] if count == 1 else [f"{request_id}:{row}" for row in range(count)]
@@ -190,8 +200,8 @@ class Replica:
             with suppress(ChassisError):
                 limits = await bus.ask(NAME, "limits", {"project": self._spec["project"]})
                 self._turns.most = int(limits["concurrency"])
-                self._log.sampled_ratio = float(limits["log_predictions"])
-            await asyncio.sleep(_LIMITS_EVERY_S)
+                self._log.know(float(limits["log_predictions"]))
+            await asyncio.sleep(_LIMITS_SOON_S if self._log.share is None else _LIMITS_EVERY_S)
 
     async def __del__(self) -> None:
         if self._bus is not None:
@@ -225,14 +235,16 @@ def _load(spec: dict[str, Any]) -> Any:
     return bentoml.load(spec["bento_tag"])()
 
 
-def _bus(spec: dict[str, Any]) -> NatsBus | None:
+def _bus(spec: dict[str, Any]) -> tuple[NatsBus | None, IO[str] | None]:
+    """Return the bus, and what holds this replica's outbox for as long as the replica lives."""
     try:
         settings = ServiceSettings(home=Path(spec["home"]))
     except ValidationError:
-        return None
+        return None, None
     token = settings.nats_token.get_secret_value() if settings.nats_token else None
     outbox = settings.state_dir(NAME) / f"replica-{os.getpid()}.db"
-    return NatsBus(settings.nats_url, token=token, name=NAME, outbox=outbox)
+    held = hold(outbox)
+    return NatsBus(settings.nats_url, token=token, name=NAME, outbox=outbox), held
 
 
 async def _forget(_: Message) -> None:

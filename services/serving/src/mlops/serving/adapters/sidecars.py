@@ -9,7 +9,7 @@ from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 
-from mlops.chassis.sidecar import Sidecar
+from mlops.chassis.sidecar import IDLE, Sidecar
 from mlops.serving.model.apps import App, route_of
 from mlops.serving.model.state import Package
 from mlops.serving.ports import AppState, Condition
@@ -26,7 +26,7 @@ def make_sidecar(
     serve_url: str,
     mlflow_url: str,
     ingress: str = "haproxy",
-    idle: timedelta = timedelta(minutes=10),
+    idle: timedelta = IDLE,
 ) -> Sidecar:
     """Return the sidecar, not started yet."""
     settings = {

@@ -17,6 +17,7 @@ from mlops.contracts.workspaces import ProjectArchived
 from mlops.serving.errors import UnknownModelError
 from mlops.serving.handlers.names import NAME, cause_of, endpoint, key_of
 from mlops.serving.handlers.owners import Owners
+from mlops.serving.model.figures import kept_metrics
 from mlops.serving.model.rollout import Plan
 from mlops.serving.model.state import State, Wish, rollback_target, undeploy, want
 from mlops.serving.ports import Deployment, Served
@@ -62,6 +63,7 @@ class ModelHandlers:
     async def do_rollback_model(self, command: RollbackModel) -> Sequence[Message]:
         """Serve the version before again; a rollout under way is given up."""
         served = await self._owners.project(command.project)
+        await self._owners.check_endpoint(command.project, command.model)
         state = (await self._owners.deployment(command.project, command.model)).state
         target = _rollback_target(state, command)
         wish = _wish(command, served, command.model, target, "rolled back by command", {})
@@ -161,7 +163,7 @@ def _wish(
         ),
         why=why[:500],
         metric=served.metric,
-        metrics=dict(metrics),
+        metrics=kept_metrics(metrics, served.metric),
     )
 
 

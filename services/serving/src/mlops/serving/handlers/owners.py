@@ -11,7 +11,8 @@ from mlops.serving.handlers.names import endpoint, key_of
 from mlops.serving.model.state import State, weights
 from mlops.serving.ports import Deployment, Served
 
-_MODEL = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")
+# No dot at the end and no two in a row: they separate the tokens of the document's key.
+_MODEL = re.compile(r"(?=.{1,128}\Z)[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*")
 
 
 class Owners:
@@ -48,7 +49,7 @@ class Owners:
         if not is_name(model):
             raise UnknownModelError(
                 f"model {model!r} cannot be an endpoint; use letters, digits and . _ - only, "
-                "a letter or digit first, at most 128"
+                "a letter or digit first, no dot last and no two together, at most 128"
             )
         owner = await self._owner(model, besides=project)
         if owner is not None:
@@ -70,7 +71,7 @@ class Owners:
 
 def is_name(model: str) -> bool:
     """Return whether a model's name can be part of a path and of a document's key."""
-    return _MODEL.match(model) is not None
+    return _MODEL.fullmatch(model) is not None
 
 
 def _answers(state: State) -> bool:

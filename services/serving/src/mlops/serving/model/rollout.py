@@ -62,16 +62,15 @@ class Counts:
 
     def since(self, before: Counts) -> Counts:
         """Return what was added; a gateway that began again counts from zero."""
-        if self.requests < before.requests or self.errors < before.errors:
+        requests, errors = self.requests - before.requests, self.errors - before.errors
+        if not 0 <= errors <= requests:
             return self
-        return replace(
-            self, requests=self.requests - before.requests, errors=self.errors - before.errors
-        )
+        return replace(self, requests=requests, errors=errors)
 
     @property
     def error_ratio(self) -> float | None:
         """Return the share of failed requests, or None when there were none at all."""
-        return self.errors / self.requests if self.requests else None
+        return min(1.0, self.errors / self.requests) if self.requests else None
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from mlops.serving.model.tensors import (
     Field,
     MalformedError,
     Scalar,
+    cast,
     read_tensor,
     scalars,
 )
@@ -83,14 +84,16 @@ def _unsigned(tensors: Mapping[str, Array]) -> Rows:
 
 def _matrix(only: Array, fields: Sequence[Field]) -> Rows:
     if only.shape[1] != len(fields):
-        names = ", ".join(field.name for field in fields)
+        wanted = ", ".join(field.name for field in fields)
         raise MalformedError(
-            f"one two-dimensional input must have {len(fields)} columns ({names}), "
+            f"one two-dimensional input must have {len(fields)} columns ({wanted}), "
             f"not {only.shape[1]}"
         )
-    for field in fields:
-        _check_castable(field, only)
-    return Rows(None, only, tuple(field.name for field in fields), only.shape[0])
+    names = tuple(field.name for field in fields)
+    if len({field.datatype for field in fields}) == 1:
+        return Rows(None, _typed(fields[0], only), names, only.shape[0])
+    columns = {field.name: _typed(field, only[:, place]) for place, field in enumerate(fields)}
+    return Rows(columns, None, names, only.shape[0])
 
 
 def _columns(tensors: Mapping[str, Array], fields: Sequence[Field]) -> Rows:
@@ -136,7 +139,7 @@ def _check_shape(field: Field, values: Array) -> None:
 
 def _typed(field: Field, values: Array) -> Array:
     _check_castable(field, values)
-    return values.astype(DTYPES[field.datatype], copy=False)
+    return cast(field.name, values, field.datatype)
 
 
 def _check_castable(field: Field, values: Array) -> None:

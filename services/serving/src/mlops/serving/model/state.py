@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from mlops.serving.model.figures import kept_metrics
 from mlops.serving.model.rollout import (
     RUNNING,
     Cause,
@@ -147,7 +148,7 @@ def want(state: State, wish: Wish, drain: timedelta) -> State:
         metrics=wish.metrics,
     )
     drains = tuple(one for one in state.drains if one.version != wish.version)
-    return replace(state, drains=drains, rollouts=(*state.rollouts, rollout)[-_KEPT:])
+    return replace(state, drains=drains, rollouts=_remembered((*state.rollouts, rollout)))
 
 
 def give_up(
@@ -205,9 +206,10 @@ def packed(state: State, package: Package, at: datetime) -> State:
     others = [one for one in state.packages if one.version != package.version]
     in_use = {*needed(state), state.before}
     kept = tuple(one for one in others if one.version in in_use or one in others[1 - _KEPT :])
-    metrics = rollout.metrics or package.metrics
+    metrics = rollout.metrics or kept_metrics(package.metrics, rollout.metric)
     moved = advanced(replace(rollout, metrics=metrics), at)
-    return replace(state, packages=(*kept, package), rollouts=(*state.rollouts[:-1], moved))
+    packages = (*kept, replace(package, metrics={}))
+    return replace(state, packages=packages, rollouts=(*state.rollouts[:-1], moved))
 
 
 def undeploy(state: State, at: datetime, drain: timedelta, cause: Cause, reason: str) -> State:
@@ -226,7 +228,8 @@ def drained(state: State, version: int) -> State:
 
 def told(state: State, deployment_id: str, count: int) -> State:
     """Return the state after the first *count* marks of a rollout were told."""
-    return changed(state, deployment_id, lambda one: replace(one, told=max(one.told, count)))
+    now = changed(state, deployment_id, lambda one: replace(one, told=max(one.told, count)))
+    return replace(now, rollouts=_remembered(now.rollouts))
 
 
 def changed(state: State, deployment_id: str, change: Callable[[Rollout], Rollout]) -> State:
@@ -237,6 +240,12 @@ def changed(state: State, deployment_id: str, change: Callable[[Rollout], Rollou
             change(one) if one.deployment_id == deployment_id else one for one in state.rollouts
         ),
     )
+
+
+def _remembered(rollouts: tuple[Rollout, ...]) -> tuple[Rollout, ...]:
+    # However many wishes came meanwhile: what is not told yet is still to be told.
+    old = (one for one in rollouts[:-_KEPT] if one.told < len(one.marks))
+    return (*old, *rollouts[-_KEPT:])
 
 
 def _is_older(state: State, wish: Wish) -> bool:

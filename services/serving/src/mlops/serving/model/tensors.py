@@ -31,6 +31,7 @@ DTYPES = {
 }
 NAMES = {np.dtype(dtype).str[1:]: name for name, dtype in DTYPES.items() if name != "BYTES"}
 _MOST_VALUES = 4_000_000
+_MOST_DIMENSIONS = 32
 
 
 class MalformedError(ValueError):
@@ -49,7 +50,7 @@ class Field:
 def write_tensor(name: str, values: Array) -> dict[str, Any]:
     """Return an output tensor as JSON values."""
     if values.dtype.kind in "OUS":
-        datatype, data = "BYTES", [str(one) for one in values.ravel().tolist()]
+        datatype, data = "BYTES", [_text(one) for one in values.ravel().tolist()]
     else:
         datatype, data = NAMES.get(values.dtype.str[1:], "FP64"), values.ravel().tolist()
     return {"name": name, "datatype": datatype, "shape": list(values.shape), "data": data}
@@ -58,6 +59,20 @@ def write_tensor(name: str, values: Array) -> dict[str, Any]:
 def scalars(values: Array) -> list[Scalar]:
     """Return a column as plain values; what is no finite number is None."""
     return [_finite(one) for one in values.tolist()]
+
+
+def cast(name: str, values: Array, datatype: str) -> Array:
+    """Return *values* as *datatype*; MalformedError where a number would become another."""
+    try:
+        return _within(values, datatype)
+    except OverflowError as error:
+        raise MalformedError(f"input {name!r}: {error}") from error
+
+
+def _text(value: object) -> str | None:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return None if value is None else str(value)
 
 
 def _finite(value: object) -> Scalar:
@@ -93,6 +108,10 @@ def _read_shape(name: str, shape: object) -> tuple[int, ...]:
     if math.prod(found) > _MOST_VALUES:
         raise MalformedError(
             f"input {name!r}: shape {shape} holds more than {_MOST_VALUES} values; send less at once"
+        )
+    if len(found) > _MOST_DIMENSIONS:
+        raise MalformedError(
+            f"input {name!r} has {len(found)} dimensions; {_MOST_DIMENSIONS} are allowed"
         )
     if found[0] == 0:
         raise MalformedError(f"input {name!r} has no rows")
@@ -131,9 +150,20 @@ def _cast(datatype: str, data: list[Any]) -> Array:
 def _fitting(plain: Array, kinds: str, datatype: str) -> Array:
     if plain.dtype.kind not in kinds:
         raise TypeError(f"it holds values of another kind ({plain.dtype})")
+    return _within(plain, datatype)
+
+
+def _within(values: Array, datatype: str) -> Array:
     wanted = np.dtype(DTYPES[datatype])
-    if wanted.kind in "iu" and plain.size:
+    if values.dtype == wanted:
+        return values
+    if wanted.kind in "iu" and values.size:
         limits = np.iinfo(wanted)
-        if plain.min() < limits.min or plain.max() > limits.max:
-            raise OverflowError(f"a value is outside {limits.min} … {limits.max}")
-    return plain.astype(wanted, copy=False)
+        if int(values.min()) < limits.min or int(values.max()) > limits.max:
+            allowed = f"{limits.min} … {limits.max}"
+            raise OverflowError(f"a value is outside the range of {datatype} ({allowed})")
+    with np.errstate(over="ignore"):
+        found = values.astype(wanted)
+    if wanted.kind == "f" and np.isinf(found).sum() > np.isinf(values).sum():
+        raise OverflowError(f"a value is outside the range of {datatype}")
+    return found

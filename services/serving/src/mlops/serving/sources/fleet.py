@@ -18,7 +18,7 @@ from mlops.serving.model.state import needed
 from mlops.serving.ports import AppState, Condition, Deployment, Probes, Replicas, Served
 from mlops.serving.sources.moves import World
 
-_HEAL_AGAIN = timedelta(seconds=30)
+_HEAL_AFTER = timedelta(seconds=15)
 
 Known = Mapping[str, Deployment]
 
@@ -38,10 +38,11 @@ class Fleet:
         self._probes = probes
         self._clock = clock
         self._applied: tuple[App, ...] | None = None
-        self._healed: dict[str, datetime] = {}
+        self._dead_since: dict[str, datetime] = {}
         self._is_prepared = False
         self._is_away = False
-        self.world = World({}, {}, clock())
+        self._urls: dict[str, str] | None = None
+        self.world = World({}, {}, {})
         self._log = structlog.get_logger("fleet")
 
     async def match(self, known: Known) -> bool:
@@ -65,6 +66,15 @@ class Fleet:
         ]
         return f"cannot run: {', '.join(down)}" if down else None
 
+    def url_of(self, name: str) -> str:
+        """Return where an application was last seen to answer, "" when nowhere.
+
+        UnavailableError before the first look, when there may be a place that is not known yet.
+        """
+        if self._urls is None:
+            raise UnavailableError("serving has not looked at its replicas since it started")
+        return self._urls.get(name, "")
+
     async def _match(self, known: Known) -> None:
         if not known:
             await self._prepare()
@@ -73,15 +83,23 @@ class Fleet:
         if apps != self._applied:
             await self._replicas.apply(apps)
             self._applied = apps
-            states = {app.name: s for app in apps if (s := self.world.states.get(app.name))}
-            self.world = World({app.name: app for app in apps}, states, self._clock())
+            self._tell_apart(apps)
         if is_busy(known) or self._is_away or not await self._all_answer(apps):
             await self._look(known, apps)
 
+    def _tell_apart(self, apps: tuple[App, ...]) -> None:
+        # What ran before goes on; only what is new begins now.
+        now = self._clock()
+        states = {app.name: s for app in apps if (s := self.world.states.get(app.name))}
+        since = {app.name: self.world.since.get(app.name, now) for app in apps}
+        self.world = World({app.name: app for app in apps}, states, since)
+
     async def _look(self, known: Known, apps: tuple[App, ...]) -> None:
         states = await self._replicas.states()
-        self.world = World(self.world.apps, states, self.world.since)
+        self._urls = {name: state.url for name, state in states.items()}
         lost = [app.name for app in apps if app.name not in states]
+        since = {name: at for name, at in self.world.since.items() if name not in lost}
+        self.world = World(self.world.apps, states, since)
         if lost:
             self._log.warning("replicas.lost", lost=lost)
             self._applied = None
@@ -91,18 +109,17 @@ class Fleet:
         self, known: Known, apps: tuple[App, ...], states: Mapping[str, AppState]
     ) -> None:
         # A version that answered and cannot start any more is begun anew: stopped now, wanted again next round.
+        # Not at once: a replica that was killed is replaced by Ray itself, and others of the version answer on.
         now = self._clock()
-        for app in apps:
-            state = states.get(app.name)
-            healed_at = self._healed.get(app.name)
-            if state is None or state.condition is not Condition.FAILED:
-                continue
-            if _is_starting(known, app) or (healed_at and now - healed_at < _HEAL_AGAIN):
-                continue
-            self._healed[app.name] = now
-            self._log.warning("replicas.healing", app=app.name, reason=state.reason)
-            await self._replicas.apply([one for one in apps if one.name != app.name])
-            self._applied = None
+        dead = [
+            app for app in apps if _is_dead(states.get(app.name)) and not _is_starting(known, app)
+        ]
+        self._dead_since = {app.name: self._dead_since.get(app.name, now) for app in dead}
+        for app in dead:
+            if now - self._dead_since[app.name] >= _HEAL_AFTER:
+                self._log.warning("replicas.healing", app=app.name, reason=states[app.name].reason)
+                await self._replicas.apply([one for one in apps if one.name != app.name])
+                self._applied = None
 
     async def _all_answer(self, apps: tuple[App, ...]) -> bool:
         for app in apps:
@@ -134,12 +151,16 @@ class Fleet:
             self._log.warning("replicas.away", reason=str(error))
         self._is_away = True
         self._applied = None
-        self.world = World(self.world.apps, {}, self._clock())
+        self.world = World(self.world.apps, {}, {})
 
 
 def is_busy(known: Known) -> bool:
     """Return whether a version is coming or going."""
     return any(one.state.rollout is not None or one.state.drains for one in known.values())
+
+
+def _is_dead(state: AppState | None) -> bool:
+    return state is not None and state.condition is Condition.FAILED and state.replicas == 0
 
 
 def _is_starting(known: Known, app: App) -> bool:

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import structlog
 
+from mlops.chassis.errors import UnavailableError
 from mlops.contracts.catalogue import read
 from mlops.contracts.errors import MessageError
 from mlops.contracts.message import Message
@@ -33,11 +34,18 @@ class LeftPredictions:
     async def sweep(self) -> AsyncIterator[Message]:
         """Yield what is left now; each message is forgotten after it was stored."""
         for name in await self._leftovers.abandoned():
-            while found := await self._leftovers.waiting(name):
-                for place, payload in found:
-                    try:
-                        yield read(payload)
-                    except MessageError as error:
-                        self._log.warning("leftover.unreadable", log=name, reason=str(error))
-                    await self._leftovers.forget(name, place)
-            await self._leftovers.discard(name)
+            try:
+                async for message in self._told_by(name):
+                    yield message
+            except UnavailableError as error:  # the other logs are not to wait for this one
+                self._log.warning("leftovers.kept", log=name, reason=str(error))
+
+    async def _told_by(self, name: str) -> AsyncIterator[Message]:
+        while found := await self._leftovers.waiting(name):
+            for place, payload in found:
+                try:
+                    yield read(payload)
+                except MessageError as error:
+                    self._log.warning("leftover.unreadable", log=name, reason=str(error))
+                await self._leftovers.forget(name, place)
+        await self._leftovers.discard(name)

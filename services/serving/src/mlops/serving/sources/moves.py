@@ -23,11 +23,11 @@ _PACK_AGAIN = timedelta(seconds=2)
 
 @dataclass(frozen=True)
 class World:
-    """What runs now, as last looked at; *since* the set of applications was last told."""
+    """What runs now, as last looked at, and since when each application is told to run."""
 
     apps: Mapping[str, App]
     states: Mapping[str, AppState]
-    since: datetime
+    since: Mapping[str, datetime]
 
     def app(self, known: Deployment, version: int) -> tuple[App | None, AppState | None]:
         """Return the application of a version and how it does."""
@@ -119,7 +119,7 @@ class Moves:
         if await self._is_steadily_ready(known, rollout, world):
             await self._advance(key, rollout)
             return True
-        waited = self._clock() - max(rollout.since, world.since)
+        waited = self._clock() - max(rollout.since, world.since.get(app.name, rollout.since))
         if waited < self._start_timeout:
             return False
         reason = (
@@ -200,7 +200,6 @@ class Moves:
         counts: Counts | None = None,
     ) -> None:
         now = self._clock()
-        self._unready_since.pop(rollout.deployment_id, None)
         await self._write(
             key,
             rollout,
@@ -223,3 +222,5 @@ class Moves:
 
         applied = f"{rollout.deployment_id}/{rollout.phase.value}/{rollout.step}/{verb}"
         await self._deployments.change(key, apply, applied=applied)
+        for noted in (self._ready_since, self._unready_since, self._pack_again):
+            noted.pop(rollout.deployment_id, None)

@@ -116,12 +116,12 @@ class Reconciler:
                 continue
             if not drain.quiet:
                 yield removed(known, drain)
-            await self._change(
+            without = await self._change(
                 key,
                 partial(drained, version=drain.version),
                 applied=f"{drain.deployment_id}/{drain.cause.id}/drained/{drain.version}",
             )
-            await self._moves.tidy(known)
+            await self._moves.tidy(without)
 
     def _is_gone(self, known: Deployment, drain: Drain) -> bool:
         world = self._fleet.world
@@ -129,10 +129,12 @@ class Reconciler:
         over = drain.until <= self._clock()
         return over and name not in world.apps and name not in world.states
 
-    async def _change(self, key: str, change: Callable[[State], State], *, applied: str) -> None:
+    async def _change(
+        self, key: str, change: Callable[[State], State], *, applied: str
+    ) -> Deployment:
         def apply(now: Deployment | None) -> Deployment:
             if now is None:
                 raise UnavailableError(f"the document {key} is gone")
             return now.model_copy(update={"state": change(now.state)})
 
-        await self._deployments.change(key, apply, applied=applied)
+        return await self._deployments.change(key, apply, applied=applied)

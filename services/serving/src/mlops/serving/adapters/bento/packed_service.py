@@ -37,7 +37,7 @@ class Packed:
     def predict(self, rows: list[dict[str, Any]]) -> list[Any]:
         """Return one prediction for each row (its features by name)."""
         names = [field["name"] for field in SPEC["inputs"]] or list(rows[0])
-        columns = {name: np.asarray([row[name] for row in rows]) for name in names}
+        columns = _typed({name: [row[name] for row in rows] for name in names}, SPEC)
         found: list[Any] = np.asarray(self.answer(columns)).tolist()
         return found
 
@@ -50,12 +50,17 @@ def _load(folder: Path, spec: dict[str, Any]) -> Answer:
 
 def _warmed(answer: Answer, spec: dict[str, Any]) -> Answer:
     # The first prediction of a model is slow; and a model that cannot answer its own example shall fail here.
-    example = spec["example"]
-    if isinstance(example, dict):
-        answer({name: np.asarray(values) for name, values in example.items()})
-    elif example is not None:
-        answer(np.asarray(example))
+    if spec["example"] is not None:
+        answer(_typed(spec["example"], spec))
     return answer
+
+
+def _typed(values: Any, spec: dict[str, Any]) -> Any:
+    """Return columns or one tensor as the signature says: MLflow takes no float64 for a float32."""
+    dtypes = {field["name"]: field["dtype"] for field in spec["inputs"]}
+    if isinstance(values, dict):
+        return {name: np.asarray(one, dtypes.get(name)) for name, one in values.items()}
+    return np.asarray(values, next(iter(dtypes.values())) if len(dtypes) == 1 else None)
 
 
 class _SklearnAnswers:
