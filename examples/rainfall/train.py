@@ -19,6 +19,7 @@ def main() -> None:
     model = weather.fit(features, labels)
 
     with mlflow.start_run():
+        mlflow.set_tag(weather.KNOWN, int(labels.index[-1]) + 1)
         mlflow.log_params(
             {"model": "HistGradientBoostingClassifier", "rows": len(labels), "held_out": weather.HELD_OUT}
         )

@@ -4,15 +4,20 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import httpx
+import numpy as np
 import pytest
 
 from mlops.client import MLOpsClient, MLOpsClientError
@@ -28,6 +33,7 @@ class Script:
     seen: list[tuple[str, str, Any]] = field(default_factory=list)
     tokens: set[str] = field(default_factory=set)
     url: str = ""
+    raw: bytes = b""
 
 
 @pytest.fixture
@@ -41,7 +47,7 @@ def script() -> Iterator[Script]:
             told.seen.append((self.command, self.path, body))
             told.tokens.add(self.headers["authorization"])
             status, content = told.answers.pop(0)
-            payload = json.dumps(content).encode()
+            payload = told.raw or json.dumps(content).encode()
             self.send_response(status)
             self.send_header("content-length", str(len(payload)))
             self.end_headers()
@@ -153,6 +159,32 @@ def test_failed_workflow_brings_its_diagnosis(client: MLOpsClient, script: Scrip
         client.wait("w-1")
 
 
+def test_waiting_outlasts_a_gateway_that_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlops.client.transport._PAUSE_S", 0.001)
+    states = ["started", *["away"] * 6, "completed"]
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        state = states.pop(0)
+        if state == "away":
+            raise httpx.ConnectError("refused")
+        return httpx.Response(200, json={"workflow_key": "w-1", "state": state})
+
+    where = Endpoints("http://127.0.0.1:1", "secret")
+    with MLOpsClient("rain", where, transport=httpx.MockTransport(answer)) as client:
+        assert client.wait("w-1", timeout_s=30).state == "completed"
+
+
+def test_waiting_for_a_gateway_that_was_never_there_ends_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("mlops.client.transport._PAUSE_S", 0.001)
+    with (
+        MLOpsClient("rain", Endpoints("http://127.0.0.1:9", "secret")) as client,
+        pytest.raises(NotRunningError, match="does not answer"),
+    ):
+        client.wait("w-1")
+
+
 def test_endless_workflow_is_given_up(client: MLOpsClient, script: Script) -> None:
     script.answers += [(200, {"workflow_key": "w-1", "state": "started"})]
 
@@ -180,6 +212,73 @@ def test_register_sends_the_settings_of_the_project_file(
     assert (body["project"], body["data"]["path"]) == ("snow", str(tmp_path))
     assert body["data"]["settings"]["retrain"]["cooldown"] == "300s"
     assert client.project == "snow"
+
+
+def test_deployment_that_failed_is_no_success(client: MLOpsClient, script: Script) -> None:
+    failed = event("deployment.failed", reason="no such version: rain 9")
+    script.answers += [(202, {"id": "c"}), (200, [failed])]
+
+    with pytest.raises(RefusedError, match="no such version: rain 9"):
+        client.deploy_model("rain", 9)
+
+
+def test_waiting_with_a_wrong_token_says_so_at_once(client: MLOpsClient, script: Script) -> None:
+    script.answers.append((401, {"error": {"what": "wrong token", "fix": "see credentials.json"}}))
+
+    with pytest.raises(RefusedError, match="wrong token"):
+        client.wait("w-1", timeout_s=5)
+
+
+def test_names_cannot_leave_their_place_in_the_path(client: MLOpsClient, script: Script) -> None:
+    script.answers += [(200, {}), (200, {"outputs": [{"shape": [1], "data": [1]}]})]
+
+    client.explain("../status?a=b#c")
+    client.predict([{"t": 1}], model="rain/versions/1")
+
+    assert [path for _, path, _ in script.seen] == [
+        "/api/v1/explain/..%2Fstatus%3Fa%3Db%23c",
+        "/v2/models/rainfall.rain%2Fversions%2F1/infer",
+    ]
+
+
+def test_labels_of_numpy_and_times_are_sent_as_json_knows_them(
+    client: MLOpsClient, script: Script
+) -> None:
+    at, labels = datetime(2026, 1, 1, 12, tzinfo=UTC), np.array([1, 2])
+    script.answers += [(202, {}), (202, {})]
+
+    client.log_labels("rain", dict(zip(["day-1"], labels, strict=False)))
+    client.log_labels("rain", [{"request_id": "day-1", "label": np.float32(0.5), "at": at}])
+
+    assert script.seen[0][2]["labels"] == {"day-1": 1}
+    assert script.seen[1][2]["labels"] == [
+        {"request_id": "day-1", "label": 0.5, "at": "2026-01-01T12:00:00+00:00"}
+    ]
+
+
+@pytest.mark.parametrize("label", [math.nan, math.inf, {1}, Decimal(1), None])
+def test_label_that_no_message_can_hold_is_refused_here(client: MLOpsClient, label: Any) -> None:
+    with pytest.raises(RefusedError, match="day-1"):
+        client.log_label("rain", "day-1", label)
+
+
+def test_answer_that_is_not_json_is_one_clear_error(client: MLOpsClient, script: Script) -> None:
+    script.answers.append((200, None))
+    script.raw = b"<html>"
+
+    with pytest.raises(MLOpsClientError, match=r"not the gateway's.*<html>"):
+        client.get_status()
+
+
+@pytest.mark.parametrize("url", ["http://localhost:port", "localhost:8090", ""])
+def test_address_that_is_none_is_said(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlops.client.transport._PAUSE_S", 0.001)
+
+    with (
+        pytest.raises(NotRunningError, match="gateway"),
+        MLOpsClient("rain", Endpoints(url, "secret")) as client,
+    ):
+        client.get_status()
 
 
 def test_nobody_there_is_one_clear_error(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,15 +15,18 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from mlops.client.steps import assignment, command
+from mlops.client.steps import assignment, command, evaluate, register
 from mlops.client.steps.assignment import Assignment
-from mlops.client.steps.door import Door
-from mlops.client.steps.errors import PassingError, PermanentError
+from mlops.client.steps.door import Door, Project
+from mlops.client.steps.errors import PassingError, PermanentError, StepError, StoppedError
 from mlops.client.steps.patience import PatientHttp
 from mlops.client.steps.tracking import Tracking
+from mlops.client.steps.work import Work
+from mlops.contracts.settings import ProjectSettings
 
 HOUR = timedelta(hours=1)
 RAIN = Assignment("rain", "rain-1", "story", "cause")
@@ -115,6 +118,33 @@ def test_a_command_that_lasts_too_long_is_ended_with_its_children(tmp_path: Path
     assert not (tmp_path / "late").exists()
 
 
+def test_a_stop_while_the_command_is_being_started_ends_it_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[subprocess.Popen[bytes]] = []
+
+    class Interrupted(subprocess.Popen[bytes]):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            begun.append(self)
+            signal.raise_signal(signal.SIGTERM)
+
+    def stop(*_: object) -> None:
+        raise StoppedError("told to stop")
+
+    before = signal.signal(signal.SIGTERM, stop)
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    try:
+        with pytest.raises(StoppedError):
+            command.run("exec sleep 60", tmp_path, dict(os.environ), HOUR)
+        assert signal.getsignal(signal.SIGTERM) is stop
+        assert begun[0].poll() == -signal.SIGTERM
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        begun[0].kill()
+        begun[0].wait()
+
+
 def test_a_folder_that_is_gone_is_said(tmp_path: Path) -> None:
     with pytest.raises(PermanentError, match="register the project again"):
         command.run("true", tmp_path / "gone", {}, HOUR)
@@ -163,6 +193,70 @@ def test_refused_data_fail_for_good(server: Server) -> None:
 
     with pytest.raises(PermanentError, match="outside the project"):
         door(server).add_data("days", "days.csv")
+
+
+@pytest.mark.parametrize(("status", "family"), [(401, PassingError), (404, PermanentError)])
+def test_a_gateway_that_refuses_the_question_is_not_asked_for_an_hour(
+    server: Server, status: int, family: type[StepError]
+) -> None:
+    refusal = {"error": {"what": "not for you", "fix": "look at the token"}}
+    server.answers = [(202, {"id": "x"}), (status, refusal)]
+
+    with pytest.raises(family, match="not for you; look at the token"):
+        door(server).add_data("days", "days.csv")
+
+
+def test_a_new_token_is_worth_another_try(server: Server) -> None:
+    server.answers = [(401, {"error": "wrong token"}), (401, {"error": "wrong token"})]
+
+    with pytest.raises(PassingError, match="wrong token"):
+        door(server).project()
+    with pytest.raises(PassingError, match="wrong token"):
+        door(server).add_data("days", "days.csv")
+
+
+def work(server: Server, folder: Path, **settings: object) -> Work:
+    said = ProjectSettings.model_validate({"name": "rain", **settings})
+    return Work(RAIN, Project(said, folder), door(server), tracking(server))
+
+
+def of_run(**metrics: float | str) -> dict[str, object]:
+    data = {"metrics": [{"key": name, "value": value} for name, value in metrics.items()]}
+    return {"info": {"run_id": "r1", "experiment_id": "1", "status": "RUNNING"}, "data": data}
+
+
+EXPERIMENT = (200, {"experiment": {"experiment_id": "1"}})
+
+
+def test_a_run_that_cannot_be_registered_has_failed(server: Server, tmp_path: Path) -> None:
+    refused = {"error_code": "INVALID_PARAMETER_VALUE", "message": "no such source"}
+    model = {"models": [{"info": {"model_id": "m-1"}}]}
+    server.answers = [EXPERIMENT, (200, {"runs": [of_run()]}), (200, model), (200, {})]
+    server.answers += [(200, {}), (400, refused), (200, {})]
+
+    with pytest.raises(PermanentError, match="no such source"):
+        register.perform(work(server, tmp_path, serve={"model": "rain"}))
+
+    assert isinstance(server.asked[-1][2], dict)
+    assert server.asked[-1][2]["status"] == "FAILED"
+
+
+@pytest.mark.parametrize("value", ["NaN", 1.7976931348623157e308])
+def test_a_metric_that_is_no_number_fails_the_run(
+    server: Server, tmp_path: Path, value: float | str
+) -> None:
+    run = of_run(accuracy=value)
+    server.answers = [EXPERIMENT, (200, {"runs": [run]}), (404, {"error_code": NONE}), (200, {})]
+    server.answers += [(200, {"run": run}), (200, {})]
+
+    with pytest.raises(PermanentError, match=r"accuracy is .*, which the gate cannot compare"):
+        evaluate.perform(work(server, tmp_path, serve={"model": "rain"}))
+
+    assert isinstance(server.asked[-1][2], dict)
+    assert server.asked[-1][2]["status"] == "FAILED"
+
+
+NONE = "RESOURCE_DOES_NOT_EXIST"
 
 
 def test_a_lost_answer_to_create_makes_no_second_run(server: Server) -> None:

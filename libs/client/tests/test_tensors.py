@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from mlops.client import tensors
-from mlops.client.errors import MLOpsClientError
+from mlops.client.errors import MLOpsClientError, RefusedError
 
 
 def inputs(data: Any) -> dict[str, tuple[str, list[int], list[Any]]]:
@@ -47,6 +50,28 @@ def test_numpy_values_become_plain() -> None:
 
     assert found == {"a": ("INT64", [2], [1, 2]), "b": ("FP64", [2], [0.5, None])}
     assert type(found["a"][2][0]) is int
+
+
+def test_a_data_frame_is_taken_as_it_is() -> None:
+    frame = pd.DataFrame({"a": [1, 2], "b": [0.5, None]}, index=[7, 9])
+
+    assert inputs(frame) == {"a": ("INT64", [2], [1, 2]), "b": ("FP64", [2], [0.5, None])}
+
+
+def test_a_missing_value_of_pandas_is_null() -> None:
+    assert inputs([{"a": pd.NA, "b": pd.NaT, "c": 1.0}])["a"] == ("FP64", [1], [None])
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, Decimal(1), datetime.now(UTC), [1, 2], 1j])
+def test_a_value_that_cannot_be_sent_is_named_with_its_column(value: Any) -> None:
+    with pytest.raises(RefusedError, match="column 'temperature'"):
+        tensors.request_of([{"temperature": value}])
+
+
+@pytest.mark.parametrize("data", [[1, 2], "rows", [["a", 1]]])
+def test_what_is_neither_rows_nor_columns_says_what_is_taken(data: Any) -> None:
+    with pytest.raises(RefusedError, match="a dict for each row"):
+        tensors.request_of(data)
 
 
 @pytest.mark.parametrize("data", [[], {}, {"a": []}, {"a": [1], "b": [1, 2]}])

@@ -27,9 +27,9 @@ from mlops.orchestration_bridge.sources.dispatcher import Dispatcher
 class World:
     """One bridge, its bus, a scripted orchestrator and a clock that stands still."""
 
-    def __init__(self) -> None:
+    def __init__(self, pipelines: FakePipelines | None = None) -> None:
         self.bus = MemoryBus()
-        self.pipelines = FakePipelines()
+        self.pipelines = pipelines or FakePipelines()
         self.now = datetime.now(UTC)
         self.dispatcher: Dispatcher = self.wired(self.bus)
 

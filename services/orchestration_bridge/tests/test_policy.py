@@ -165,6 +165,26 @@ def test_follow_up_is_due_after_its_windows_and_after_the_retraining() -> None:
     assert follow_up.due(over, "another") is None
 
 
+def test_a_follow_up_that_is_never_let_keeps_no_endless_list_of_windows() -> None:
+    queue = Queue("p", replace(OPEN, follow_up_windows=2))
+    queue = asked(queue, degraded("a", seen=seen(0)), after(0))
+    for index in range(1, 500):
+        queue = follow_up.counted(queue, "rain", seen(index))
+
+    assert len(queue.follow_ups[0].windows) <= 100
+    assert follow_up.due(finished(queue, "key-a", after(501)), "rain") is not None
+
+
+def test_a_queue_holds_only_so_many() -> None:
+    queue = Queue("p", OPEN)
+    for number in range(policy.MOST_WAITING + 1):
+        wish = Trigger(f"w{number}", "cmd.workflow.start", "train", f"m{number}", "", "w", NOON)
+        queue = asked(queue, replace(wish, automatic=False), NOON)
+
+    assert len(queue.entries) == policy.MOST_WAITING
+    assert "cancel some of them" in queue.declined[-1].reason
+
+
 def test_a_failed_retraining_has_no_follow_up() -> None:
     queue = Queue("p", replace(OPEN, follow_up_windows=1))
     queue = asked(queue, degraded("a", seen=seen(4)), after(4))

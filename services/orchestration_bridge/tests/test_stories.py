@@ -154,6 +154,22 @@ async def test_one_more_retraining_after_enough_windows(world: Any) -> None:
     assert await world.tell(world.measured(3, version=3), world.measured(4, version=3)) == []
 
 
+async def test_the_answer_for_all_projects_shows_less_of_each(world: Any) -> None:
+    await world.tell(world.registered())
+    keys = []
+    for _ in range(25):
+        keys.append((await world.tell(StartWorkflow(project="rain")))[0].workflow_key)
+        await world.round()
+        world.pipelines.finish(keys[-1])
+        await world.round()
+
+    every = await world.bus.ask("orchestration_bridge", "queue", {})
+    one = await world.bus.ask("orchestration_bridge", "queue", {"project": "rain"})
+
+    assert len(every["projects"][0]["ended"]) == 3
+    assert [entry["key"] for entry in one["projects"][0]["ended"]] == keys[-20:]
+
+
 async def test_approval_lets_a_workflow_go(world: Any) -> None:
     await world.tell(world.registered(Consent.APPROVE))
     queued = (await world.tell(world.degraded()))[0]

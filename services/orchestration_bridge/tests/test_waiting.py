@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What waits and why: an orchestrator that is away, heat, archiving; and what a crash repeats: nothing."""
+"""What waits and why: an orchestrator that is away, heat, archiving."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
 
-from mlops.contracts.orchestration_bridge import StartWorkflow
+from mlops.contracts.orchestration_bridge import CancelWorkflow, StartWorkflow
 from mlops.contracts.telemetry_agent import (
     HardwareSample,
     TelemetrySampled,
@@ -118,30 +118,51 @@ async def test_archiving_takes_everything_out(world: Any) -> None:
     assert "archived" in declined.reason
 
 
-async def test_a_crash_at_any_point_repeats_nothing(world: Any) -> None:
+async def test_a_sample_heals_the_word_of_a_clock_that_went_wrong(world: Any) -> None:
+    await world.tell(world.registered())
+    ahead = world.now + timedelta(days=300)
+    await world.tell(
+        ThermalThrottled(
+            node="n1", episode_id="e", level=3, reason="fan", since=world.now, time=ahead
+        )
+    )
+    await world.tell(world.degraded())
+    sample = HardwareSample(
+        seq=1, boot_id="b", observed_at=world.now, window_s=2, thermal=Thermal(level=0)
+    )
+
+    await world.tell(TelemetrySampled(node="n1", sample=sample, time=world.now))
+
+    assert await world.round() == ["workflow.started"]
+
+
+async def test_a_held_workflow_that_is_cancelled_is_told_as_cancelled_last(world: Any) -> None:
     await world.tell(world.registered())
     key = (await world.tell(world.degraded()))[0].workflow_key
-
+    await world.tell(
+        ThermalThrottled(
+            node="n1", episode_id="e", level=3, reason="fan", since=world.now, time=world.now
+        )
+    )
     interrupted = world.dispatcher.round()
-    await world.bus.publish(await anext(interrupted))
-    await interrupted.aclose()  # told, but the process died before it noted that
-    world.dispatcher = world.wired(world.bus)
-
-    assert await world.round() == []
-    world.pipelines.finish(key)
-    interrupted = world.dispatcher.round()
-    await world.bus.publish(await anext(interrupted))
+    await anext(interrupted)  # held; the process died before anybody heard
     await interrupted.aclose()
+
+    await world.tell(CancelWorkflow(project="rain", workflow_key=key))
+
     assert await world.round() == []
-    assert [m.type for m in world.bus.published[-2:]] == ["workflow.started", "workflow.completed"]
-    assert world.pipelines.started == [key]
 
 
-async def test_a_run_that_somebody_deleted_has_failed(world: Any) -> None:
+async def test_what_was_said_of_an_orchestrator_is_forgotten_when_nobody_needs_it(
+    world: Any,
+) -> None:
     await world.tell(world.registered())
     key = (await world.tell(world.degraded()))[0].workflow_key
+    world.pipelines.away = 1
     await world.round()
-    del world.pipelines.runs[key]
+    await world.tell(CancelWorkflow(project="rain", workflow_key=key))
+    await world.round()
 
-    assert await world.round() == ["workflow.failed"]
-    assert "deleted" in world.last("workflow.failed").diagnosis
+    answer = await world.bus.ask("orchestration_bridge", "queue", {})
+
+    assert answer["orchestrator"]["away"] is None

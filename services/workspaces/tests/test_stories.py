@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops.chassis.bus_memory import MemoryBus
+from mlops.chassis.bus_memory import MemoryBus, MemoryDocuments
 from mlops.chassis.errors import RejectedError
 from mlops.contracts.commands import CommandRefused
 from mlops.contracts.message import Message
@@ -26,10 +26,26 @@ from mlops.contracts.workspaces import (
 )
 from mlops.workspaces.adapters.folders import LocalFolders
 from mlops.workspaces.app import wire
+from mlops.workspaces.handlers import Handlers
 from mlops.workspaces.ports import Project
 
 RAIN = ProjectSettings(name="rain")
 HEAVY_RAIN = ProjectSettings(name="rain", share=ShareSettings(weight=2))
+
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+class StaleOnce(MemoryDocuments[Project]):
+    """The documents as somebody sees them who looked before another wrote."""
+
+    def __init__(self, documents: MemoryDocuments[Project], stale: Project | None) -> None:
+        super().__init__(Project)
+        self._kept = documents._kept
+        self._stale = [stale]
+
+    async def get(self, key: str) -> Project | None:
+        return self._stale.pop() if self._stale else await super().get(key)
 
 
 @pytest.fixture
@@ -145,6 +161,7 @@ async def test_a_late_report_about_an_old_revision_changes_nothing(bus: MemoryBu
         (RegisterProject(project="rain", settings=RAIN, path="rain"), "not absolute"),
         (RegisterProject(project="rain", settings=RAIN, path="/no/such"), "does not exist"),
         (RegisterProject(project="rain", settings=RAIN, path=__file__), "is not a folder"),
+        (RegisterProject(project="rain", settings=RAIN, path="/a\0b"), "does not exist"),
         (UpdateProject(project="rain", settings=RAIN), "no project 'rain' is registered"),
         (ArchiveProject(project="rain"), "registered are: none yet"),
     ],
@@ -187,6 +204,64 @@ async def test_a_redelivered_command_tells_the_same_fact_again(bus: MemoryBus) -
 
     assert [(m.type, m.id) for m in again.published] == [(m.type, m.id) for m in bus.published[-2:]]
     assert await documents.get("rain") == kept
+
+
+@pytest.mark.parametrize("kind", [RegisterProject, UpdateProject])
+async def test_a_redelivered_wish_does_not_open_a_project_that_was_closed_since(
+    bus: MemoryBus, kind: type[RegisterProject | UpdateProject]
+) -> None:
+    wish = kind(project="rain", settings=HEAVY_RAIN)
+    await tell(bus, RegisterProject(project="rain", settings=RAIN), wish)
+    await tell(bus, ArchiveProject(project="rain"))
+    again = MemoryBus(_buckets=bus._buckets)
+    wire(again, LocalFolders())
+
+    await tell(again, wish)
+
+    assert [m.type for m in again.published] == [wish.type]
+
+
+async def test_a_redelivered_closing_does_not_close_a_project_that_was_opened_since(
+    bus: MemoryBus,
+) -> None:
+    closing = ArchiveProject(project="rain")
+    opening = RegisterProject(project="rain", settings=RAIN)
+    await tell(bus, RegisterProject(project="rain", settings=RAIN), closing, opening)
+    again = MemoryBus(_buckets=bus._buckets)
+    wire(again, LocalFolders())
+
+    await tell(again, closing)
+
+    assert [m.type for m in again.published] == [closing.type]
+
+
+async def test_an_update_meets_the_project_as_it_is_when_it_is_written(
+    bus: MemoryBus, tmp_path: Path
+) -> None:
+    # As when a registration from elsewhere, or a closing, is applied between the look and the write.
+    await tell(bus, RegisterProject(project="rain", settings=RAIN, path="/"))
+    documents = bus.documents("workspaces_projects", Project)
+    stale = await documents.get("rain")
+    await tell(bus, RegisterProject(project="rain", settings=RAIN, path=str(tmp_path)))
+    handlers = Handlers(StaleOnce(documents, stale), LocalFolders(), lambda: NOON)
+
+    [told] = await handlers.do_update_project(UpdateProject(project="rain", settings=HEAVY_RAIN))
+
+    assert isinstance(told, ProjectUpdated)
+    assert told.path == str(tmp_path)
+
+    await tell(bus, ArchiveProject(project="rain"))
+    handlers = Handlers(StaleOnce(documents, stale), LocalFolders(), lambda: NOON)
+    with pytest.raises(RejectedError, match="is archived"):
+        await handlers.do_update_project(UpdateProject(project="rain", settings=RAIN))
+
+
+async def test_an_empty_path_is_no_path(bus: MemoryBus) -> None:
+    await tell(bus, RegisterProject(project="rain", settings=RAIN, path=""))
+
+    told = bus.published[-1]
+    assert isinstance(told, ProjectRegistered)
+    assert told.path is None
 
 
 async def test_asking_for_an_unknown_project_says_which_there_are(bus: MemoryBus) -> None:

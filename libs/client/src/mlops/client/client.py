@@ -10,12 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 import httpx
 
 from mlops.client import endpoints, project_file, tensors
 from mlops.client.endpoints import Endpoints
-from mlops.client.errors import MLOpsClientError, NoAnswerError, RefusedError
+from mlops.client.errors import (
+    MLOpsClientError,
+    NoAnswerError,
+    NotFoundError,
+    NotRunningError,
+    RefusedError,
+)
 from mlops.client.transport import Transport
 
 Json = dict[str, Any]
@@ -101,26 +108,17 @@ class MLOpsClient:
     ) -> Workflow:
         """Queue a workflow; return its place in the platform."""
         data = {"kind": kind, "model": model, "why": why}
-        event = self._done("cmd.workflow.start", data, ("workflow.queued", "workflow.declined"))
+        event = self._done("cmd.workflow.start", data, ("workflow.queued",), "workflow.declined")
         told = event["data"]
-        if event["type"] == "workflow.declined":
-            raise RefusedError("orchestration_bridge", f"start {kind}", str(told["reason"]))
         return Workflow(str(told["workflow_key"]), "queued", str(told.get("why", "")))
 
     def wait(self, workflow: Workflow | str, timeout_s: float = 3600.0) -> Workflow:
-        """Return the workflow once it has ended; RefusedError with the diagnosis when it failed."""
+        """Return the workflow once it has ended; RefusedError with the diagnosis when it failed.
+
+        A gateway that is started again meanwhile is waited for.
+        """
         key = workflow if isinstance(workflow, str) else workflow.key
-        deadline, pause = time.monotonic() + timeout_s, _POLL_S
-        while True:
-            found = self._workflow(key)
-            if found is not None and found.state in _ENDED:
-                break
-            if time.monotonic() + pause > deadline:
-                state = found.state if found else "unknown"
-                told = f"{key} is {state} after {timeout_s:g} s"
-                raise NoAnswerError("workflow", "wait", told, f"see `mlops explain {key}`")
-            time.sleep(pause)
-            pause = min(_SLOWEST_POLL_S, pause * 1.5)
+        found = self._ended(key, timeout_s)
         if found.state != "completed":
             told = f"{key} {found.state}: {found.diagnosis or found.why}"
             raise RefusedError("workflow", "wait", told, f"see `mlops explain {key}`")
@@ -128,16 +126,19 @@ class MLOpsClient:
 
     def predict(
         self,
-        data: tensors.Rows | tensors.Columns,
+        data: tensors.Rows | tensors.Columns | tensors.Frame,
         *,
         model: str,
         request_id: str | None = None,
         version: int | None = None,
     ) -> list[Any]:
-        """Return one prediction per row; label them later under *request_id* (`<id>:<row>` with several rows)."""
+        """Return one prediction per row; label them later under *request_id* (`<id>:<row>` with several rows).
+
+        *data* is a dict for each row, a dict of columns, or a data frame.
+        """
         pinned = f"/versions/{version}" if version is not None else ""
         body = {"id": request_id or str(uuid.uuid4()), **tensors.request_of(data)}
-        path = f"/v2/models/{self.project}.{model}{pinned}/infer"
+        path = f"/v2/models/{_part(f'{self.project}.{model}')}{pinned}/infer"
         return tensors.values_of(self._transport.post(path, f"predict with {model}", body))
 
     def log_label(self, model: str, request_id: str, label: tensors.Value) -> None:
@@ -148,14 +149,13 @@ class MLOpsClient:
         self, model: str, labels: Mapping[str, tensors.Value] | Sequence[Mapping[str, Any]]
     ) -> None:
         """Say what turned out to be true: request id to label, or `{request_id, label, at}` each."""
-        given = dict(labels) if isinstance(labels, Mapping) else [dict(one) for one in labels]
-        body = {"project": self.project, "model": model, "labels": given}
+        body = {"project": self.project, "model": model, "labels": tensors.labels_of(labels)}
         self._transport.post("/api/v1/labels", f"label {len(labels)} predictions of {model}", body)
 
     def deploy_model(self, model: str, version: int, why: str = "") -> Json:
         """Roll out a version; return `deployment.started`."""
         data = {"model": model, "version": version, "why": why}
-        return self._done("cmd.model.deploy", data, ("deployment.started", "deployment.failed"))
+        return self._done("cmd.model.deploy", data, ("deployment.started",), "deployment.failed")
 
     def list_deployments(self) -> list[Json]:
         """Return the rollouts of this project, and how each stands."""
@@ -164,12 +164,12 @@ class MLOpsClient:
 
     def get_status(self) -> Json:
         """Return all that is known of this project: models, rollouts, workflows, alerts, performance."""
-        found: Json = self._get(f"/api/v1/projects/{self.project}", "get status")
+        found: Json = self._get(f"/api/v1/projects/{_part(self.project)}", "get status")
         return found
 
     def explain(self, asked: str) -> Json:
         """Return why something happened and what came of it, as a tree."""
-        found: Json = self._get(f"/api/v1/explain/{asked}", f"explain {asked}")
+        found: Json = self._get(f"/api/v1/explain/{_part(asked)}", f"explain {asked}")
         return found
 
     def events(self, types: str = "", limit: int = 100) -> list[Json]:
@@ -188,32 +188,56 @@ class MLOpsClient:
     ) -> list[Json]:
         """Return the events that a command caused, once one of *types* (or a refusal) is among them."""
         params: Params = {"timeout_s": timeout_s, "type": ",".join(types)}
-        path = f"/api/v1/commands/{command_id}/result"
+        path = f"/api/v1/commands/{_part(command_id)}/result"
         return list(self._transport.get(path, "wait for the result", params, wait_s=timeout_s))
 
-    def _done(self, type_: str, data: Mapping[str, Any], types: Sequence[str]) -> Json:
-        events = self.result(self.command(type_, data), types)
-        for event in events:
+    def _done(
+        self, type_: str, data: Mapping[str, Any], types: Sequence[str], no: str = "command.refused"
+    ) -> Json:
+        for event in self.result(self.command(type_, data), (*types, no)):
             if event["type"] in types:
                 return event
-            if event["type"] == "command.refused":
+            if event["type"] in ("command.refused", no):
                 told = event["data"]
-                raise RefusedError(str(told["refused_by"]), type_, str(told["reason"]))
+                who = told.get("refused_by") or str(event.get("source", "")).rpartition("/")[2]
+                raise RefusedError(str(who), type_, str(told["reason"]))
         hint = "see `mlops status`; the command is stored and will be done when its service is back"
         raise NoAnswerError(
             "platform", type_, f"no {' or '.join(types)} within {_WAIT_S:g} s", hint
         )
 
+    def _ended(self, key: str, timeout_s: float) -> Workflow:
+        deadline, pause = time.monotonic() + timeout_s, _POLL_S
+        found: Workflow | None = None
+        while True:
+            try:
+                found = self._workflow(key)
+            except NotRunningError:
+                if found is None:
+                    raise
+            if found is not None and found.state in _ENDED:
+                return found
+            if time.monotonic() + pause > deadline:
+                state = found.state if found else "unknown"
+                told = f"{key} is {state} after {timeout_s:g} s"
+                raise NoAnswerError("workflow", "wait", told, f"see `mlops explain {key}`")
+            time.sleep(pause)
+            pause = min(_SLOWEST_POLL_S, pause * 1.5)
+
     def _workflow(self, key: str) -> Workflow | None:
         try:
-            found = self._get(f"/api/v1/workflows/{key}", f"look at {key}")
-        except RefusedError:
+            found = self._get(f"/api/v1/workflows/{_part(key)}", f"look at {key}")
+        except NotFoundError:
             return None  # not yet heard of
         names = ("workflow_key", "state", "why", "diagnosis")
         return Workflow(*(str(found.get(name, "")) for name in names))
 
     def _get(self, path: str, operation: str, params: Params | None = None) -> Any:
         return self._transport.get(path, operation, params)
+
+
+def _part(name: str) -> str:
+    return quote(name, safe="")
 
 
 __all__ = ["MLOpsClient", "MLOpsClientError", "Workflow"]

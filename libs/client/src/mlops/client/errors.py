@@ -30,6 +30,10 @@ class RefusedError(MLOpsClientError):
     """The platform understood and will not do it; sending it again cannot help."""
 
 
+class NotFoundError(RefusedError):
+    """The platform knows nothing of that name, or not yet."""
+
+
 class NoAnswerError(MLOpsClientError):
     """What was waited for did not come in time; it may still come."""
 

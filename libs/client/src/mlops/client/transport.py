@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from mlops.client.endpoints import Endpoints
-from mlops.client.errors import MLOpsClientError, NotRunningError, RefusedError
+from mlops.client.errors import MLOpsClientError, NotFoundError, NotRunningError, RefusedError
 
 _TIMEOUT_S = 30.0
 _TRIES = 4
@@ -23,14 +23,20 @@ class Transport:
     """Calls the gateway; what may be sent twice is tried again while the gateway is away for a moment."""
 
     def __init__(self, endpoints: Endpoints, transport: httpx.BaseTransport | None = None) -> None:
-        # Environment proxies are not for an installation's own address.
-        self._client = httpx.Client(
-            base_url=endpoints.gateway,
-            headers={"Authorization": f"Bearer {endpoints.token}"},
-            timeout=_TIMEOUT_S,
-            transport=transport,
-            trust_env=False,
-        )
+        try:
+            # Environment proxies are not for an installation's own address.
+            self._client = httpx.Client(
+                base_url=endpoints.gateway,
+                headers={"Authorization": f"Bearer {endpoints.token}"},
+                timeout=_TIMEOUT_S,
+                transport=transport,
+                trust_env=False,
+            )
+        except httpx.InvalidURL as error:
+            told = f"{endpoints.gateway!r} is no address: {error}"
+            raise NotRunningError(
+                "gateway", "connect", told, "correct MLOPS_GATEWAY_URL"
+            ) from error
         self._where = endpoints.gateway
 
     def get(
@@ -68,13 +74,21 @@ class Transport:
 
 
 def _content(answer: httpx.Response, operation: str) -> Any:
-    if answer.is_success:
+    if not answer.is_success:
+        problem, hint = _told(answer)
+        raise _family(answer.status_code)("gateway", operation, problem, hint)
+    try:
         return answer.json()
-    problem, hint = _told(answer)
-    family = (
-        RefusedError if answer.status_code < httpx.codes.INTERNAL_SERVER_ERROR else MLOpsClientError
-    )
-    raise family("gateway", operation, problem, hint)
+    except ValueError as error:
+        told = f"the answer is not the gateway's: {answer.text[:300]}"
+        hint = "another program may have its address; see `mlops status`"
+        raise MLOpsClientError("gateway", operation, told, hint) from error
+
+
+def _family(status: int) -> type[MLOpsClientError]:
+    if status == httpx.codes.NOT_FOUND:
+        return NotFoundError
+    return RefusedError if status < httpx.codes.INTERNAL_SERVER_ERROR else MLOpsClientError
 
 
 def _told(answer: httpx.Response) -> tuple[str, str]:

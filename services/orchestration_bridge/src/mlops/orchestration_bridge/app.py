@@ -62,7 +62,7 @@ def wire(
     workflows = Workflows(books, pipelines, clock)
     bus.on(NAME, CancelWorkflow, workflows.do_cancel_workflow, _PATIENT)
     bus.on(NAME, ApproveWorkflow, workflows.do_approve_workflow)
-    nodes = Nodes(books)
+    nodes = Nodes(books, clock)
     bus.on(NAME, ThermalThrottled, nodes.on_thermal_throttled, _IN_ORDER)
     bus.on(NAME, ThermalRecovered, nodes.on_thermal_recovered, _IN_ORDER)
     bus.on(NAME, TelemetrySampled, nodes.on_telemetry_sampled, _IN_ORDER)

@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import AliasChoices, Field, SecretStr
 
 from mlops.chassis.settings import ServiceSettings
+from mlops.contracts.units import Duration
 
 
 class Settings(ServiceSettings):
@@ -44,8 +45,9 @@ class Settings(ServiceSettings):
         validation_alias="ORCHESTRATION_BRIDGE_MAX_PARALLEL",
         description="Workflows of all projects that may run at once.",
     )
-    pause: timedelta = Field(
+    pause: Duration = Field(
         default=timedelta(seconds=1),
+        gt=timedelta(0),
         validation_alias="ORCHESTRATION_BRIDGE_PAUSE",
         description="Time between two looks at what runs.",
     )

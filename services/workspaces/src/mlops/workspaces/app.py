@@ -21,7 +21,7 @@ NAME = "workspaces"
 
 
 def wire(bus: Bus, folders: Folders, clock: Clock = utc_now) -> None:
-    """Subscribe everything; one at a time, so that two wishes about a project keep their order."""
+    """Subscribe everything; wishes of one type one at a time, so that two about a project keep their order."""
     handlers = Handlers(bus.documents("workspaces_projects", Project), folders, clock)
     in_order = Delivery(concurrency=1)
     bus.on(NAME, RegisterProject, handlers.do_register_project, in_order)

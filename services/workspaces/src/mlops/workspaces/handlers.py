@@ -42,25 +42,25 @@ class Handlers:
 
         def change(now: Project | None) -> Project:
             outcome = model.register(now.standing if now else None, content)
-            return self._changed(now, command, outcome)
+            return self._changed(now, command, command.path, outcome)
 
         project = await self._projects.change(command.project, change, applied=command.id)
-        return [_told(project, command.id, command.project)]
+        return _told(project, command)
 
     async def do_update_project(self, command: UpdateProject) -> Sequence[Message]:
-        """Replace the settings of an active project."""
+        """Replace the settings of an active project; without a path it keeps its folder."""
         await self._check(command.project, command.settings, command.path)
         known = await self._known(command.project)
-        self._refuse_closed(known, command)
-        path = command.path if command.path is not None else known.path
-        wish = command.model_copy(update={"path": path})
-        content = content_of(command.settings, path)
 
         def change(now: Project | None) -> Project:
-            return self._changed(now, wish, model.update((now or known).standing, content))
+            current = now or known
+            _refuse_closed(current, command.project)
+            path = command.path or current.path
+            outcome = model.update(current.standing, content_of(command.settings, path))
+            return self._changed(current, command, path, outcome)
 
         project = await self._projects.change(command.project, change, applied=command.id)
-        return [_told(project, command.id, command.project)]
+        return _told(project, command)
 
     async def do_archive_project(self, command: ArchiveProject) -> Sequence[Message]:
         """Close a project; what it made stays."""
@@ -79,6 +79,8 @@ class Handlers:
             )
 
         project = await self._projects.change(command.project, change, applied=command.id)
+        if project.state is not State.ARCHIVED:
+            return []  # opened since; its registration is the newer word
         return [ProjectArchived(project=command.project, reason=project.archive_reason)]
 
     async def on_workspace_provisioned(self, event: WorkspaceProvisioned) -> Sequence[Message]:
@@ -138,16 +140,11 @@ class Handlers:
             )
         return project
 
-    def _refuse_closed(self, known: Project, command: UpdateProject) -> None:
-        if known.state is State.ARCHIVED and known.fact_of(command.id) is None:
-            raise RejectedError(
-                f"project {command.project!r} is archived; register it again to open it"
-            )
-
     def _changed(
         self,
         now: Project | None,
         command: RegisterProject | UpdateProject,
+        path: str | None,
         outcome: model.Outcome,
     ) -> Project:
         at = self._clock()
@@ -156,7 +153,7 @@ class Handlers:
         return kept.model_copy(
             update={
                 "settings": command.settings,
-                "path": command.path,
+                "path": path or None,
                 "state": outcome.standing.state,
                 "revision": outcome.standing.revision,
                 "archive_reason": "",
@@ -166,15 +163,26 @@ class Handlers:
         )
 
 
-def _told(project: Project, command_id: str, name: str) -> ProjectRegistered | ProjectUpdated:
+def _refuse_closed(project: Project, name: str) -> None:
+    if project.state is State.ARCHIVED:
+        raise RejectedError(f"project {name!r} is archived; register it again to open it")
+
+
+def _told(project: Project, command: RegisterProject | UpdateProject) -> Sequence[Message]:
     # From the document, not from "was it new": a redelivery after a crash must tell the same fact.
-    updated = project.fact_of(command_id) is Fact.UPDATED
+    if project.state is State.ARCHIVED:
+        return []  # closed since; told now, the registration would open it everywhere else
+    updated = project.fact_of(command.id) is Fact.UPDATED
     kind: Callable[..., ProjectRegistered | ProjectUpdated] = (
         ProjectUpdated if updated else ProjectRegistered
     )
-    return kind(
-        project=name, settings=project.settings, path=project.path, revision=project.revision
+    fact = kind(
+        project=command.project,
+        settings=project.settings,
+        path=project.path,
+        revision=project.revision,
     )
+    return [fact]
 
 
 def _view(name: str, project: Project) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 
@@ -53,10 +53,13 @@ def run(command: str, folder: Path, env: Mapping[str, str], limit: timedelta) ->
         )
     sys.stdout.flush()
     sys.stderr.flush()
-    child = subprocess.Popen(  # noqa: S602 - the command is the project's own, a shell line by contract
-        command, shell=True, cwd=folder, env=dict(env), start_new_session=True
-    )
+    with _later(signal.SIGTERM) as came:
+        child = subprocess.Popen(  # noqa: S602 - the command is the project's own, a shell line by contract
+            command, shell=True, cwd=folder, env=dict(env), start_new_session=True
+        )
     try:
+        if came:
+            signal.raise_signal(signal.SIGTERM)
         return child.wait(limit.total_seconds())
     except subprocess.TimeoutExpired as error:
         _end(child)
@@ -66,6 +69,17 @@ def run(command: str, folder: Path, env: Mapping[str, str], limit: timedelta) ->
     except StoppedError:
         _end(child)
         raise
+
+
+@contextlib.contextmanager
+def _later(number: signal.Signals) -> Iterator[list[int]]:
+    """Note the signal instead of acting on it: a child that is lost while it begins would never be ended."""
+    came: list[int] = []
+    before = signal.signal(number, lambda told, _: came.append(told))
+    try:
+        yield came
+    finally:
+        signal.signal(number, before)
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

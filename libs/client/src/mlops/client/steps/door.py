@@ -13,7 +13,7 @@ import httpx
 from pydantic import ValidationError
 
 from mlops.client.steps.assignment import Assignment
-from mlops.client.steps.errors import PassingError, PermanentError
+from mlops.client.steps.errors import PassingError, PermanentError, StepError
 from mlops.client.steps.patience import PatientHttp
 from mlops.contracts.settings import ProjectSettings
 
@@ -53,7 +53,7 @@ class Door:
         name = self._assignment.project
         answer = self._http.call("GET", "/api/v1/query/workspaces/get", params={"project": name})
         if answer.is_client_error:
-            raise PermanentError(f"project {name!r}: {_told(answer)}")
+            raise _refusal(answer, f"project {name!r}")
         found = answer.json().get("project") or {}
         if not found.get("path"):
             raise PermanentError(
@@ -81,7 +81,7 @@ class Door:
         }
         answer = self._http.call("POST", "/api/v1/commands", json=body)
         if not answer.is_success:
-            raise PermanentError(f"the gateway refuses cmd.data.add of {name!r}: {_told(answer)}")
+            raise _refusal(answer, f"the gateway refuses cmd.data.add of {name!r}")
         return self._versioned(command_id, name, path)
 
     def _versioned(self, command_id: str, name: str, path: str) -> Version:
@@ -91,7 +91,9 @@ class Door:
             answer = self._http.call(
                 "GET", f"/api/v1/commands/{command_id}/result", params=params, timeout=_LOOK_S + 15
             )
-            for event in answer.json() if answer.is_success else []:
+            if not answer.is_success:
+                raise _refusal(answer, f"the gateway does not say what became of dataset {name!r}")
+            for event in answer.json():
                 if event["type"] == _VERSIONED:
                     told = event["data"]
                     return Version(name, int(told["version"]), str(told["hash"]), path)
@@ -101,6 +103,12 @@ class Door:
             f"dataset {name!r} was not versioned within {LONGEST_S / 60:g} min; "
             "the service `versioning` may be away: see `mlops status`"
         )
+
+
+def _refusal(answer: httpx.Response, what: str) -> StepError:
+    # A token may have been renewed since this try began; the next one reads it again.
+    family = PassingError if answer.status_code in (401, 403) else PermanentError
+    return family(f"{what}: {_told(answer)}")
 
 
 def _told(answer: httpx.Response) -> str:

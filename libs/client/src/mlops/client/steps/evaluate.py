@@ -3,10 +3,15 @@
 
 from __future__ import annotations
 
+import math
+
 from mlops.client.steps.errors import PermanentError
 from mlops.client.steps.tracking import Run
 from mlops.client.steps.train import failed
 from mlops.client.steps.work import Work, say
+
+# MLflow's database keeps an infinite metric as the largest float.
+_LARGEST = 1.797e308
 
 
 def perform(work: Work) -> None:
@@ -41,6 +46,11 @@ def _check_metrics(work: Work, run: Run, champion: int | None) -> None:
             f"run {run.run_id} has no metric {wanted!r}, which the gate compares (logged: {logged}); "
             f"log it with mlflow.log_metric({wanted!r}, …) or name another in [evaluate].metric"
         )
+    if not _comparable(metrics[wanted]):
+        raise PermanentError(
+            f"{wanted} is {metrics[wanted]:g} in run {run.run_id}, which the gate cannot compare; "
+            "log a finite number, for example by leaving rows without an answer out of it"
+        )
     say(f"{wanted} is {metrics[wanted]:g}")
     against = f"champion_{wanted}"
     if against in metrics:
@@ -49,3 +59,7 @@ def _check_metrics(work: Work, run: Run, champion: int | None) -> None:
         say(
             f"[evaluate].command logged no {against!r}: the gate takes what version {champion} was promoted with"
         )
+
+
+def _comparable(value: float) -> bool:
+    return math.isfinite(value) and abs(value) < _LARGEST

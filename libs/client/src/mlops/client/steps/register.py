@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from mlops.client.steps.errors import PermanentError
+from mlops.client.steps.tracking import Run
 from mlops.client.steps.work import Work, say
 
 
@@ -12,12 +13,17 @@ def perform(work: Work) -> None:
     name = work.project.settings.serve.model
     run = work.run()
     if name:
-        found = work.tracking.model_of(run)
-        if found is None:
-            raise PermanentError(
-                f"run {run.run_id} has no model to register as {name!r}; the command of [train] logs it"
-            )
-        version = work.tracking.register(name, run, *found)
-        say(f"{name} version {version} is run {run.run_id}")
+        with work.failing_marks(run):
+            _register(work, run, name)
     if run.status != "FINISHED":
         work.tracking.set_status(run, "FINISHED")
+
+
+def _register(work: Work, run: Run, name: str) -> None:
+    found = work.tracking.model_of(run)
+    if found is None:
+        raise PermanentError(
+            f"run {run.run_id} has no model to register as {name!r}; the command of [train] logs it"
+        )
+    version = work.tracking.register(name, run, *found)
+    say(f"{name} version {version} is run {run.run_id}")

@@ -7,12 +7,16 @@ import asyncio
 import contextlib
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
-from mlops.chassis.errors import ChassisError
+from mlops.chassis.errors import ChassisError, RejectedError
 from mlops.orchestration_bridge.adapters.airflow_files import DAG_FILE, Installation
-from mlops.orchestration_bridge.adapters.airflow_rest import AirflowRest, ExistsError, NotThereError
+from mlops.orchestration_bridge.adapters.airflow_rest import (
+    AirflowRest,
+    ExistsError,
+    NotThereError,
+    Task,
+)
 from mlops.orchestration_bridge.errors import OrchestratorAwayError, PipelineNotReadyError
 from mlops.orchestration_bridge.model.diagnosis import Wreck, diagnose
 from mlops.orchestration_bridge.model.lifecycle import Run
@@ -51,19 +55,18 @@ class AirflowPipelines:
     async def start(self, order: Order) -> Run:
         """Trigger the DAG with the key as run id."""
         dag_id = dag_of(order.project)
-        conf = {
-            "kind": order.kind,
-            "model": order.model,
-            "correlation_id": order.correlation_id,
-            "causation_id": order.causation_id,
-            "traceparent": order.traceparent,
-        }
         try:
-            await self._rest.trigger(dag_id, order.key, conf)
+            await self._rest.trigger(dag_id, order.key, _conf(order))
         except ExistsError:
             pass  # the key is the run id: it was started before
         except NotThereError as error:
-            raise PipelineNotReadyError(await self._why_unread(dag_id)) from error
+            reason = f"Airflow has not read DAG {dag_id!r} yet; it usually takes a second or two"
+            raise PipelineNotReadyError(await self._unreadable() or reason) from error
+        except RejectedError as error:  # what it says of a DAG that it can no longer read
+            reason = await self._unreadable()
+            if not reason:
+                raise
+            raise PipelineNotReadyError(reason) from error
         return Run(dag_id, order.key, self._page(dag_id, order.key))
 
     async def look(self, project: str, key: str) -> Outcome | None:
@@ -73,10 +76,9 @@ class AirflowPipelines:
             run = await self._rest.run(dag_id, key)
         except NotThereError:
             return None
-        state = _word(run.state)
-        if state not in _ENDED:
+        if run.state not in _ENDED:
             return Outcome(completed=None)
-        if state == "success":
+        if run.state == "success":
             return Outcome(completed=True, ended_at=_aware(run.end_date))
         step, lines = await self._wreck(dag_id, key)
         return Outcome(
@@ -91,7 +93,7 @@ class AirflowPipelines:
         dag_id = dag_of(project)
         try:
             run = await self._rest.run(dag_id, key)
-            if _word(run.state) not in _ENDED:
+            if run.state not in _ENDED:
                 await self._rest.fail_run(dag_id, key)
         except NotThereError:
             return
@@ -107,32 +109,32 @@ class AirflowPipelines:
 
     async def close(self) -> None:
         """Let go of the connections."""
-        self._rest.close()
+        await self._rest.close()
 
     async def _unpause(self, dag_id: str) -> None:
         with contextlib.suppress(NotThereError):  # a new DAG is not paused: it is made so
             await self._rest.pause(dag_id, paused=False)
 
-    async def _why_unread(self, dag_id: str) -> str:
+    async def _unreadable(self) -> str:
         ours = [
             text for name, text in await self._rest.import_errors() if Path(name).name == DAG_FILE
         ]
         if ours:
-            last = ours[0].strip().splitlines()[-1]
-            return f"Airflow cannot read {DAG_FILE}: {last}"
-        return f"Airflow has not read DAG {dag_id!r} yet; it usually takes a second or two"
+            last = ours[0].strip().splitlines()[-1:] or ["it does not say why"]
+            return f"Airflow cannot read {DAG_FILE}: {last[0]}"
+        return ""
 
     async def _wreck(self, dag_id: str, key: str) -> tuple[str, list[str]]:
+        found = await self._rest.task_instances(dag_id, key)
+        failed = [task for task in found if task.state == "failed"]
+        if not failed:
+            return "", [_stopped_by_hand(found)]
+        task = min(failed, key=lambda t: _aware(t.end_date) or datetime.max.replace(tzinfo=UTC))
         try:
-            found = await self._rest.task_instances(dag_id, key)
-            failed = [task for task in found if _word(task.state) == "failed"]
-            if not failed:
-                return "", [_stopped_by_hand(found)]
-            task = min(failed, key=lambda t: _aware(t.end_date) or datetime.max.replace(tzinfo=UTC))
             lines = await self._rest.log(dag_id, key, task.task_id, max(1, task.try_number))
         except (OrchestratorAwayError, NotThereError) as error:
-            return "", [f"its log cannot be read: {error}"]
-        return str(task.task_id), lines
+            lines = [f"its log cannot be read: {error}"]
+        return task.task_id, lines
 
     def _page(self, dag_id: str, run_id: str) -> str:
         return f"{self._rest.url}/dags/{quote(dag_id)}/runs/{quote(run_id)}"
@@ -148,14 +150,20 @@ def pool_of(project: str) -> str:
     return f"p_{project}"
 
 
-def _word(state: Any) -> str:
-    return str(getattr(state, "value", state))
+def _conf(order: Order) -> dict[str, str]:
+    return {
+        "kind": order.kind,
+        "model": order.model,
+        "correlation_id": order.correlation_id,
+        "causation_id": order.causation_id,
+        "traceparent": order.traceparent,
+    }
 
 
 def _aware(at: datetime | None) -> datetime | None:
     return at.replace(tzinfo=UTC) if at is not None and at.tzinfo is None else at
 
 
-def _stopped_by_hand(tasks: list[Any]) -> str:
-    states = ", ".join(f"{task.task_id} {_word(task.state)}" for task in tasks)
+def _stopped_by_hand(tasks: list[Task]) -> str:
+    states = ", ".join(f"{task.task_id} {task.state}" for task in tasks)
     return f"no step failed by itself, the run was ended from outside: {states or 'no step began'}"

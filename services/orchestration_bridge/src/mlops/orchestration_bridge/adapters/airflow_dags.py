@@ -24,7 +24,8 @@ BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 PERMANENT = range(64, 75)
 RETRIES = 2
 RETRY_DELAY = timedelta(seconds=5)
-# The step keeps the project's own limit; this one is for a step that hangs itself.
+# The step keeps the project's own limit, and waits an hour for data; this one is for a step that hangs itself.
+SHORTEST = timedelta(hours=1)
 GRACE = timedelta(minutes=10)
 
 
@@ -76,16 +77,19 @@ def train_dag(project: str, settings: dict[str, Any], home: str, python: str) ->
         "MLOPS_CAUSATION_ID": "{{ (dag_run.conf or {}).get('causation_id', '') }}",
         "MLOPS_TRACEPARENT": "{{ (dag_run.conf or {}).get('traceparent', '') }}",
     }
-    limit = timedelta(seconds=float(settings["timeout_s"])) + GRACE
-    with DAG(
-        f"{project}__train",
-        schedule=None,
-        start_date=BEGINNING,
-        catchup=False,
-        tags=[f"project:{project}"],
-        max_active_runs=int(settings["max_parallel"]),
-        description=f"data, train, evaluate, register of {project}",
-    ) as dag:
+    limit = max(SHORTEST, timedelta(seconds=float(settings["timeout_s"]))) + GRACE
+    with (
+        DAG(
+            f"{project}__train",
+            schedule=None,
+            start_date=BEGINNING,
+            catchup=False,
+            is_paused_upon_creation=False,  # whatever this Airflow does with others: a paused one starts nothing
+            tags=[f"project:{project}"],
+            max_active_runs=int(settings["max_parallel"]),
+            description=f"data, train, evaluate, register of {project}",
+        ) as dag
+    ):
         before: ProjectStep | None = None
         for step in STEPS:
             task = ProjectStep(

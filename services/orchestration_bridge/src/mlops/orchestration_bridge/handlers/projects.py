@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
 from mlops.chassis.clock import Clock
-from mlops.contracts.message import Message, follow_up_id
+from mlops.contracts.message import Message
 from mlops.contracts.orchestration_bridge import WorkflowCancelled, WorkflowKind
 from mlops.contracts.settings import ProjectSettings
 from mlops.contracts.workspaces import (
@@ -33,6 +35,8 @@ class Projects:
         self._books = books
         self._pipelines = pipelines
         self._clock = clock
+        # One word about a project at a time: an older one must not reach the orchestrator after a newer one.
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def on_project_registered(
         self, event: ProjectRegistered | ProjectUpdated
@@ -44,16 +48,18 @@ class Projects:
                 return now
             return _told_settings(now, event)
 
-        queue = await self._books.change(event.project, change, applied=event.id)
-        if queue.revision != event.revision or queue.archived:
-            return []  # a newer word about this project is already in force
-        if queue.path is None:
-            reason = "the project names no folder to run its commands in; register it with its path"
-            return [self._refused(event, reason)]
-        names = await self._pipelines.provision(pipeline_of(queue, queue.path))
+        async with self._turns[event.project]:
+            queue = await self._books.change(event.project, change, applied=event.id)
+            if queue.revision != event.revision or queue.archived:
+                return []  # a newer word about this project is already in force
+            if queue.path is None:
+                reason = (
+                    "the project names no folder to run its commands in; register it with its path"
+                )
+                return [self._refused(event, reason)]
+            names = await self._pipelines.provision(pipeline_of(queue, queue.path))
         return [
             WorkspaceProvisioned(
-                **_envelope(event, WorkspaceProvisioned),
                 project=event.project,
                 component=COMPONENT,
                 names=names,
@@ -76,13 +82,13 @@ class Projects:
             closed = lifecycle.archived(now, wish, self._clock())
             return replace(closed, settings_at=event.time)
 
-        queue = await self._books.change(event.project, change, applied=event.id)
-        if not queue.archived:
-            return []
-        gone = [e for e in queue.in_state(State.CANCELLED) if e.cancelled_by == event.id]
-        for entry in gone:
-            await self._pipelines.stop(event.project, entry.key)
-        await self._pipelines.retire(event.project)
+        async with self._turns[event.project]:
+            queue = await self._books.change(event.project, change, applied=event.id)
+            gone = [e for e in queue.in_state(State.CANCELLED) if e.cancelled_by == event.id]
+            for entry in gone:
+                await self._pipelines.stop(event.project, entry.key)
+            if queue.archived:  # not opened again since
+                await self._pipelines.retire(event.project)
         return [
             WorkflowCancelled(
                 project=event.project,
@@ -96,21 +102,11 @@ class Projects:
 
     def _refused(self, event: ProjectRegistered | ProjectUpdated, reason: str) -> WorkspaceRefused:
         return WorkspaceRefused(
-            **_envelope(event, WorkspaceRefused),
             project=event.project,
             component=COMPONENT,
             reason=reason,
             revision=event.revision,
         )
-
-
-def _envelope(event: Message, kind: type[Message]) -> dict[str, str]:
-    # Every service answers a registration with the same type: an id of cause and type alone would be theirs too.
-    return {
-        "id": follow_up_id(f"{event.id}:{COMPONENT}", kind.type, 0),
-        "correlation_id": event.story_id,
-        "causation_id": event.id,
-    }
 
 
 def _told_settings(now: Queue, event: ProjectRegistered | ProjectUpdated) -> Queue:

@@ -15,7 +15,8 @@ from mlops.orchestration_bridge.model.queue import Entry, Queue
 from mlops.orchestration_bridge.ports.books import Books
 
 _RECENT = 20
-_ENTRY_HIDES = frozenset({"told", "told_holds", "queued_id", "traceparent"})
+_FEW = 3  # of each project where all are shown: an answer must fit into one message
+_ENTRY_HIDES = frozenset({"told", "told_holds", "stopped", "queued_id", "traceparent"})
 
 
 class Questions:
@@ -26,7 +27,7 @@ class Questions:
         self._clock = clock
 
     async def queue(self, question: Mapping[str, Any]) -> dict[str, Any]:
-        """Answer for all projects, or for the one named by `project`."""
+        """Answer for all projects, or at more length for the one named by `project`."""
         wanted = question.get("project")
         world, now = await self._books.world(), self._clock()
         rulings = {ruling.key: ruling for ruling in admission.rulings(world, now)}
@@ -35,14 +36,14 @@ class Questions:
             "max_parallel": world.max_parallel,
             "nodes": {name: asdict(node) for name, node in world.nodes.items()},
             "projects": [
-                self._project(world, queue, rulings, now)
+                self._project(world, queue, rulings, now, _RECENT if wanted else _FEW)
                 for name, queue in sorted(world.queues.items())
                 if wanted in (None, "", name)
             ],
         }
 
     def _project(
-        self, world: World, queue: Queue, rulings: Mapping[str, Ruling], now: datetime
+        self, world: World, queue: Queue, rulings: Mapping[str, Ruling], now: datetime, recent: int
     ) -> dict[str, Any]:
         ended = [entry for entry in queue.entries if not entry.active]
         return {
@@ -59,8 +60,8 @@ class Questions:
                 for f in queue.follow_ups
             ],
             "workflows": [self._entry(e, rulings.get(e.key)) for e in queue.entries if e.active],
-            "ended": [self._entry(entry, None) for entry in ended[-_RECENT:]],
-            "declined": [asdict(declined) for declined in queue.declined[-_RECENT:]],
+            "ended": [self._entry(entry, None) for entry in ended[-recent:]],
+            "declined": [asdict(declined) for declined in queue.declined[-recent:]],
         }
 
     def _entry(self, entry: Entry, ruling: Ruling | None) -> dict[str, Any]:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 
 from mlops.chassis.clock import Clock
@@ -105,9 +105,10 @@ class Triggers:
 
     async def _ask(self, message: ProjectMessage, trigger: Trigger) -> Sequence[Message]:
         await self._known(message)
-        change: Callable[[Queue], Queue] = lambda now: self._applied(  # noqa: E731 - one line of three names
-            now, trigger, message.project
-        )
+
+        def change(now: Queue) -> Queue:
+            return self._applied(now, trigger, message.project)
+
         queue = await self._books.change(message.project, change, applied=message.id)
         return await self._said(queue, message.id)
 

@@ -43,6 +43,7 @@ class Workflows:
         if entry is None or entry.cancelled_by != command.id:
             state = entry.state.value if entry else "gone"
             raise RejectedError(f"workflow {key!r} is already {state}; there is nothing to cancel")
+        self._books.notes.pop(key, None)
         if entry.admitted_at is not None:
             await self._pipelines.stop(command.project, key)
         return [

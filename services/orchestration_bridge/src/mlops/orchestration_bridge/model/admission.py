@@ -74,10 +74,10 @@ def _why_not(
 ) -> str | None:
     if entry.state is State.AWAITS_APPROVAL:
         return "a person must approve it: [retrain].mode is 'approve'"
-    if world.away:
-        return f"the orchestrator is away: {world.away}"
     if hold is not None:
         return f"new work is held: {hold.reason}"
+    if world.away:
+        return f"the orchestrator is away: {world.away}"
     if running[queue.project] >= queue.policy.max_parallel:
         return f"the project runs {running[queue.project]} of at most {queue.policy.max_parallel} at once"
     if sum(running.values()) >= world.max_parallel:

@@ -7,6 +7,9 @@ from dataclasses import replace
 
 from mlops.orchestration_bridge.model.queue import FollowUp, Queue, Seen, State
 
+# As many as [retrain].follow_up_windows may ask for; more say nothing new while the retraining is not let.
+MOST_WINDOWS = 100
+
 
 def counted(queue: Queue, model: str, window: Seen) -> Queue:
     """Return the queue after a labelled window of *model*; each window counts once, in any order."""
@@ -31,7 +34,7 @@ def _counted(found: FollowUp, model: str, window: Seen) -> FollowUp:
     old = window.last_at <= found.after.last_at or name in found.windows
     if found.model != model or old or name == (found.after.version, found.after.index):
         return found
-    return replace(found, windows=(*found.windows, name))
+    return replace(found, windows=(*found.windows, name)[-MOST_WINDOWS:])
 
 
 def _hopeful(queue: Queue) -> tuple[FollowUp, ...]:

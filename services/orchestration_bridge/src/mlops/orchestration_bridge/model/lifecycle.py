@@ -91,7 +91,22 @@ def cancelled(queue: Queue, key: str, wish: Wish, now: datetime) -> Queue:
     if entry is None or not entry.active:
         return queue
     gone = replace(entry, state=State.CANCELLED, ended_at=now, reason=wish.reason, held="")
-    return queue.put(told(replace(gone, cancelled_by=wish.id)))
+    return queue.put(told(replace(gone, cancelled_by=wish.id, told_holds=entry.holds)))
+
+
+def unstopped(queue: Queue) -> tuple[Entry, ...]:
+    """Return the cancelled workflows that may still run: a run can begin while its workflow is being cancelled."""
+    return tuple(
+        entry
+        for entry in queue.in_state(State.CANCELLED)
+        if entry.admitted_at is not None and not entry.stopped
+    )
+
+
+def stopped(queue: Queue, key: str) -> Queue:
+    """Return the queue after the orchestrator has ended the run of a cancelled workflow, or had none."""
+    entry = queue.entry(key)
+    return queue.put(replace(entry, stopped=True)) if entry else queue
 
 
 def archived(queue: Queue, wish: Wish, now: datetime) -> Queue:

@@ -20,6 +20,8 @@ from mlops.orchestration_bridge.model.queue import (
     Trigger,
 )
 
+MOST_WAITING = 100
+
 
 @dataclass(frozen=True)
 class Accepted:
@@ -90,6 +92,13 @@ def _under_way(queue: Queue, trigger: Trigger, now: datetime) -> Refused | None:
         if entry.active and entry.model == trigger.model:
             return Refused(f"already under way: {entry.key} ({entry.state.value})")
     return None
+
+
+def _full(queue: Queue, trigger: Trigger, now: datetime) -> Refused | None:  # noqa: ARG001 - the same
+    waiting = sum(1 for entry in queue.entries if entry.active)
+    if waiting < MOST_WAITING:
+        return None
+    return Refused(f"{waiting} workflows wait or run, more are not kept; cancel some of them")
 
 
 def _unwanted(queue: Queue, trigger: Trigger, now: datetime) -> Refused | None:  # noqa: ARG001 - the same
@@ -168,5 +177,5 @@ def _short(at: datetime) -> str:
     return at.isoformat(timespec="seconds")
 
 
-_ALWAYS = (_closed, _under_way)
+_ALWAYS = (_closed, _under_way, _full)
 _AUTOMATIC = (*_ALWAYS, _unwanted, _suggested, _loops, _spent, _cooling)

@@ -77,7 +77,7 @@ class Trigger:
 
 @dataclass(frozen=True)
 class Entry:
-    """One workflow. `told` is the last of its states that the bus knows."""
+    """One workflow. `told` is the last of its states that the bus knows; `stopped`, that a cancelled one runs no more."""
 
     key: str
     kind: str
@@ -103,6 +103,7 @@ class Entry:
     step: str = ""
     reason: str = ""
     cancelled_by: str = ""
+    stopped: bool = False
     held: str = ""
     holds: int = 0
     told_holds: int = 0

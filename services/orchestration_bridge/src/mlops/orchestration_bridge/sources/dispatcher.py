@@ -16,7 +16,7 @@ from datetime import timedelta
 import structlog
 
 from mlops.chassis.clock import Clock
-from mlops.chassis.errors import RejectedError
+from mlops.chassis.errors import ChassisError, RejectedError
 from mlops.contracts.message import Message
 from mlops.orchestration_bridge.errors import OrchestratorAwayError, PipelineNotReadyError
 from mlops.orchestration_bridge.model import admission, lifecycle
@@ -33,6 +33,7 @@ _GONE = (
 _IDLE_ROUNDS = 5
 
 _Act = Callable[[Queue, Entry], Awaitable[None]]
+_Choice = Callable[[Queue], tuple[Entry, ...]]
 _Change = Callable[[Queue], Queue]
 
 
@@ -59,12 +60,14 @@ class Dispatcher:
         """Start what may start, tell it; look at what runs, tell what ended."""
         self._world = await self._books.world()
         if not _busy(self._world):
+            self._books.away = ""  # nobody asks it now, so nobody knows
             return
         await self._admit()
-        await self._each(State.ADMITTED, self._start)
+        await self._each(lambda queue: queue.in_state(State.ADMITTED), self._start)
+        await self._each(lifecycle.unstopped, self._stop)
         async for message in self._tell():
             yield message
-        await self._each(State.RUNNING, self._look)
+        await self._each(_watched, self._look)
         async for message in self._tell():
             yield message
 
@@ -77,7 +80,7 @@ class Dispatcher:
 
     async def _admit(self) -> None:
         if self._books.away:
-            await self._each(State.WAITING, self._ask)
+            await self._each(lambda queue: queue.in_state(State.WAITING), self._ask)
         world = replace(self._world, away=self._books.away)
         for ruling in admission.rulings(world, self._clock()):
             entry = world.queues[ruling.project].entry(ruling.key)
@@ -99,13 +102,13 @@ class Dispatcher:
             step = f"let-go:{entry.holds}"
             await self._change(ruling.project, key, step, lambda q: lifecycle.let_go(q, key))
 
-    async def _each(self, state: State, act: _Act) -> None:
+    async def _each(self, chosen: _Choice, act: _Act) -> None:
         for queue in tuple(self._world.queues.values()):
-            for entry in queue.in_state(state):
+            for entry in chosen(queue):
                 try:
                     await act(queue, entry)
-                except PipelineNotReadyError as error:
-                    self._books.notes[entry.key] = str(error)
+                except (PipelineNotReadyError, RejectedError) as error:
+                    self._note(entry, error)  # one workflow waits, the others go on
                 except OrchestratorAwayError as error:
                     self._missed(str(error))
                     return
@@ -149,9 +152,13 @@ class Dispatcher:
         if queue.path is not None:
             await self._pipelines.provision(pipeline_of(queue, queue.path))
 
+    async def _stop(self, queue: Queue, entry: Entry) -> None:
+        key = entry.key
+        await self._pipelines.stop(queue.project, key)
+        await self._change(queue.project, key, "stopped", lambda q: lifecycle.stopped(q, key))
+        self._books.notes.pop(key, None)
+
     async def _look(self, queue: Queue, entry: Entry) -> None:
-        if entry.told is not State.RUNNING:
-            return  # its end must not be told before its start
         outcome = await self._pipelines.look(queue.project, entry.key)
         if outcome is None:
             end = End(completed=False, at=self._clock(), diagnosis=_GONE)
@@ -184,6 +191,11 @@ class Dispatcher:
         self._world = replace(self._world, queues={**self._world.queues, project: queue})
         return queue
 
+    def _note(self, entry: Entry, error: ChassisError) -> None:
+        if isinstance(error, RejectedError) and self._books.notes.get(entry.key) != str(error):
+            self._log.warning("workflow.stuck", workflow=entry.key, reason=str(error))
+        self._books.notes[entry.key] = str(error)
+
     def _missed(self, reason: str) -> None:
         if not self._books.away:
             self._log.warning("orchestrator.away", reason=reason)
@@ -195,9 +207,16 @@ class Dispatcher:
         self._books.away = ""
 
 
+def _watched(queue: Queue) -> tuple[Entry, ...]:
+    # Its end must not be told before its start.
+    return tuple(entry for entry in queue.in_state(State.RUNNING) if entry.told is State.RUNNING)
+
+
 def _busy(world: World) -> bool:
     # Whatever waits for a person rings when the person has spoken.
     return any(
-        queue.in_state(State.WAITING, *UNDER_WAY) or lifecycle.untold(queue)
+        queue.in_state(State.WAITING, *UNDER_WAY)
+        or lifecycle.untold(queue)
+        or lifecycle.unstopped(queue)
         for queue in world.queues.values()
     )
