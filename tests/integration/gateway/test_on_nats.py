@@ -249,6 +249,22 @@ async def test_predictions_go_on_while_the_bus_is_away_and_wishes_are_not_lost(
     assert again == [1]
 
 
+async def test_gateway_killed_while_serving_is_away_sends_callers_where_they_went_before(
+    platform: Platform, nats_server: Server, replica: str
+) -> None:
+    serving = NatsBus(nats_server.url, token=nats_server.token, name="serving")
+    await roll_out(serving, replica)
+
+    with MLOpsClient("rainfall", platform.endpoints) as client:
+        before = await asyncio.to_thread(client.predict, {"t": [1.0]}, model="rain")
+        await serving.stop()
+        await asyncio.to_thread(platform.kill, "gateway")
+        await asyncio.to_thread(platform.start_gateway)
+        after = await asyncio.to_thread(client.predict, {"t": [1.0]}, model="rain")
+
+    assert before == after == [1]
+
+
 async def test_live_stream_resumes_after_the_gateway_was_killed(
     platform: Platform, project: Path
 ) -> None:

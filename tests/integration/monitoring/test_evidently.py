@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 import pandas as pd
@@ -82,13 +83,14 @@ async def test_evidently_names_the_drifted_columns(tmp_path: Path, sidecar: Side
     for number in range(3):
         await shelf.write(job(number), columns(300, 1.0), columns(600, 0.0))
 
-    kept = sorted(path.name for path in (tmp_path / "reports" / "rainfall" / "rain_fall").iterdir())
+    reports = Path(urlsplit(shelf.uri(KEY, "any")).path).parent
+    kept = sorted(path.name for path in reports.iterdir())
     folder = tmp_path / "evidently" / shelf.names("rainfall")["evidently_project"]
     snapshots = list((folder / "snapshots").glob("*.json"))
     assert kept == ["v1-w00001-drift.html", "v1-w00002-drift.html"]
     assert json.loads((folder / "metadata.json").read_text())["name"] == "rainfall"
     assert len(snapshots) == 2
-    html = (tmp_path / "reports" / "rainfall" / "rain_fall" / kept[0]).read_text()
+    html = (reports / kept[0]).read_text()
     assert "wind" in html
     assert "Drift is detected" in html
 
@@ -102,3 +104,58 @@ async def test_parquet_is_read_as_csv_is(tmp_path: Path, sidecar: Sidecar) -> No
 
     assert parquet == await tables.read("a.csv", str(tmp_path))
     assert parquet == {"wind": [0.5, None], "sky": ["blue", "grey"]}
+
+
+@pytest.mark.parametrize(
+    "name", ["rain", "rain/fall", "rain_fall", "rain fall", "..", "r" * 256, ""]
+)
+def test_every_model_has_a_folder_of_its_own(tmp_path: Path, name: str) -> None:
+    shelf = real(tmp_path, Sidecar("mlops.absent"))
+    others = ["rain", "rain/fall", "rain_fall", "rain fall", "..", "r" * 256, "r" * 255, ""]
+
+    places = {Path(urlsplit(shelf.uri(ModelKey("p", it), "a")).path) for it in others}
+    place = Path(urlsplit(shelf.uri(ModelKey("p", name), "a")).path)
+
+    assert len(places) == len(others)
+    assert place.parent.parent == tmp_path / "reports" / "p"
+    assert len(place.parent.name) < 120
+
+
+async def test_whatever_parquet_holds_becomes_plain_values(
+    tmp_path: Path, sidecar: Sidecar
+) -> None:
+    pd.DataFrame(
+        {
+            "wind": [1.5, float("inf"), None],
+            "tags": [["a", "b"], [], None],
+            "day": [pd.Timestamp("2026-05-01", tz="UTC"), pd.NaT, pd.NaT],
+            "count": pd.array([1, None, 3], dtype="Int64"),
+            "calm": [True, False, True],
+        }
+    ).to_parquet(tmp_path / "a.parquet")
+
+    found = await FileTables(sidecar).read("a.parquet", str(tmp_path))
+
+    assert found == {
+        "wind": [1.5, None, None],
+        "tags": ["['a' 'b']", "[]", None],
+        "day": ["2026-05-01 00:00:00+00:00", None, None],
+        "count": [1, None, 3],
+        "calm": [True, False, True],
+    }
+
+
+async def test_too_much_parquet_is_refused_and_the_child_answers_on(
+    tmp_path: Path, sidecar: Sidecar
+) -> None:
+    pd.DataFrame({f"c{i}": ["x" * 1000] * 20_001 for i in range(2)}).to_parquet(
+        tmp_path / "a.parquet"
+    )
+    pd.DataFrame({"x": range(20_001)}).to_parquet(tmp_path / "b.parquet")
+    tables = FileTables(sidecar)
+
+    with pytest.raises(RejectedError, match="keep the columns that the model gets"):
+        await tables.read("a.parquet", str(tmp_path))
+
+    newest = (await tables.read("b.parquet", str(tmp_path)))["x"]
+    assert (newest[0], newest[-1], len(newest)) == (1, 20_000, 20_000)

@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ class Tracking:
     nats_token: str
     port: int
     process: asyncio.subprocess.Process | None = None
+    more: dict[str, str] = field(default_factory=dict)
 
     @property
     def uri(self) -> str:
@@ -49,6 +50,7 @@ class Tracking:
             "NATS_URL": self.nats_url,
             "NATS_TOKEN": self.nats_token,
             "MLOPS_HTTP_PORT": str(self.port),
+            **self.more,
         }
         with (self.home / "tracking.log").open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
