@@ -17,7 +17,7 @@ from mlops.versioning.adapters.dvc import DvcDatasets
 from mlops.versioning.adapters.memory import MemoryDatasets, MemoryVersions
 from mlops.versioning.adapters.sqlite import SqliteVersions
 from mlops.versioning.model import Content, Use, Version
-from mlops.versioning.ports import Datasets, Place, Versions
+from mlops.versioning.ports import Datasets, Place, Registry
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 HELD = Content("a" * 32, 3, 1, "outs: []\n")
@@ -204,7 +204,7 @@ async def test_a_content_that_is_nowhere_cannot_be_restored(
 
 
 @pytest.fixture(params=["memory", "sqlite"])
-async def versions(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Versions]:
+async def versions(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Registry]:
     if request.param == "memory":
         yield MemoryVersions()
         return
@@ -217,7 +217,7 @@ def other(oid: str) -> Version:
     return replace(RAIN, content=replace(HELD, oid=oid))
 
 
-async def test_versions_count_up_and_know_the_one_before(versions: Versions) -> None:
+async def test_versions_count_up_and_know_the_one_before(versions: Registry) -> None:
     first = await versions.remember(other("a"), "command-1")
     second = await versions.remember(other("b"), "command-2")
 
@@ -226,14 +226,14 @@ async def test_versions_count_up_and_know_the_one_before(versions: Versions) -> 
     assert await versions.known("rain", "days") == [first, second]
 
 
-async def test_content_that_was_there_before_keeps_its_version(versions: Versions) -> None:
+async def test_content_that_was_there_before_keeps_its_version(versions: Registry) -> None:
     first = await versions.remember(other("a"), "command-1")
     await versions.remember(other("b"), "command-2")
 
     assert await versions.remember(other("a"), "command-3") == first
 
 
-async def test_the_same_content_elsewhere_is_another_version(versions: Versions) -> None:
+async def test_the_same_content_elsewhere_is_another_version(versions: Registry) -> None:
     await versions.remember(other("a"), "command-1")
 
     moved = await versions.remember(replace(other("a"), path="old/days.csv"), "command-2")
@@ -241,7 +241,7 @@ async def test_the_same_content_elsewhere_is_another_version(versions: Versions)
     assert moved.version == 2
 
 
-async def test_a_command_gets_one_version_only(versions: Versions) -> None:
+async def test_a_command_gets_one_version_only(versions: Registry) -> None:
     first = await versions.remember(other("a"), "command-1")
 
     assert await versions.remember(other("b"), "command-1") == first
@@ -250,7 +250,7 @@ async def test_a_command_gets_one_version_only(versions: Versions) -> None:
     assert await versions.known("rain") == [first]
 
 
-async def test_projects_and_datasets_count_for_themselves(versions: Versions) -> None:
+async def test_projects_and_datasets_count_for_themselves(versions: Registry) -> None:
     await versions.remember(RAIN, "command-1")
     await versions.remember(replace(RAIN, name="nights"), "command-2")
     await versions.remember(replace(RAIN, project="sun"), "command-3")
@@ -261,7 +261,7 @@ async def test_projects_and_datasets_count_for_themselves(versions: Versions) ->
     ]
 
 
-async def test_a_use_is_kept_once(versions: Versions) -> None:
+async def test_a_use_is_kept_once(versions: Registry) -> None:
     use = Use("run-1", "days", 1, None)
     unversioned = Use("run-1", "nights", None, "b")
 

@@ -232,7 +232,7 @@ async def test_a_token_that_has_expired_is_renewed(airflow: Any, tmp_path: Path)
     pipelines = AirflowPipelines(rest, Installation(tmp_path, tmp_path, "python"))
     await pipelines.provision(pipeline("rain"))
 
-    rest._token = "expired"
+    rest._client.configuration.access_token = "expired"
 
     assert await pipelines.look("rain", "never-started") is None
     await pipelines.close()

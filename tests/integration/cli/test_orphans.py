@@ -59,7 +59,7 @@ lock = os.open(home.lock, os.O_RDWR | os.O_CREAT, 0o600)
 fcntl.flock(lock, fcntl.LOCK_EX)
 os.write(lock, str(os.getpid()).encode())
 components = [
-    Component(name, (sys.executable, "-c", *rest), Gate(file=Path(rest[-1]), within_s=20))
+    Component(name, (sys.executable, "-c", *rest), Gate(file=Path(rest[-1]), within_s=20, shut_s=1))
     for name, *rest in json.loads(sys.argv[2])
 ]
 asyncio.run(Daemon(home, components, dict(os.environ)).run())
@@ -139,6 +139,20 @@ def test_what_a_killed_component_left_ends_before_it_starts_again(
     assert not lives(orphan)
     eventually(lambda: not psutil.pid_exists(orphan))  # buried, too
     assert lives(platform.pids("one")[1])
+    assert platform.status("other")["restarts"] == 0
+
+
+def test_a_component_that_is_ready_no_more_starts_again(
+    supervise: Callable[..., Supervised],
+) -> None:
+    platform = supervise("one", "other")
+    before = platform.status("one")["pid"]
+
+    (platform.home.root / "one.ready").unlink()
+    eventually(lambda: platform.status("one")["restarts"] == 1)
+    eventually(lambda: platform.status("one")["state"] == "ready")
+
+    assert platform.status("one")["pid"] != before
     assert platform.status("other")["restarts"] == 0
 
 

@@ -16,13 +16,15 @@ def nothing() -> None:
 class Gate:
     """When a started component is ready: `url` answers, `file` exists, or (neither) it has ended with 0.
 
-    With `field` (dotted) the answer must be JSON that says `healthy` there.
+    With `field` (dotted) the answer must be JSON that says `healthy` there. A component that was ready and whose gate
+    is shut for `shut_s` is started again; None leaves it be, for most come back by themselves.
     """
 
     url: str = ""
     field: str = ""
     file: Path | None = None
     within_s: float = 120.0
+    shut_s: float | None = None
 
 
 @dataclass(frozen=True)

@@ -21,12 +21,13 @@ from mlops.cli.supervisor.slots import Slots
 from mlops.cli.supervisor.state import Status
 
 _ASK_AGAIN_S = 0.25
+_LOOKS = 6
 _SWEEPS = 5
 _SWEEP_GRACE_S = 3.0
 
 
 class StartError(Exception):
-    """A component could not be started, or did not become ready."""
+    """A component could not be started, did not become ready, or did not stay so."""
 
 
 class Keeper:
@@ -112,7 +113,7 @@ class Keeper:
             ready_at = time.monotonic()
             if self.component.once:
                 return None
-            await child.wait()
+            await self._wait_until_over(child)
             self._tell(error=self._epitaph(child.returncode), fix=self.component.fix)
         except StartError as error:
             self._tell(error=str(error), fix=self.status.fix or self.component.fix)
@@ -173,6 +174,22 @@ class Keeper:
         if child.returncode is not None:
             raise StartError(self._epitaph(child.returncode))
         raise StartError(f"not ready after {gate.within_s:g} s: {why}{self._tail()}")
+
+    async def _wait_until_over(self, child: asyncio.subprocess.Process) -> None:
+        """Wait for its end; StartError when it lives and its gate has been shut for too long."""
+        gate, open_at = self.component.gate, time.monotonic()
+        look_s = None if gate.shut_s is None else gate.shut_s / _LOOKS
+        while child.returncode is None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(look_s):
+                    await child.wait()
+            if child.returncode is not None or gate.shut_s is None:
+                return
+            why = await gates.closed_because(gate)
+            if not why:
+                open_at = time.monotonic()
+            elif time.monotonic() - open_at > gate.shut_s and not self._stopping:
+                raise StartError(f"not ready any more for {gate.shut_s:g} s: {why}")
 
     def _open(self, state: str) -> None:
         now = time.time()

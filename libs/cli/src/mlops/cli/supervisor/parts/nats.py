@@ -17,7 +17,10 @@ def nats(site: Site) -> Component:
     return Component(
         name="nats",
         command=(program("nats-server"), "-c", str(config)),
-        gate=Gate(url=f"http://{HOST}:{site.ports['nats_monitor']}/healthz", within_s=30),
+        # After a full disk it refuses to store, also when there is room again, until it is started anew.
+        gate=Gate(
+            url=f"http://{HOST}:{site.ports['nats_monitor']}/healthz", within_s=30, shut_s=60
+        ),
         address=site.nats,
         prepare=partial(_write_config, site),
         fix="look at the log; a full disk or a damaged folder `nats` in MLOPS_HOME are the usual causes",
