@@ -280,6 +280,23 @@ async def test_a_rejected_command_is_answered(harness: Harness) -> None:
     assert refused.causation_id == command.id
 
 
+async def test_a_command_that_is_given_up_is_answered_too(harness: Harness) -> None:
+    answer = Ear()
+    away = UnavailableError("Airflow is away")
+    harness.bus.on("orchestration_bridge", CancelWorkflow, Ear(away, away, away), QUICK)
+    harness.bus.on("cli", CommandRefused, answer)
+    await harness.start()
+    command = CancelWorkflow(project="rain", workflow_key="w-9")
+
+    await harness.bus.publish(command)
+
+    await harness.settle(lambda: bool(answer.heard))
+    (refused,) = answer.heard
+    assert isinstance(refused, CommandRefused)
+    assert refused.command_id == command.id
+    assert refused.reason == "given up after 3 tries: Airflow is away"
+
+
 async def test_a_dead_letter_comes_back_to_its_service_only(harness: Harness) -> None:
     ear, other = Ear(RejectedError("not yet")), Ear()
     harness.bus.on("tracking", AlertResolved, ear, QUICK)
@@ -333,6 +350,8 @@ async def test_a_bad_document_key_is_refused(harness: Harness) -> None:
 
     with pytest.raises(RejectedError, match="document key"):
         await harness.bus.documents("tracking_counts", Count).get("a b")
+    with pytest.raises(RejectedError, match="document key"):
+        await harness.bus.documents("tracking_counts", Count).get("a\n")
 
 
 async def test_questions_are_answered(harness: Harness) -> None:

@@ -46,6 +46,13 @@ def test_variables_win_over_the_home(home: Path) -> None:
     assert (found.gateway, found.token) == ("http://far:1", "t")
 
 
+def test_the_token_of_a_home_is_not_sent_elsewhere(home: Path) -> None:
+    with pytest.raises(NotRunningError, match="find the token"):
+        endpoints.load(home.parent, {"MLOPS_GATEWAY_URL": "http://far:1"})
+    own = {"MLOPS_GATEWAY_URL": "http://127.0.0.1:8090/"}
+    assert endpoints.load(home.parent, own).token == "secret"
+
+
 def test_token_is_not_shown(home: Path) -> None:
     assert "secret" not in repr(endpoints.load(home.parent, {}))
 

@@ -39,6 +39,9 @@ def test_the_store_stands_in_the_home_folder_whatever_its_name(
         "postgresql://me:secret@host:5432/mlflow",
         "postgresql+psycopg://me@host/mlflow",
         "mysql+pymysql://me@host/mlflow",
+        "postgresql://me:s%2Fcret@host:5432/mlflow?sslmode=require",
+        "postgresql://me@[::1]:5432/mlflow",
+        "postgresql:///mlflow?host=/run/postgresql",
     ],
 )
 def test_databases_that_mlflow_knows_are_taken(
@@ -62,6 +65,7 @@ def test_databases_that_mlflow_knows_are_taken(
         "postgresql://me:secret@host",
         "oracle://me:secret@host/mlflow",
         "postgresql://",
+        "postgresql+psycopg://me:secret@host:port/mlflow",
     ],
 )
 def test_what_is_no_database_is_refused_with_the_forms_there_are(

@@ -162,6 +162,6 @@ class DeadLetters(Protocol):
 
 def checked_key(key: str) -> str:
     """Return a document key as it is; RejectedError when a bus could not store it."""
-    if not _DOCUMENT_KEY.match(key):
+    if not _DOCUMENT_KEY.fullmatch(key):
         raise RejectedError(f"document key {key!r} may only hold letters, digits and . _ = -")
     return key

@@ -68,7 +68,7 @@ async def judge(
     except RejectedError as error:
         verdict = Verdict(Outcome.DEAD, _refusal(message, copy, str(error)), reason=str(error))
     except Exception as error:  # noqa: BLE001 - the bus is where every other failure becomes a retry
-        verdict = _failed(copy, delivery, error)
+        verdict = _failed(message, copy, delivery, error)
     duration_s = time.perf_counter() - began
     metrics.observe_handled(copy.receiver, kind.type, verdict.outcome.value, duration_s)
     handled(copy.subject, copy.attempt, message, verdict.outcome.value, verdict.reason, duration_s)
@@ -115,11 +115,12 @@ def _refusal(message: Message | None, copy: Copy, reason: str) -> tuple[Message,
     return (refusal.caused_by(message, 0).model_copy(update={"source": copy.receiver}),)
 
 
-def _failed(copy: Copy, delivery: Delivery, error: Exception) -> Verdict:
+def _failed(message: Message | None, copy: Copy, delivery: Delivery, error: Exception) -> Verdict:
     reason = (
         str(error) if isinstance(error, UnavailableError) else f"{type(error).__name__}: {error}"
     )
     if copy.attempt >= delivery.max_deliver:
-        return Verdict(Outcome.DEAD, reason=f"given up after {copy.attempt} tries: {reason}")
+        reason = f"given up after {copy.attempt} tries: {reason}"
+        return Verdict(Outcome.DEAD, _refusal(message, copy, reason), reason=reason)
     delay = delivery.delays[copy.attempt - 1] * (1 + random.uniform(-_JITTER, _JITTER))  # noqa: S311 - jitter
     return Verdict(Outcome.RETRY, delay=delay, reason=reason)

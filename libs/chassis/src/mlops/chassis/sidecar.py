@@ -177,6 +177,8 @@ def _answer(functions: Mapping[str, Callable[..., Any]], request: dict[str, Any]
         return {"ok": functions[request["call"]](**request["with"])}
     except RejectedError as error:
         return {"error": str(error), "kind": "rejected"}
+    except UnavailableError as error:
+        return {"error": str(error), "kind": "unavailable"}
     except Exception as error:  # noqa: BLE001 - whatever the library met becomes an answer, the child lives on
         traceback.print_exc()
         return {"error": f"{type(error).__name__}: {error}", "kind": "unavailable"}

@@ -53,8 +53,11 @@ def load(start: Path | None = None, environ: Mapping[str, str] | None = None) ->
     home = find_home(start, env)
     addresses = read(home / "endpoints.json") if home else {}
     secrets = read(home / "credentials.json") if home else {}
-    gateway = env.get("MLOPS_GATEWAY_URL") or addresses.get("gateway", "")
-    token = env.get("MLOPS_TOKEN") or secrets.get("gateway_token", "")
+    own = addresses.get("gateway", "")
+    gateway = env.get("MLOPS_GATEWAY_URL") or own
+    # The token of an installation opens its own gateway; another address must not get to see it.
+    known = secrets.get("gateway_token", "") if gateway.rstrip("/") == own.rstrip("/") else ""
+    token = env.get("MLOPS_TOKEN") or known
     where = str(home) if home else "no installation here or above"
     if not gateway:
         raise NotRunningError("endpoints", "find the gateway", where, _HINT)

@@ -11,8 +11,10 @@ from pydantic import AliasChoices, Field, field_validator
 from mlops.chassis.settings import ServiceSettings
 from mlops.contracts.units import Duration
 
+_HOST = r"(\[[0-9A-Fa-f:]+\]|[^/:@\[\]]*)(:[0-9]{1,5})?"
 _DATABASE = re.compile(
-    r"sqlite:///(?!:memory:)[^?].*|(postgresql|mysql|mssql)(\+[a-z0-9_]+)?://.*/[^/?].*"
+    r"sqlite:///(?!:memory:)[^?].*"
+    rf"|(postgresql|mysql|mssql)(\+[a-z0-9_]+)?://([^@/]*@)?{_HOST}/[^/?].*"
 )
 _FORMS = (
     "is no database that MLflow knows: sqlite:////folder/mlflow.db or "
