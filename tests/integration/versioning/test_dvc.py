@@ -66,7 +66,8 @@ def running_worker() -> psutil.Process:
     [child] = [
         process
         for process in psutil.Process().children()
-        if "mlops.versioning.adapters.dvc_worker" in process.cmdline()
+        if process.status() != psutil.STATUS_ZOMBIE  # an orphan of another test
+        and "mlops.versioning.adapters.dvc_worker" in process.cmdline()
     ]
     return child
 

@@ -70,6 +70,6 @@ async def _must_answer(url: str) -> None:
 
 def _quiet() -> None:
     structlog.configure(
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # where that is by then
         wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
     )
