@@ -7,7 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import structlog
 
+from mlops.cli.bus import log_to_stderr
 from mlops.cli.demo.audit import Audit
 from mlops.cli.demo.door import Tally
 from mlops.cli.demo.kill import Aim
@@ -148,6 +150,20 @@ def test_one_effect_in_two_messages_is_done_twice_and_one_message_read_twice_is_
     audit.add(said("deployment.started", 1, version=3))
 
     assert audit.figures()["repeated"] == ["deployment.started 2"]
+
+
+def test_a_bus_that_is_away_says_nothing_amid_the_json(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    log_to_stderr()
+
+    structlog.get_logger("bus").warning("bus.error", error="refused")
+    structlog.get_logger("bus").error("bus.lost")
+
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "bus.error" not in told.err
+    assert "bus.lost" in told.err
 
 
 @pytest.mark.parametrize("text", ["tracking", "@run.started", "tracking@"])

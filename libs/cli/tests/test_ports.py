@@ -36,6 +36,14 @@ def test_a_taken_port_moves_and_no_port_is_given_twice() -> None:
     assert found == {"mlflow": 5000, "airflow": 30000, "nats": 30001}
 
 
+def test_a_free_port_that_another_installation_has_chosen_is_passed_over() -> None:
+    free, theirs = count(30000), {5000, 30000, 30001}
+
+    found = ports.assign({"mlflow": 5000}, {}, lambda port: port not in theirs, lambda: next(free))
+
+    assert found == {"mlflow": 30002}
+
+
 def test_a_port_somebody_listens_on_is_not_free() -> None:
     with socket.create_server(("127.0.0.1", 0)) as held:
         assert not ports.is_free(held.getsockname()[1])

@@ -35,13 +35,14 @@ def with_bus(home: Home, work: Callable[[NatsBus], Awaitable[R]]) -> R:
 
 
 async def _with_bus(home: Home, work: Callable[[NatsBus], Awaitable[R]]) -> R:
-    async with _open(home) as bus:
+    async with open_bus(home) as bus:
         return await work(bus)
 
 
 @asynccontextmanager
-async def _open(home: Home) -> AsyncIterator[NatsBus]:
-    _quiet()
+async def open_bus(home: Home) -> AsyncIterator[NatsBus]:
+    """Open the bus of an installation; NotRunningError when there is none, or it does not answer."""
+    log_to_stderr()
     url = read_json(home.endpoints).get("nats")
     token = read_json(home.credentials).get("nats_token")
     if not url:
@@ -68,7 +69,8 @@ async def _must_answer(url: str) -> None:
     writer.close()
 
 
-def _quiet() -> None:
+def log_to_stderr() -> None:
+    """Say only what went wrong, and where it is no part of the answer: stdout may be somebody's JSON."""
     structlog.configure(
         logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # where that is by then
         wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),

@@ -11,10 +11,10 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mlops.chassis.bus_nats import NatsBus
 from mlops.chassis.errors import ChassisError
+from mlops.cli.bus import open_bus
 from mlops.cli.demo import stage
 from mlops.cli.demo.audit import AUDITED, Audit
 from mlops.cli.demo.door import Door
@@ -26,6 +26,9 @@ from mlops.cli.demo.story import FOLLOWED, Story
 from mlops.cli.demo.world import Days, World
 from mlops.cli.errors import CliError
 from mlops.cli.home import Home, read_json
+
+if TYPE_CHECKING:
+    from mlops.chassis.bus_nats import NatsBus
 
 _FIRST_MODEL_S = 240.0
 _LAST_EPISODE_S = 120.0
@@ -61,14 +64,11 @@ class Replay:
             project=self.project,
             name=secrets.token_hex(3),
         )
-        bus = NatsBus(endpoints["nats"], token=credentials["nats_token"], name="demo")
-        await bus.start()
         try:
-            async with self._listening(bus, story, world):
+            async with open_bus(self.home) as bus, self._listening(bus, story, world):
                 return story, await self._acts(bus, door, story, world)
         finally:
             await door.close()
-            await bus.stop()
 
     async def _acts(self, bus: NatsBus, door: Door, story: Story, world: World) -> Outcome:
         self.show.phase(f"registering project {self.project}")

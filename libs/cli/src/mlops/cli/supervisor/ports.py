@@ -45,7 +45,7 @@ def assign(
         )
         while not found[name]:
             port = any_free()
-            found[name] = 0 if port in found.values() else port
+            found[name] = port if port not in found.values() and is_free(port) else 0
     return found
 
 
