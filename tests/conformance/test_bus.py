@@ -4,74 +4,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
 
 from mlops.chassis.bus import Delivery, Recorded
-from mlops.chassis.bus_memory import MemoryBus
-from mlops.chassis.bus_nats import NatsBus
 from mlops.chassis.errors import RejectedError, UnavailableError
 from mlops.contracts.commands import CommandRefused
 from mlops.contracts.message import Message
 from mlops.contracts.monitoring import AlertAcknowledged, AlertResolved
 from mlops.contracts.orchestration_bridge import CancelWorkflow, WorkflowCancelled
+from servers.buses import Harness
 
 QUICK = Delivery(delays=(timedelta(milliseconds=50),) * 2, ack_wait=timedelta(seconds=2))
-
-
-class Count(BaseModel):
-    value: int = 0
-
-
-class NatsHarness:
-    """NATS behind the same few verbs that tests use of the memory bus."""
-
-    def __init__(self, server: Any, folder: Path) -> None:
-        self.bus = NatsBus(server.url, token=server.token, name="test", outbox=folder / "outbox.db")
-
-    async def start(self) -> None:
-        await self.bus.start()
-
-    async def settle(self, until: Callable[[], bool]) -> None:
-        async with asyncio.timeout(15):
-            while not until():
-                await asyncio.sleep(0.01)
-
-    async def close(self) -> None:
-        await self.bus.stop(timedelta(seconds=2))
-
-
-class MemoryHarness:
-    def __init__(self) -> None:
-        self.bus = MemoryBus()
-
-    async def start(self) -> None:
-        await self.bus.start()
-
-    async def settle(self, until: Callable[[], bool]) -> None:
-        await self.bus.settle()
-        assert until()
-
-    async def close(self) -> None:
-        await self.bus.stop()
-
-
-Harness = NatsHarness | MemoryHarness
-
-
-@pytest.fixture(params=["memory", pytest.param("nats", marks=pytest.mark.server)])
-async def harness(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Harness]:
-    if request.param == "memory":
-        yield MemoryHarness()
-        return
-    nats = NatsHarness(request.getfixturevalue("nats_server"), tmp_path)
-    yield nats
-    await nats.close()
 
 
 def alert(project: str = "rain", **changes: Any) -> AlertResolved:
@@ -312,46 +259,6 @@ async def test_a_dead_letter_comes_back_to_its_service_only(harness: Harness) ->
     assert [message.id for message in ear.heard] == ["again"]
     assert len(other.heard) == 1
     assert await harness.bus.list() == []
-
-
-async def test_documents_change_once_per_message(harness: Harness) -> None:
-    await harness.start()
-    counts = harness.bus.documents("tracking_counts", Count)
-
-    def add(now: Count | None) -> Count:
-        return Count(value=(now.value if now else 0) + 1)
-
-    await counts.change("rain", add, applied="m-1")
-    await counts.change("rain", add, applied="m-1")
-    changed = await counts.change("rain", add, applied="m-2")
-
-    assert changed == Count(value=2)
-    assert await counts.get("rain") == Count(value=2)
-    assert await counts.all() == {"rain": Count(value=2)}
-    await counts.delete("rain")
-    assert await counts.get("rain") is None
-    assert await counts.all() == {}
-
-
-async def test_documents_keep_every_concurrent_change(harness: Harness) -> None:
-    await harness.start()
-    counts = harness.bus.documents("tracking_counts", Count)
-
-    def add(now: Count | None) -> Count:
-        return Count(value=(now.value if now else 0) + 1)
-
-    await asyncio.gather(*(counts.change("rain", add, applied=f"m-{n}") for n in range(12)))
-
-    assert await counts.get("rain") == Count(value=12)
-
-
-async def test_a_bad_document_key_is_refused(harness: Harness) -> None:
-    await harness.start()
-
-    with pytest.raises(RejectedError, match="document key"):
-        await harness.bus.documents("tracking_counts", Count).get("a b")
-    with pytest.raises(RejectedError, match="document key"):
-        await harness.bus.documents("tracking_counts", Count).get("a\n")
 
 
 async def test_questions_are_answered(harness: Harness) -> None:
