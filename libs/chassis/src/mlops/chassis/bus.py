@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bus: how services speak and remember. Each promise below is a test in tests/conformance/test_bus.py.
+"""Bus: how services speak and remember. Each promise below is a test in tests/conformance/test_bus.py and test_documents.py.
 
 Messages
  1. A message is stored before `publish` returns: on the bus or, while the bus is away, in the local outbox.
