@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from mlops.cli.story import explain, said_of
 from mlops.contracts.message import Message
 from mlops.contracts.monitoring import PerformanceMeasured, Window
+from mlops.contracts.serving import DeploymentRemoved
 from mlops.contracts.tracking import ModelPromoted
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -30,6 +31,22 @@ def test_a_version_is_explained_by_its_promotion() -> None:
         window=WINDOW,
     )
     said = [said_of(one.envelope()) for one in (promoted("a", 0), measured)]
+
+    [tree] = explain([one for one in said if one], "rain:3")
+
+    assert tree.said.type == "model.promoted"
+
+
+def test_what_removes_a_version_belongs_to_the_one_that_replaced_it() -> None:
+    removed = DeploymentRemoved(
+        project="a",
+        time=NOON + timedelta(hours=1),
+        deployment_id="rain-v3",
+        model="rain",
+        version=3,
+        reason="replaced by version 4",
+    )
+    said = [said_of(one.envelope()) for one in (promoted("a", 0), removed)]
 
     [tree] = explain([one for one in said if one], "rain:3")
 

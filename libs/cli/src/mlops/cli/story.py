@@ -20,6 +20,7 @@ _NAMES = (
     "command_id",
 )
 _MAKING = ("model.", "deployment.")
+_UNMAKING = "deployment.removed"
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,8 @@ def explain(everything: Iterable[Said], asked: str) -> list[Branch]:
     ]
     if not matching:
         return []
-    # How a version came about is told by its model and its rollout; measurements only mention it.
-    making = [said for said in matching if said.type.startswith(_MAKING)]
+    # How a version came about is told by its model and its rollout; measurements, and what removes it, only mention it.
+    making = [said for said in matching if said.type.startswith(_MAKING) and said.type != _UNMAKING]
     newest = max(making or matching, key=lambda said: said.at)
     chosen = next((said for said in matching if said.id == asked), newest)
     told = {said.id: said for said in by_id.values() if said.story == chosen.story}
