@@ -18,6 +18,7 @@ from mlops.versioning.adapters.memory import MemoryDatasets, MemoryVersions
 from mlops.versioning.adapters.sqlite import SqliteVersions
 from mlops.versioning.model import Content, Use, Version
 from mlops.versioning.ports import Datasets, Place, Registry
+from servers.places import place_of
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 HELD = Content("a" * 32, 3, 1, "outs: []\n")
@@ -36,10 +37,7 @@ async def datasets(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
 
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
-    folder = tmp_path / "rain"
-    folder.mkdir()
-    data = tmp_path / "data"
-    return Place("rain", str(folder), str(data / "remote" / "rain"), str(data / "cache"))
+    return place_of(tmp_path)
 
 
 @pytest.fixture
@@ -248,6 +246,16 @@ async def test_a_command_gets_one_version_only(versions: Registry) -> None:
     assert await versions.of_command("command-1") == first
     assert await versions.of_command("command-2") is None
     assert await versions.known("rain") == [first]
+
+
+async def test_a_command_that_was_noted_once_stays_so(versions: Registry) -> None:
+    first = await versions.remember(other("a"), "command-1")
+    second = await versions.remember(other("b"), "command-2")
+
+    await versions.note(first, "restore")
+    await versions.note(second, "restore")
+
+    assert await versions.of_command("restore") == first
 
 
 async def test_projects_and_datasets_count_for_themselves(versions: Registry) -> None:

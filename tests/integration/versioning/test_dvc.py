@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -24,26 +23,6 @@ from mlops.versioning.ports import Place
 pytestmark = pytest.mark.timeout(180)
 
 DVC = Path(sys.executable).with_name("dvc")
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
-    folder = tmp_path / "rain"
-    folder.mkdir()
-    data = tmp_path / "data"
-    return Place("rain", str(folder), str(data / "remote" / "rain"), str(data / "cache"))
-
-
-@pytest.fixture
-def folder(place: Place) -> Path:
-    return Path(place.folder)
-
-
-@pytest.fixture
-async def datasets(tmp_path: Path) -> AsyncIterator[DvcDatasets]:
-    datasets = DvcDatasets(tmp_path / "state", idle=timedelta(minutes=2))
-    yield datasets
-    await datasets.close()
 
 
 async def dvc(folder: Path, *arguments: str) -> str:

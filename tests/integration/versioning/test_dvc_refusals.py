@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,31 +12,9 @@ import pytest
 from mlops.chassis.errors import RejectedError
 from mlops.versioning.adapters.dvc import DvcDatasets
 from mlops.versioning.ports import Place
+from servers.places import place_of
 
 pytestmark = pytest.mark.timeout(180)
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
-    (tmp_path / "rain").mkdir()
-    return placed(tmp_path, "home")
-
-
-@pytest.fixture
-def folder(place: Place) -> Path:
-    return Path(place.folder)
-
-
-@pytest.fixture
-async def datasets(tmp_path: Path) -> AsyncIterator[DvcDatasets]:
-    datasets = DvcDatasets(tmp_path / "state")
-    yield datasets
-    await datasets.close()
-
-
-def placed(tmp_path: Path, home: str) -> Place:
-    data = tmp_path / home / "data"
-    return Place("rain", str(tmp_path / "rain"), str(data / "remote" / "rain"), str(data / "cache"))
 
 
 def names_in(cache: str) -> list[str]:
@@ -126,13 +103,13 @@ async def test_a_project_follows_an_installation_that_moved(
     (folder / "days.csv").write_text("1\n")
     held = await datasets.snapshot(place, "days.csv")
     await datasets.close()
-    shutil.rmtree(tmp_path / "home")
-    moved = placed(tmp_path, "elsewhere")
+    shutil.rmtree(tmp_path / "data")
+    moved = place_of(tmp_path, "elsewhere")
 
     again = await datasets.snapshot(moved, "days.csv")
 
     assert again == held
-    assert not (tmp_path / "home").exists()
+    assert not (tmp_path / "data").exists()
     assert names_in(moved.cache) == [held.oid[2:]]
 
 
