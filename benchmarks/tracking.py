@@ -1,30 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the outbox costs an MLflow client: our tracking process against MLflow's own app, call by call in turn.
+"""What tracking costs: our process against MLflow's own app call by call, and against `mlflow server` as it comes.
 
-Both are one uvicorn worker over SQLite with workspaces on and jobs off. Writes benchmarks/results/tracking.json.
+The first two are one uvicorn worker each over SQLite, with workspaces on and jobs off; calls take turns. The third is
+MLflow's command with its defaults. Writes benchmarks/results/tracking.json.
 """
 
 from __future__ import annotations
 
 import os
 import secrets
-import shutil
-import socket
-import subprocess
-import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
+from mlflow_servers import family_pss_mb, mlflow_server, nats_server, plain_mlflow, pss_mb, tracking
 from results_file import Figure, compare, write
 
 PEER = "plain mlflow"
+DEFAULT = "mlflow server, defaults"
 WARM_UP = 15
 CALLS = {"log_metric": 250, "log_batch_10": 250, "create_and_terminate_run": 150}
+STARTS = 3
 
 
 def main() -> None:
@@ -32,6 +30,7 @@ def main() -> None:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mlops-bench-")))
         nats = stack.enter_context(nats_server(folder / "nats"))
+        weights = against_defaults(folder, nats)
         ours, our_pid = stack.enter_context(tracking(folder / "ours", nats))
         peer, peer_pid = stack.enter_context(plain_mlflow(folder / "peer"))
         mine, theirs = actions(ours), actions(peer)
@@ -39,7 +38,7 @@ def main() -> None:
         memory = compare(
             "tracking", "memory, PSS", "MB", [pss_mb(our_pid)], PEER, [pss_mb(peer_pid)]
         )
-    write("tracking", [*figures, memory])
+    write("tracking", [*figures, memory, *weights])
 
 
 def measure(name: str, calls: int, ours: Callable[[], None], peer: Callable[[], None]) -> Figure:
@@ -76,95 +75,25 @@ def actions(uri: str) -> dict[str, Callable[[], None]]:
     }
 
 
-@contextmanager
-def tracking(home: Path, nats: dict[str, str]) -> Iterator[tuple[str, int]]:
-    """Run our process."""
-    home.mkdir()
-    port = free_port()
-    env = {**os.environ, **nats, "MLOPS_HOME": str(home), "MLOPS_HTTP_PORT": str(port)}
-    with process([sys.executable, "-m", "mlops.tracking"], env, home) as pid:
-        wait_for(f"http://127.0.0.1:{port}/readyz")
-        yield f"http://127.0.0.1:{port}", pid
+def against_defaults(folder: Path, nats: dict[str, str]) -> list[Figure]:
+    """Return how long both take until they answer, in turn, and what their processes weigh together then."""
+    mine: list[tuple[float, float]] = []
+    theirs: list[tuple[float, float]] = []
+    for number in range(STARTS):
+        mine.append(started(tracking(folder / f"ours-{number}", nats)))
+        theirs.append(started(mlflow_server(folder / f"default-{number}")))
+    ours, peer = list(zip(*mine, strict=True)), list(zip(*theirs, strict=True))
+    return [
+        compare("tracking", "start until it answers", "s", ours[0], DEFAULT, peer[0]),
+        compare("tracking", "memory of all processes, PSS", "MB", ours[1], DEFAULT, peer[1]),
+    ]
 
 
-@contextmanager
-def plain_mlflow(home: Path) -> Iterator[tuple[str, int]]:
-    """Run MLflow's own app the same way, without us."""
-    home.mkdir()
-    port = free_port()
-    env = {
-        **os.environ,
-        "_MLFLOW_SERVER_FILE_STORE": f"sqlite:///{home / 'mlflow.db'}",
-        "_MLFLOW_SERVER_ARTIFACT_ROOT": "mlflow-artifacts:/",
-        "_MLFLOW_SERVER_ARTIFACT_DESTINATION": str(home / "artifacts"),
-        "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
-        "MLFLOW_ENABLE_WORKSPACES": "true",
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-    }
-    app = ["mlflow.server.fastapi_app:app", "--port", str(port), "--log-level", "warning"]
-    with process([sys.executable, "-m", "uvicorn", *app, "--loop", "uvloop"], env, home) as pid:
-        wait_for(f"http://127.0.0.1:{port}/health")
-        yield f"http://127.0.0.1:{port}", pid
-
-
-@contextmanager
-def nats_server(folder: Path) -> Iterator[dict[str, str]]:
-    """Run a bus of our own."""
-    folder.mkdir()
-    port, token = free_port(), secrets.token_hex(8)
-    config = folder / "nats.conf"
-    config.write_text(
-        f'listen: "127.0.0.1:{port}"\nauthorization {{ token: "{token}" }}\n'
-        f'jetstream {{ store_dir: "{folder}" }}\n'
-    )
-    beside = Path(sys.executable).parent / "nats-server"
-    program = str(beside) if beside.exists() else shutil.which("nats-server") or "nats-server"
-    with process([program, "-c", str(config)], dict(os.environ), folder):
-        yield {"NATS_URL": f"nats://127.0.0.1:{port}", "NATS_TOKEN": token}
-
-
-@contextmanager
-def process(command: list[str], env: dict[str, str], folder: Path) -> Iterator[int]:
-    """Run a program, its output in a file, until the block ends."""
-    with (folder / "log").open("wb") as log:
-        child = subprocess.Popen(command, env=env, stdout=log, stderr=log, cwd=folder)
-        try:
-            yield child.pid
-        finally:
-            child.terminate()
-            child.wait(30)
-
-
-def wait_for(url: str, seconds: float = 90) -> None:
-    """Return when *url* answers 200."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - our own address
-                return
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
-            time.sleep(0.1)
-    raise TimeoutError(f"{url} did not answer within {seconds} s")
-
-
-def pss_mb(pid: int) -> float:
-    """Return the proportional memory of a process; Linux only, else resident memory."""
-    rollup = Path(f"/proc/{pid}/smaps_rollup")
-    if not rollup.exists():
-        kib = subprocess.run(
-            ["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True, check=True
-        ).stdout
-        return int(kib) * 1024 / 1e6
-    line = next(line for line in rollup.read_text().splitlines() if line.startswith("Pss:"))
-    return int(line.split()[1]) * 1024 / 1e6
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
+def started(server: AbstractContextManager[tuple[str, int]]) -> tuple[float, float]:
+    """Return the seconds until a server answers, and its megabytes then."""
+    began = time.perf_counter()
+    with server as (_, pid):
+        return time.perf_counter() - began, family_pss_mb(pid)
 
 
 if __name__ == "__main__":
