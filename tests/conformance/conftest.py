@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The buses that promise the same."""
+"""The buses that promise the same, and the stores of runs."""
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from servers.buses import Harness, MemoryHarness, NatsHarness
+from servers.tracking import Lab, MemoryLab, MlflowLab
 
 
 @pytest.fixture(params=["memory", pytest.param("nats", marks=pytest.mark.server)])
@@ -19,3 +22,30 @@ async def harness(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
     nats = NatsHarness(request.getfixturevalue("nats_server"), tmp_path)
     yield nats
     await nats.close()
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """One store for this process: MLflow keeps it in a global."""
+    from mlops.tracking.adapters.mlflow_server import open_server  # noqa: PLC0415 - it imports MLflow
+
+    folder = tmp_path_factory.mktemp("mlflow")
+    return open_server(f"sqlite:///{folder / 'mlflow.db'}", str(folder / "artifacts"))
+
+
+@pytest.fixture(params=["memory", pytest.param("mlflow", marks=pytest.mark.mlflow)])
+async def lab(request: pytest.FixtureRequest) -> AsyncIterator[Lab]:
+    if request.param == "memory":
+        yield MemoryLab()
+        return
+    real = MlflowLab(request.getfixturevalue("mlflow_server"))
+    await real.open()
+    yield real
+    await real.close()
+
+
+@pytest.fixture
+async def project(lab: Lab) -> str:
+    name = f"p-{uuid.uuid4().hex[:12]}"
+    await lab.registry.provision(name)
+    return name

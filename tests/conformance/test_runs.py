@@ -1,24 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The promises of tracking's ports, each held by the memory fake and by the real MLflow."""
 
-# MLflow takes two seconds to import, which a run without these tests saves.
-# ruff: noqa: PLC0415
-
 from __future__ import annotations
 
 import asyncio
-import itertools
 import math
-import time
 import uuid
-from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from mlops.chassis.errors import RejectedError
-from mlops.tracking.adapters.memory import MemoryTracking
 from mlops.tracking.model.changes import (
     ChampionChanged,
     Row,
@@ -27,167 +20,11 @@ from mlops.tracking.model.changes import (
     VersionAdded,
     Why,
 )
+from servers.tracking import Lab, changes
 
 pytestmark = pytest.mark.timeout(120)
 
 SOON = timedelta(seconds=2)
-
-
-class MlflowLab:
-    """The real stores and listeners; acts as MLflow's own request handlers do."""
-
-    def __init__(self, server: Any) -> None:
-        from mlops.tracking.adapters.beside import beside
-        from mlops.tracking.adapters.mlflow_files import ModelFiles
-        from mlops.tracking.adapters.mlflow_registry import MlflowRegistry
-        from mlops.tracking.adapters.mlflow_runs import MlflowRuns
-        from mlops.tracking.adapters.outbox_rows import SqlRows
-
-        self._server = server
-        self._steps = itertools.count()
-        engine = beside(server.engine)
-        self.rows = SqlRows(engine)
-        self.runs = MlflowRuns(engine, ModelFiles(server.tracking, server.artifacts))
-        self.registry = MlflowRegistry(server, self.runs)
-
-    async def open(self) -> None:
-        self.rows.open()
-        while found := await self.rows.pending(1000):
-            await self.rows.told([row.sequence for row in found])
-
-    async def close(self) -> None:
-        await self.rows.close()
-
-    async def start_run(
-        self,
-        project: str,
-        *,
-        params: Mapping[str, str] | None = None,
-        tags: Mapping[str, str] | None = None,
-    ) -> str:
-        return await asyncio.to_thread(self._start, project, params or {}, tags or {})
-
-    async def log(self, project: str, run_id: str, metrics: Mapping[str, float]) -> None:
-        from mlflow.entities import Metric
-
-        # MLflow takes the latest by step and time.
-        now_ms = time.time_ns() // 1_000_000
-        step = next(self._steps)
-        logged = [Metric(name, value, now_ms, step) for name, value in metrics.items()]
-        await self._in(project, self._server.tracking.log_batch, run_id, logged, [], [])
-
-    async def end_run(self, project: str, run_id: str, status: str = "FINISHED") -> None:
-        from mlflow.entities import RunStatus
-
-        number = RunStatus.from_string(status)
-        await self._in(project, self._server.tracking.update_run_info, run_id, number, 2000, None)
-
-    async def register(self, project: str, name: str, run_id: str) -> int:
-        return await asyncio.to_thread(self._register, project, name, run_id)
-
-    async def set_alias(self, project: str, name: str, alias: str, version: int) -> None:
-        await self._in(
-            project, self._server.registry.set_registered_model_alias, name, alias, version
-        )
-
-    def _start(self, project: str, params: Mapping[str, str], tags: Mapping[str, str]) -> str:
-        from mlflow.entities import Param, RunTag
-        from mlflow.utils.workspace_context import ServerWorkspaceContext
-
-        tracking = self._server.tracking
-        with ServerWorkspaceContext(project):
-            experiment = tracking.get_experiment_by_name(project).experiment_id
-            given = [RunTag(name, value) for name, value in tags.items()]
-            run = tracking.create_run(experiment, "somebody", 1000, given, "a run")
-            logged = [Param(name, value) for name, value in params.items()]
-            tracking.log_batch(run.info.run_id, [], logged, [])
-            return str(run.info.run_id)
-
-    def _register(self, project: str, name: str, run_id: str) -> int:
-        from mlflow.exceptions import MlflowException
-        from mlflow.utils.workspace_context import ServerWorkspaceContext
-
-        registry = self._server.registry
-        with ServerWorkspaceContext(project):
-            try:
-                registry.get_registered_model(name)
-            except MlflowException:
-                registry.create_registered_model(name)
-            return int(registry.create_model_version(name, f"runs:/{run_id}/model", run_id).version)
-
-    async def _in(self, project: str, act: Any, *arguments: Any) -> None:
-        from mlflow.utils.workspace_context import ServerWorkspaceContext
-
-        def acting() -> None:
-            with ServerWorkspaceContext(project):
-                act(*arguments)
-
-        await asyncio.to_thread(acting)
-
-
-class MemoryLab:
-    """The fake, driven by the same words."""
-
-    def __init__(self) -> None:
-        self._memory = MemoryTracking()
-        self.rows = self.runs = self.registry = self._memory
-
-    async def start_run(
-        self,
-        project: str,
-        *,
-        params: Mapping[str, str] | None = None,
-        tags: Mapping[str, str] | None = None,
-    ) -> str:
-        return self._memory.start_run(project, params=params, tags=tags)
-
-    async def log(self, project: str, run_id: str, metrics: Mapping[str, float]) -> None:
-        del project
-        self._memory.log(run_id, metrics)
-
-    async def end_run(self, project: str, run_id: str, status: str = "FINISHED") -> None:
-        del project
-        self._memory.end_run(run_id, status)
-
-    async def register(self, project: str, name: str, run_id: str) -> int:
-        return self._memory.register(project, name, run_id)
-
-    async def set_alias(self, project: str, name: str, alias: str, version: int) -> None:
-        self._memory.set_alias(project, name, alias, version)
-
-
-Lab = MemoryLab | MlflowLab
-
-
-@pytest.fixture(scope="module")
-def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """One store for this process: MLflow keeps it in a global."""
-    from mlops.tracking.adapters.mlflow_server import open_server
-
-    folder = tmp_path_factory.mktemp("mlflow")
-    return open_server(f"sqlite:///{folder / 'mlflow.db'}", str(folder / "artifacts"))
-
-
-@pytest.fixture(params=["memory", pytest.param("mlflow", marks=pytest.mark.mlflow)])
-async def lab(request: pytest.FixtureRequest) -> AsyncIterator[Lab]:
-    if request.param == "memory":
-        yield MemoryLab()
-        return
-    real = MlflowLab(request.getfixturevalue("mlflow_server"))
-    await real.open()
-    yield real
-    await real.close()
-
-
-@pytest.fixture
-async def project(lab: Lab) -> str:
-    name = f"p-{uuid.uuid4().hex[:12]}"
-    await lab.registry.provision(name)
-    return name
-
-
-async def changes(lab: Lab) -> list[Any]:
-    return [row.change for row in await lab.rows.pending(1000)]
 
 
 # Rows
@@ -356,6 +193,33 @@ async def test_a_version_of_an_ended_run_is_not_running(lab: Lab, project: str) 
     assert not version.running
 
 
+async def test_nobody_waits_for_a_run_that_was_deleted(lab: Lab, project: str) -> None:
+    run_id = await lab.start_run(project)
+    await lab.register(project, "rain", run_id)
+    await lab.delete(project, run_id)
+
+    version = await lab.registry.version(project, "rain", 1)
+
+    assert version is not None
+    assert not version.running
+
+
+async def test_one_decides_at_a_time(lab: Lab) -> None:
+    seen: list[str] = []
+
+    async def decide(registry: Any, name: str) -> None:
+        async with registry.turn():
+            seen.append(name)
+            await asyncio.sleep(0.1)
+            seen.append(name)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(decide(lab.registry, "a"))
+        group.create_task(decide(lab.another_registry(), "b"))
+
+    assert seen in (["a", "a", "b", "b"], ["b", "b", "a", "a"])
+
+
 async def test_the_champion_is_whoever_holds_the_alias(lab: Lab, project: str) -> None:
     run_id = await lab.start_run(project)
     await lab.register(project, "rain", run_id)
@@ -393,3 +257,28 @@ async def test_provisioning_twice_gives_the_same_names(lab: Lab, project: str) -
 async def test_a_name_that_mlflow_never_takes_is_rejected(lab: Lab) -> None:
     with pytest.raises(RejectedError, match="rain-"):
         await lab.registry.provision("rain-")
+
+
+async def test_a_closed_project_takes_no_new_runs_and_versions_and_lets_others_end(
+    lab: Lab, project: str
+) -> None:
+    run_id = await lab.start_run(project)
+    await lab.register(project, "rain", run_id)
+    await lab.registry.close(project, "archived")
+    await lab.registry.close(project, "archived")
+
+    for refused in (lab.start_run(project), lab.register(project, "rain", run_id)):
+        with pytest.raises(Exception, match="archived"):
+            await refused
+    await lab.log(project, run_id, {"accuracy": 0.5})
+    await lab.end_run(project, run_id)
+    assert await lab.registry.models(project) == {"rain": [1]}
+    assert [type(change).__name__ for change in await changes(lab)] == [
+        "RunBegan",
+        "VersionAdded",
+        "RunEnded",
+    ]
+
+    await lab.registry.reopen(project)
+    await lab.start_run(project)
+    assert await lab.register(project, "rain", run_id) == 2

@@ -19,6 +19,7 @@ from mlops.contracts.workspaces import (
     ProjectRegistered,
 )
 from mlops.tracking.adapters.memory import MemoryTracking
+from mlops.tracking.adapters.memory_lives import MemoryLead, MemoryLives
 from mlops.tracking.app import wire
 from mlops.tracking.sources.relay import Relay
 
@@ -29,7 +30,10 @@ class World:
     def __init__(self) -> None:
         self.bus = MemoryBus()
         self.tracking = MemoryTracking()
-        wire(self.bus, self.tracking, self.tracking, self.tracking, "http://mlflow")
+        self.lives = MemoryLives(self.tracking)
+        self.lead = MemoryLead()
+        tracking = self.tracking
+        wire(self.bus, tracking, tracking, tracking, self.lives, "http://mlflow")
 
     async def settle(self) -> None:
         await self.bus.settle()
@@ -38,7 +42,9 @@ class World:
             await self.bus.settle()
 
     async def relay(self, most: int) -> None:
-        relay = Relay(self.tracking, self.tracking, lambda: datetime.now(UTC), timedelta(days=1))
+        relay = Relay(
+            self.tracking, self.tracking, self.lead, lambda: datetime.now(UTC), timedelta(days=1)
+        )
         async with aclosing(relay.tell()) as told:
             for _ in range(most):
                 await self.bus.publish(await anext(told))

@@ -6,6 +6,7 @@ from __future__ import annotations
 from mlops.tracking.model.facts import (
     Dataset,
     RunFacts,
+    apple_compatibility,
     datasets,
     hardware,
     short_metrics,
@@ -60,3 +61,11 @@ def test_long_metric_names_are_bounded_in_bytes() -> None:
     short = short_metrics({f"{number:03}" + "指" * 240: 1.0 for number in range(200)})
 
     assert 0 < sum(len(name.encode()) for name in short) < 20_000
+
+
+def test_what_files_claim_of_apples_backends_is_bounded() -> None:
+    found = apple_compatibility({f"backend-{number}": "yes" * 1000 for number in range(1000)})
+
+    assert len(found) == 16
+    assert {len(text) for text in found.values()} == {250}
+    assert apple_compatibility({"mlx": False, "x" * 33: "yes", "a.b": "yes"}) == {"mlx": "no"}

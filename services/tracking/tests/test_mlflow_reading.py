@@ -28,6 +28,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
 ]
 
+APPLE = Package(apple={"mlx": "yes", "mps": "yes", "coreml": "no: why"})
+MLX = Package(apple={"mlx": "yes"})
 WHOLE = """
 flavors: {sklearn: {}, python_function: {}}
 model_size_bytes: 7
@@ -132,6 +134,17 @@ async def test_an_artifact_store_that_does_not_answer_holds_nothing_back(
         ),
         ("flavors: {1: {}, b: {}}\n", Package(("1", "b"))),
         ("signature: {inputs: [[1]], others: '[2]'}\n", Package()),
+        (
+            "metadata: {mlops: {apple_compatibility: {mlx: 'yes', mps: true, coreml: 'no: why'}}}\n",
+            APPLE,
+        ),
+        (
+            "metadata: {mlops: {apple_compatibility: {'a b': 'yes', x: 1, y: [], mlx: 'yes'}}}\n",
+            MLX,
+        ),
+        ("metadata: {mlops: {apple_compatibility: [1]}}\n", Package()),
+        ("metadata: {mlops: text}\n", Package()),
+        ("metadata: {other: {apple_compatibility: {mlx: 'yes'}}}\n", Package()),
         ("just text", Package()),
         ("{broken", Package()),
         ("model_size_bytes: much", Package()),

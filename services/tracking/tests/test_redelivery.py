@@ -7,7 +7,10 @@ from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from mlops.chassis.bus_memory import MemoryBus
+from mlops.chassis.errors import RejectedError
 from mlops.contracts.commands import CommandRefused
 from mlops.contracts.settings import Consent, ProjectSettings
 from mlops.contracts.tracking import (
@@ -19,6 +22,7 @@ from mlops.contracts.workspaces import (
     ProjectRegistered,
 )
 from mlops.tracking.app import wire
+from mlops.tracking.handlers.projects import Projects, TrackedProject
 from mlops.tracking.sources.relay import Relay
 
 
@@ -53,7 +57,9 @@ async def test_redelivery_brings_no_older_champion_back(world: Any) -> None:
 async def test_what_was_told_before_a_stop_is_not_told_again(world: Any) -> None:
     for _ in range(3):
         world.tracking.start_run("rain")
-    relay = Relay(world.tracking, world.tracking, lambda: datetime.now(UTC), timedelta(days=1))
+    relay = Relay(
+        world.tracking, world.tracking, world.lead, lambda: datetime.now(UTC), timedelta(days=1)
+    )
 
     async with aclosing(relay.tell()) as told:
         first, _, _ = await anext(told), await anext(told), await anext(told)
@@ -104,7 +110,7 @@ async def test_a_rejection_told_again_says_the_same(world: Any) -> None:
     event = world.told(ModelRegistered)[1]
     registry = world.tracking
     again = MemoryBus(_buckets=world.bus._buckets)
-    wire(again, registry, registry, registry, "http://mlflow")
+    wire(again, registry, registry, registry, world.lives, "http://mlflow")
 
     await again.publish(event)
     await again.settle()
@@ -137,6 +143,26 @@ async def test_an_archive_that_overtakes_the_registration_stays(world: Any) -> N
     await world.bus.publish(registered)
     await world.settle()
 
-    await world.model(0.8)
+    with pytest.raises(RejectedError, match="archived"):
+        world.tracking.start_run("rain")
 
-    assert [message.reason for message in world.rejected] == ["the project is archived"]
+
+async def test_an_archive_that_crosses_with_a_new_registration_does_not_last(world: Any) -> None:
+    settings = ProjectSettings(name="rain")
+    archived = ProjectArchived(project="rain")
+    later = archived.time + timedelta(seconds=1)
+    again = ProjectRegistered(project="rain", settings=settings, revision=2, time=later)
+    projects = Projects(
+        world.bus.documents("tracking_projects", TrackedProject), world.tracking, "http://mlflow"
+    )
+    close = world.tracking.close
+
+    async def crossing(project: str, reason: str) -> None:
+        world.tracking.close = close
+        await projects.on_project_changed(again)
+        await close(project, reason)
+
+    world.tracking.close = crossing
+    await projects.on_project_archived(archived)
+
+    assert world.tracking.closed == {}

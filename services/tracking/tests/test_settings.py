@@ -79,3 +79,20 @@ def test_what_is_no_database_is_refused_with_the_forms_there_are(
     (error,) = refused.value.errors(include_input=False)
     assert "sqlite:////folder/mlflow.db or postgresql://user:password@host/name" in error["msg"]
     assert "secret" not in error["msg"]
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("0", 0), ("0s", 0), ("24h", 86_400), ("90s", 90)])
+def test_silence_may_last_for_ever(
+    monkeypatch: pytest.MonkeyPatch, text: str, seconds: int
+) -> None:
+    monkeypatch.setenv("TRACKING_SILENT_AFTER", text)
+
+    assert Settings().silent_after.total_seconds() == seconds
+
+
+@pytest.mark.parametrize("name", ["TRACKING_REAP_EVERY", "TRACKING_STALE_AFTER"])
+def test_looking_without_a_pause_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "0s")
+
+    with pytest.raises(ValidationError, match=name):
+        Settings()

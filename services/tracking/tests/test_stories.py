@@ -6,11 +6,16 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
+from mlops.chassis.errors import RejectedError
 from mlops.contracts.commands import CommandRefused
 from mlops.contracts.settings import Consent, EvaluateSettings, ProjectSettings
 from mlops.contracts.tracking import (
+    ModelNominated,
     ModelRegistered,
     PromoteModel,
+    RunCompleted,
 )
 from mlops.contracts.workspaces import (
     ProjectArchived,
@@ -111,6 +116,15 @@ async def test_approve_waits_for_the_command(world: Any) -> None:
     await world.project(promote=Consent.APPROVE)
     await world.model(0.8)
     assert world.promoted == []
+    (nominated,) = world.told(ModelNominated)
+    assert isinstance(nominated, ModelNominated)
+    assert (nominated.version, nominated.alias, nominated.champion_version) == (
+        1,
+        "challenger",
+        None,
+    )
+    assert nominated.candidate_metrics == {"accuracy": 0.8}
+    assert "waits for a person's cmd.model.promote" in nominated.reason
 
     command = PromoteModel(project="rain", name="rain", version=1, reason="looks good")
     await world.bus.publish(command)
@@ -164,17 +178,23 @@ async def test_an_alias_set_by_a_client_is_told_as_such(world: Any) -> None:
     assert promoted.candidate_metrics == {"accuracy": 0.8}
 
 
-async def test_an_archived_project_promotes_nothing(world: Any) -> None:
+async def test_an_archived_project_takes_and_promotes_nothing(world: Any) -> None:
     await world.project()
+    run_id = world.tracking.start_run("rain")
+    world.tracking.register("rain", "rain", run_id)
     await world.bus.publish(ProjectArchived(project="rain"))
     await world.settle()
 
-    await world.model(0.8)
+    world.tracking.log(run_id, {"accuracy": 0.8})
+    world.tracking.end_run(run_id)
     await world.bus.publish(PromoteModel(project="rain", name="rain", version=1))
     await world.settle()
 
+    assert len(world.told(RunCompleted)) == 1
     assert [message.reason for message in world.rejected] == ["the project is archived"]
     assert world.promoted == []
+    with pytest.raises(RejectedError, match="archived"):
+        world.tracking.start_run("rain")
 
 
 async def test_an_older_revision_does_not_bring_old_settings_back(world: Any) -> None:

@@ -29,6 +29,12 @@ client.create_model_version("rain", run.artifact_uri + "/model", run.run_id)
 client.set_terminated(run.run_id)
 print(run.run_id)
 """
+BEAT_AND_DIE = """
+import mlflow, os
+mlflow.set_experiment("rain")
+mlflow.start_run(tags={"mlops.heartbeat": "1 a"})
+os._exit(0)
+"""
 BY_THE_CLIENT = ("run.started", "model.registered", "run.completed")
 
 # Where a transaction stops until the test lets go of lock 1.
@@ -136,6 +142,39 @@ async def test_kill_minus_nine_loses_and_doubles_nothing(
     assert (told_ms, len(before)) == (None, heard)
     told = await told_in_the_end(listener, database, *BY_THE_CLIENT)
     assert Counter(event["type"] for event in told) == dict.fromkeys(BY_THE_CLIENT, 1)
+
+
+@pytest.mark.parametrize(
+    ("halt", "heard"),
+    [
+        pytest.param(AT_THE_COMMIT, 0, id="between commit and publish"),
+        pytest.param(AT_THE_MARK, 1, id="between publish and mark"),
+    ],
+)
+async def test_a_stale_run_is_told_once_over_kill_minus_nine(
+    unstarted: Any, database: Database, listener: Any, halt: str, heard: int
+) -> None:
+    quick = {"TRACKING_REAP_EVERY": "0.5s", "TRACKING_STALE_AFTER": "3s"}
+    unstarted.more.update(quick)
+    await unstarted.start()
+    await listener.register("rain")
+    halt = halt.replace("FINISHED", "RunWentStale")
+    await database.do("SELECT pg_advisory_lock(1)", HALT, halt)
+
+    await unstarted.run_client(BEAT_AND_DIE)
+    await database.until_halted()
+    await unstarted.kill()
+    await database.let_go()
+    await database.until(THE_END.replace("FINISHED", "RunWentStale"), 1)
+    before = await listener.events("run.stale")
+    await unstarted.start()
+
+    await listener.wait_for(1, "run.stale")
+    await database.until("SELECT id FROM mlops_outbox WHERE told_ms IS NULL", 0)
+    told = await listener.events("run.started", "run.stale", "run.failed")
+    assert len(before) == heard
+    assert [event["type"] for event in told] == ["run.started", "run.stale"]
+    assert await database.ask("SELECT status FROM runs") == [("KILLED",)]
 
 
 @pytest.mark.parametrize(

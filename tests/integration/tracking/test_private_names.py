@@ -101,3 +101,24 @@ def test_the_columns_we_read_and_listen_to_still_exist() -> None:
     }
 
     assert missing == {}
+
+
+@pytest.mark.parametrize("name", ["_upgrade_db", "_get_latest_schema_revision"])
+def test_a_schema_can_still_be_asked_for_and_upgraded(name: str) -> None:
+    from mlflow.store.db import utils
+
+    assert callable(getattr(utils, name))
+
+
+def test_folders_of_runs_can_still_be_read() -> None:
+    from mlflow.store.fs2db import migrate
+
+    assert callable(migrate)
+
+
+def test_every_migration_is_known_by_its_name() -> None:
+    from mlflow.store.db.utils import _get_latest_schema_revision
+
+    from mlops.tracking.adapters.schema import knows
+
+    assert knows(_get_latest_schema_revision())

@@ -155,6 +155,13 @@ class ReferenceChosen(_ModelWatched):
     rows: int | None = Field(
         default=None, ge=0, description="Rows it has; None while they are still to come."
     )
+    metric: str | None = Field(
+        default=None, max_length=128, description="Name of the metric, as in [evaluate]."
+    )
+    value: float | None = Field(
+        default=None,
+        description="The metric over these rows, where they hold the model's answers and the truth.",
+    )
 
 
 class ReportPublished(ProjectEvent):
@@ -224,6 +231,16 @@ class SetReference(ProjectCommand):
         default=None,
         max_length=1024,
         description="CSV or Parquet file; None takes the next window.",
+    )
+    prediction: str | None = Field(
+        default=None,
+        max_length=256,
+        description="Column of the file with the model's answers; None means `prediction`, where it is there.",
+    )
+    target: str | None = Field(
+        default=None,
+        max_length=256,
+        description="Column of the file with the truth, which is no input of the model.",
     )
 
 

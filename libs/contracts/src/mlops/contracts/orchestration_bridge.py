@@ -141,6 +141,15 @@ class WorkflowRescheduled(_WorkflowEvent):
     not_before: AwareDatetime | None = Field(default=None, description="Earliest start.")
 
 
+class WorkflowApproved(_WorkflowEvent):
+    """A person has let a workflow go that waited for one."""
+
+    type: ClassVar[str] = "workflow.approved"
+
+    waited_s: float = Field(ge=0, description="How long it waited for a person.")
+    decision: Decision = Field(description="Why it may start now, or why it still waits.")
+
+
 class WorkflowCancelled(_WorkflowEvent):
     """A person or the archiving of the project took the workflow out."""
 

@@ -39,9 +39,14 @@ class _RunEvent(ProjectEvent):
 
 
 class RunStarted(_RunEvent):
-    """A run has begun."""
+    """A run has begun, or one that had ended was opened again."""
 
     type: ClassVar[str] = "run.started"
+
+    resumed: bool = Field(
+        default=False,
+        description="Whether it goes on: it had ended before, by its client or as stale.",
+    )
 
 
 class _RunEnded(_RunEvent):
@@ -51,6 +56,10 @@ class _RunEnded(_RunEvent):
     )
     hardware: dict[str, str] = Field(
         default_factory=dict, description="Tags under hw.*, as logged by the run."
+    )
+    again: bool = Field(
+        default=False,
+        description="Whether it had ended before and was opened again; this end replaces that one.",
     )
 
 
@@ -68,6 +77,11 @@ class RunFailed(_RunEnded):
     status: str = Field(
         default="FAILED", max_length=32, description="MLflow's status: FAILED or KILLED."
     )
+    reason: str = Field(
+        default="",
+        max_length=500,
+        description="Why the platform ended it; empty when its client did.",
+    )
 
 
 class RunStale(_RunEnded):
@@ -75,7 +89,10 @@ class RunStale(_RunEnded):
 
     type: ClassVar[str] = "run.stale"
 
-    last_seen_at: AwareDatetime | None = Field(default=None, description="Last sign of life.")
+    last_seen_at: AwareDatetime | None = Field(
+        default=None, description="Last sign of life, by the clock of its client."
+    )
+    reason: str = Field(default="", max_length=500, description="What was waited for, how long.")
 
 
 class _ModelEvent(ProjectEvent):
@@ -108,6 +125,28 @@ class ModelRegistered(_ModelEvent):
     apple_compatibility: dict[str, str] = Field(
         default_factory=dict, description="Backend (mlx, mps, coreml) to yes, no or why unknown."
     )
+
+
+class ModelNominated(_ModelEvent):
+    """The gate would promote this version, and waits for a person: [evaluate] promote = "approve"."""
+
+    type: ClassVar[str] = "model.nominated"
+
+    alias: str = Field(
+        default="challenger", max_length=64, description="The alias it holds meanwhile."
+    )
+    answer: str = Field(
+        default="cmd.model.promote",
+        max_length=128,
+        description="The command by which a person promotes it.",
+    )
+    champion_version: int | None = Field(default=None, ge=1, description="The champion until then.")
+    metric: str = Field(default="", max_length=128, description="The metric of the gate.")
+    candidate_metrics: Metrics = Field(default_factory=dict, description="Metrics of this version.")
+    champion_metrics: Metrics = Field(
+        default_factory=dict, description="Metrics of the champion until then."
+    )
+    reason: str = Field(max_length=1000, description="What the gate said, and who has to act.")
 
 
 class ModelPromoted(_ModelEvent):

@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from mlops.tracking.model.changes import CHAMPION, Row, Why
 from mlops.tracking.model.facts import Origin, Package, RunFacts
+from mlops.tracking.model.lineage import Telling
+from mlops.tracking.model.records import ModelRecord, Point, RunRecord, VersionRecord, Wanted
+from mlops.tracking.model.signs import Heard, Sign, Stale
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,47 @@ class Runs(Protocol):
         """Return what the model's files say; an empty one when they cannot be read."""
 
 
-class Registry(Protocol):
+class Lives(Protocol):
+    """Runs that are RUNNING, and the end of those that nobody will end.
+
+    Each end is one transaction with its row of the outbox: a run is ended and told, or neither.
+    Raises UnavailableError when the store is away.
+    """
+
+    async def signs(self) -> list[Sign]:
+        """Return a sign of each RUNNING run that is not deleted."""
+
+    async def remembered(self) -> dict[str, Heard]:
+        """Return what `remember` kept."""
+
+    async def remember(self, heard: Mapping[str, Heard]) -> None:
+        """Keep how long runs have been silent, instead of what was kept before."""
+
+    async def end_stale(self, run: Stale, now: datetime) -> bool:
+        """Set a run KILLED at its last sign of life; False when it has ended, or beaten, meanwhile."""
+
+    async def end_workflow(self, project: str, key: str, at: datetime, why: Why) -> list[str]:
+        """Set the RUNNING runs of a workflow KILLED and return them; the same again ends nothing."""
+
+
+class Leader(Protocol):
+    """One process of all that share a store: it alone relays and looks for stale runs."""
+
+    async def leads(self) -> bool:
+        """Say whether this process leads now; it takes the lead when nobody has it."""
+
+    async def who(self) -> str | None:
+        """Return the name of the process that leads, None while nobody does."""
+
+
+class Turns(Protocol):
+    """Who decides, decides alone: over all processes on one store, not only within this one."""
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """Wait for the turn and hold it within; UnavailableError when it does not come."""
+
+
+class Registry(Turns, Protocol):
     """Model versions and their aliases.
 
     Raises UnavailableError when the store is away.
@@ -95,3 +139,70 @@ class Workspaces(Protocol):
 
         Raises RejectedError when MLflow will never take the name, UnavailableError when the store is away.
         """
+
+    async def close(self, project: str, reason: str) -> None:
+        """Refuse new runs and new versions of a project, with the reason; the same again changes nothing."""
+
+    async def reopen(self, project: str) -> None:
+        """Take new runs and versions again; the same again changes nothing."""
+
+
+class Readings(Protocol):
+    """Runs for people who ask: at most 50 params, 50 metrics (none under `system/`) and 200 tags of each.
+
+    What was cut is counted. Raises UnavailableError when the store is away.
+    """
+
+    async def projects(self) -> list[str]:
+        """Return the names of all projects, sorted."""
+
+    async def runs(self, wanted: Wanted, first: Collection[str] = ()) -> list[RunRecord]:
+        """Return the newest runs, newest first, without deleted ones; metrics *first* are cut last."""
+
+    async def some(self, run_ids: Sequence[str], first: Collection[str] = ()) -> list[RunRecord]:
+        """Return the runs of these ids in their order, deleted ones too; unknown ids are left out."""
+
+    async def samples(self, wanted: Wanted, metrics: Collection[str]) -> list[RunRecord]:
+        """Return the newest runs with these metrics and the platform's tags only, for statistics."""
+
+    async def points(self, run_id: str, since_ms: int, limit: int) -> list[Point]:
+        """Return what was logged after *since_ms*, oldest first, `system/` too.
+
+        *limit* is exceeded rather than points of one millisecond parted: nothing is lost between two pages.
+        """
+
+
+class Shelf(Protocol):
+    """Registered models of all projects; prompts are none. Raises UnavailableError when the store is away."""
+
+    async def models(
+        self,
+        project: str | None = None,
+        name: str | None = None,
+        tag: tuple[str, str] | None = None,
+        limit: int = 200,
+    ) -> list[ModelRecord]:
+        """Return the models that changed last, newest first."""
+
+    async def versions(self, project: str, name: str, limit: int) -> list[VersionRecord]:
+        """Return the versions of a model, newest first, with up to 50 metrics of their runs."""
+
+
+class Packages(Protocol):
+    """What models' files say."""
+
+    async def of(self, sources: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Package]:
+        """Return what is known of each (project, source URI) within two seconds; what is not is left out."""
+
+
+class LineageSink(Protocol):
+    """Where lineage goes. The same telling again is the same event: a sink may get it twice."""
+
+    async def tell(self, telling: Telling) -> None:
+        """Hand the telling over.
+
+        Raises UnavailableError while the sink is away or refuses us, RejectedError when it will never take this one.
+        """
+
+    async def close(self) -> None:
+        """Let go of the sink."""

@@ -46,12 +46,34 @@ class Settings(ServiceSettings):
         validation_alias="TRACKING_KEEP_TOLD",
         description="How long rows of the outbox are kept after they were told.",
     )
+    reap_every: Duration = Field(
+        default=timedelta(seconds=30),
+        gt=timedelta(0),
+        validation_alias="TRACKING_REAP_EVERY",
+        description="How often runs are looked at that are RUNNING.",
+    )
+    stale_after: Duration = Field(
+        default=timedelta(minutes=5),
+        gt=timedelta(0),
+        validation_alias="TRACKING_STALE_AFTER",
+        description="A run that sends heartbeats is stale after this long without one.",
+    )
+    silent_after: Duration = Field(
+        default=timedelta(hours=24),
+        validation_alias="TRACKING_SILENT_AFTER",
+        description="A run that never sent heartbeats is stale after this long without anything logged; 0 never.",
+    )
     least_free_mb: int = Field(
         default=100,
         ge=0,
         validation_alias="TRACKING_LEAST_FREE_MB",
         description="Below this much free disk for a SQLite store the service is not ready.",
     )
+
+    @field_validator("silent_after", mode="before")
+    @classmethod
+    def _never(cls, value: object) -> object:
+        return "0s" if value in (0, "0") else value
 
     @field_validator("store_uri")
     @classmethod

@@ -80,7 +80,7 @@ EXAMPLES: tuple[Message, ...] = (
         suggestion="Retrain on the newest rows.",
     ),
     PerformanceRecovered(**_MODEL, **_WINDOW, metric="accuracy", value=0.78, threshold=0.69),
-    ReferenceChosen(**_MODEL, origin=_REFERENCE, rows=3000),
+    ReferenceChosen(**_MODEL, origin=_REFERENCE, rows=3000, metric="accuracy", value=0.91),
     ReportPublished(
         project="rainfall",
         kind="drift",
@@ -101,7 +101,13 @@ EXAMPLES: tuple[Message, ...] = (
     ),
     AlertAcknowledged(project="rainfall", alert_id=_ALERT_ID, by="ada"),
     AlertResolved(project="rainfall", alert_id=_ALERT_ID, reason="accuracy is 0.78 again"),
-    SetReference(project="rainfall", model="rain", uri=_REFERENCE),
+    SetReference(
+        project="rainfall",
+        model="rain",
+        uri=_REFERENCE,
+        prediction="answer",
+        target="rain_tomorrow",
+    ),
     EvaluateWindow(project="rainfall", model="rain"),
     AcknowledgeAlert(project="rainfall", alert_id=_ALERT_ID, by="ada"),
 )

@@ -8,6 +8,7 @@ from typing import Any
 
 from mlops.contracts.message import Message
 from mlops.contracts.tracking import (
+    ModelNominated,
     ModelPromoted,
     ModelRegistered,
     ModelRejected,
@@ -40,6 +41,7 @@ _ENDED: dict[str, Any] = {
     **_RUN,
     "ended_at": datetime(2026, 3, 1, 11, 59, 30, tzinfo=UTC),
     "metrics": {"accuracy": 0.81, "champion_accuracy": 0.74},
+    "again": False,
     "hardware": {"hw.chip": "Apple M2", "hw.accelerator": "none"},
 }
 _MODEL: dict[str, Any] = {"project": "rainfall", "name": "rain", "version": 4, "run_id": _RUN_ID}
@@ -50,10 +52,14 @@ _GATE: dict[str, Any] = {
 }
 
 EXAMPLES: tuple[Message, ...] = (
-    RunStarted(**_RUN),
+    RunStarted(**_RUN, resumed=False),
     RunCompleted(**_ENDED),
-    RunFailed(**_ENDED, status="KILLED"),
-    RunStale(**_ENDED, last_seen_at=datetime(2026, 3, 1, 11, 59, 0, tzinfo=UTC)),
+    RunFailed(**_ENDED, status="KILLED", reason="workflow rainfall-train-7 was cancelled: by ada"),
+    RunStale(
+        **_ENDED,
+        last_seen_at=datetime(2026, 3, 1, 11, 59, 0, tzinfo=UTC),
+        reason="no heartbeat for 5.0 min: its process is gone, or cannot reach us",
+    ),
     ModelRegistered(
         **_MODEL,
         source_uri=_SOURCE_URI,
@@ -63,6 +69,14 @@ EXAMPLES: tuple[Message, ...] = (
         metrics={"accuracy": 0.81},
         datasets=_DATASETS,
         apple_compatibility={"mlx": "no: no MLX flavour", "cpu": "yes"},
+    ),
+    ModelNominated(
+        **_MODEL,
+        **_GATE,
+        alias="challenger",
+        answer="cmd.model.promote",
+        champion_version=3,
+        reason="accuracy 0.81 beats 0.74 by at least 0.01; cmd.model.promote makes it champion",
     ),
     ModelPromoted(
         **_MODEL,

@@ -6,7 +6,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -22,6 +23,7 @@ from mlops.tracking.model.changes import (
     Why,
 )
 from mlops.tracking.model.facts import Origin, Package, RunFacts
+from mlops.tracking.model.signs import HEARTBEAT, RESUMED, STALE
 from mlops.tracking.ports import Version
 
 
@@ -30,6 +32,9 @@ class _Run:
     project: str
     facts: RunFacts
     status: str = "RUNNING"
+    started_ms: int = 1000
+    ended_ms: int | None = None
+    logged: int = 0
 
 
 @dataclass
@@ -39,6 +44,7 @@ class MemoryTracking:
     rows: list[Row] = field(default_factory=list)
     packages: dict[str, Package] = field(default_factory=dict)
     workspaces: set[str] = field(default_factory=set)
+    closed: dict[str, str] = field(default_factory=dict)
     _told: dict[int, datetime] = field(default_factory=dict)
     _runs: dict[str, _Run] = field(default_factory=dict)
     _versions: dict[tuple[str, str, int], Origin] = field(default_factory=dict)
@@ -46,6 +52,7 @@ class MemoryTracking:
     _aliases: dict[tuple[str, str, str], int] = field(default_factory=dict)
     _sequence: int = 0
     _written: asyncio.Event = field(default_factory=asyncio.Event)
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     # What a client does
 
@@ -60,7 +67,8 @@ class MemoryTracking:
         """Begin a run and return its id."""
         run_id = uuid.uuid4().hex
         facts = RunFacts(project, f"memory:/{run_id}", dict(params or {}), {}, dict(tags or {}))
-        self._runs[run_id] = _Run(project, facts)
+        self._check_open(project)
+        self._runs[run_id] = _Run(project, facts, started_ms=at_ms)
         self._write(project, RunBegan(run_id, project, run_id[:8], "somebody", at_ms))
         return run_id
 
@@ -68,21 +76,39 @@ class MemoryTracking:
         """Log metrics to a run."""
         run = self._runs[run_id]
         facts = replace(run.facts, metrics={**run.facts.metrics, **metrics})
-        self._runs[run_id] = replace(run, facts=facts)
+        self._runs[run_id] = replace(run, facts=facts, logged=run.logged + 1)
 
     def end_run(self, run_id: str, status: str = "FINISHED") -> None:
-        """End a run; the same status again changes nothing."""
+        """Set the status of a run, RUNNING too; the same status again changes nothing."""
         run = self._runs[run_id]
         if run.status == status:
             return
-        self._runs[run_id] = replace(run, status=status)
-        change = RunEnded(run_id, run.project, run_id[:8], "somebody", 1000, 2000, status)
-        self._write(run.project, change)
+        again = run.ended_ms is not None or RESUMED in run.facts.tags
+        was_stale = self._repair(run_id)
+        if status == "RUNNING":
+            ended_ms = None if was_stale else run.ended_ms
+            self.tag(run_id, HEARTBEAT, None)
+            self.move(run_id, status, ended_ms)
+            self._write(run.project, replace(self._began(run_id), resumed=True))
+            return
+        self.move(run_id, status, 2000)
+        self._write(run.project, RunEnded(*self.about(run_id), 2000, status, again=again))
+
+    def tag(self, run_id: str, key: str, text: str | None) -> None:
+        """Set a tag of a run, or remove it; a heartbeat opens a run again that was ended as stale."""
+        run = self._runs[run_id]
+        tags = {name: value for name, value in run.facts.tags.items() if name != key}
+        tags = tags if text is None else {**tags, key: text}
+        self._runs[run_id] = replace(run, facts=replace(run.facts, tags=tags))
+        if key == HEARTBEAT and run.facts.tags.get(key) != text and self._repair(run_id):
+            self.move(run_id, "RUNNING", None)
+            self._write(run.project, replace(self._began(run_id), resumed=True))
 
     def register(
         self, project: str, name: str, run_id: str | None, *, is_prompt: bool = False
     ) -> int:
         """Register the next version of a model and return its number."""
+        self._check_open(project)
         number = 1 + max(
             (key[2] for key in self._versions if key[:2] == (project, name)), default=0
         )
@@ -183,6 +209,12 @@ class MemoryTracking:
         """Let *alias* name a version."""
         self._move(project, name, alias, version, why)
 
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Hold the turn."""
+        async with self._turn:
+            yield
+
     async def models(self, project: str) -> dict[str, list[int]]:
         """Return the models of a project with their versions, newest first."""
         found: dict[str, list[int]] = {}
@@ -193,12 +225,61 @@ class MemoryTracking:
 
     # Workspaces
 
+    async def close(self, project: str, reason: str) -> None:
+        """Refuse new runs and versions."""
+        self.closed[project] = reason
+
+    async def reopen(self, project: str) -> None:
+        """Take new runs and versions again."""
+        self.closed.pop(project, None)
+
     async def provision(self, project: str) -> dict[str, str]:
         """Make a workspace, once; the same names are refused as by MLflow."""
         if project.endswith("-") or len(project) == 1:
             raise RejectedError(f"MLflow refuses: workspace name {project!r}")
         self.workspaces.add(project)
         return {"mlflow_workspace": project, "experiment": project}
+
+    # For memory_lives.py
+
+    @property
+    def running(self) -> dict[str, _Run]:
+        """Return the runs that are RUNNING."""
+        return {run_id: run for run_id, run in self._runs.items() if run.status == "RUNNING"}
+
+    def known(self, run_id: str) -> _Run:
+        """Return a run."""
+        return self._runs[run_id]
+
+    def about(self, run_id: str) -> tuple[str, str, str, str, int]:
+        """Return what every row says of a run."""
+        run = self._runs[run_id]
+        return (run_id, run.project, run_id[:8], "somebody", run.started_ms)
+
+    def move(self, run_id: str, status: str, ended_ms: int | None) -> None:
+        """Set status and end of a run, past every rule."""
+        self._runs[run_id] = replace(self._runs[run_id], status=status, ended_ms=ended_ms)
+
+    def write(self, project: str, change: Change) -> None:
+        """Write a row."""
+        self._write(project, change)
+
+    def _began(self, run_id: str) -> RunBegan:
+        return RunBegan(*self.about(run_id))
+
+    def _repair(self, run_id: str) -> bool:
+        run = self._runs[run_id]
+        why = run.facts.tags.get(STALE)
+        if why is None or run.status != "KILLED":
+            return False
+        kept = {name: value for name, value in run.facts.tags.items() if name != STALE}
+        tags = {**kept, RESUMED: f"came back; before: {why}"}
+        self._runs[run_id] = replace(run, facts=replace(run.facts, tags=tags))
+        return True
+
+    def _check_open(self, project: str) -> None:
+        if project in self.closed:
+            raise RejectedError(f"project {project!r} is {self.closed[project]}")
 
     def _move(self, project: str, name: str, alias: str, version: int, why: Why | None) -> None:
         previous = self._aliases.get((project, name, alias))

@@ -8,10 +8,11 @@ within the same transaction.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
+import sqlalchemy as sa
 from mlflow.entities import Workspace
 from mlflow.entities.lifecycle_stage import LifecycleStage
 from mlflow.entities.model_registry import ModelVersionTag
@@ -19,9 +20,11 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.workspace_context import ServerWorkspaceContext
 
 from mlops.chassis.errors import RejectedError, UnavailableError
+from mlops.tracking.adapters.locks import turn
 from mlops.tracking.adapters.mlflow_runs import MlflowRuns
 from mlops.tracking.adapters.mlflow_server import Server
 from mlops.tracking.adapters.outbox import because
+from mlops.tracking.adapters.tables import closed
 from mlops.tracking.model.changes import CHAMPION, Why
 from mlops.tracking.ports import Version
 
@@ -40,6 +43,21 @@ class MlflowRegistry:
     def __init__(self, server: Server, runs: MlflowRuns) -> None:
         self._server = server
         self._runs = runs
+        self._turn = asyncio.Lock()
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait for the turn and hold it within."""
+        async with self._turn:
+            held = turn(self._server.engine.url)
+            try:
+                await asyncio.to_thread(held.__enter__)
+            except (sa.exc.SQLAlchemyError, OSError) as error:
+                raise UnavailableError(f"the gate's turn does not come: {error}") from error
+            try:
+                yield
+            finally:
+                await asyncio.to_thread(held.__exit__, None, None, None)
 
     async def version(self, project: str, name: str, version: int) -> Version | None:
         """Return a version, or None."""
@@ -105,6 +123,24 @@ class MlflowRegistry:
         await self._in(project, lambda: self._make_experiment(project))
         return {"mlflow_workspace": project, "experiment": project}
 
+    async def close(self, project: str, reason: str) -> None:
+        """Refuse new runs and new versions of a project, with the reason."""
+        gone = sa.delete(closed).where(closed.c.project == project)
+        kept = sa.insert(closed).values(project=project, reason=reason[:500])
+        await asyncio.to_thread(self._write, gone, kept)
+
+    async def reopen(self, project: str) -> None:
+        """Take new runs and versions again."""
+        await asyncio.to_thread(self._write, sa.delete(closed).where(closed.c.project == project))
+
+    def _write(self, *statements: sa.Executable) -> None:
+        try:
+            with self._server.engine.begin() as connection:
+                for statement in statements:
+                    connection.execute(statement)
+        except sa.exc.SQLAlchemyError as error:
+            raise UnavailableError(f"cannot write which projects are closed: {error}") from error
+
     def _make_workspace(self, project: str) -> None:
         if project == _DEFAULT:
             return
@@ -140,10 +176,15 @@ class MlflowRegistry:
     def _is_running(self, run_id: str | None) -> bool:
         if run_id is None:
             return False
-        status = None
+        info = None
         with _unless(_ABSENT):
-            status = self._server.tracking.get_run(run_id).info.status
-        return status in ("RUNNING", "SCHEDULED")
+            info = self._server.tracking.get_run(run_id).info
+        # Nobody will log to a deleted one.
+        return (
+            info is not None
+            and info.lifecycle_stage == LifecycleStage.ACTIVE
+            and info.status in ("RUNNING", "SCHEDULED")
+        )
 
     async def _in(self, project: str, act: Callable[[], T]) -> T:
         def acting() -> T:

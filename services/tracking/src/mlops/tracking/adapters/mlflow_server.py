@@ -82,18 +82,29 @@ def open_server(store_uri: str, artifacts: str) -> Server:
 
     # A page of traceback for each failed request; StoreWatch says the same in a line.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    from mlops.tracking.adapters.locks import opening  # noqa: PLC0415 - see reach.py
+
     try:
-        return Server(
-            app=app,
-            tracking=handlers._get_tracking_store(),  # noqa: SLF001 - no public name; see the test
-            registry=handlers._get_model_registry_store(),  # noqa: SLF001 - no public name; see the test
-            workspaces=workspace_helpers._get_workspace_store(),  # noqa: SLF001 - no public name; see the test
-            artifacts=handlers._get_artifact_repo_mlflow_artifacts(),  # noqa: SLF001 - no public name; see the test
-        )
+        with opening(store_uri):
+            return _stores(app, handlers, workspace_helpers)
     except ModuleNotFoundError as error:
         raise StoreError(_driver(store_uri, error)) from error
     except (sa.exc.SQLAlchemyError, MlflowException, OSError) as error:
         raise StoreError(f"cannot open the store {_shown(store_uri)}: {error}") from error
+
+
+def _stores(app: Asgi, handlers: Any, workspace_helpers: Any) -> Server:
+    from mlops.tracking.adapters import tables  # noqa: PLC0415 - it imports MLflow
+
+    server = Server(
+        app=app,
+        tracking=handlers._get_tracking_store(),  # noqa: SLF001 - no public name; see the test
+        registry=handlers._get_model_registry_store(),  # noqa: SLF001 - no public name; see the test
+        workspaces=workspace_helpers._get_workspace_store(),  # noqa: SLF001 - no public name; see the test
+        artifacts=handlers._get_artifact_repo_mlflow_artifacts(),  # noqa: SLF001 - no public name; see the test
+    )
+    tables.create(server.engine)
+    return server
 
 
 def _need_driver(artifacts: str) -> None:

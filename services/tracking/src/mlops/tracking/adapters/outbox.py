@@ -16,20 +16,14 @@ from typing import Any
 
 import sqlalchemy as sa
 from mlflow.store.model_registry.dbmodels.models import SqlModelVersion, SqlRegisteredModelAlias
-from mlflow.store.tracking.dbmodels.models import SqlExperiment, SqlRun
+from mlflow.store.tracking.dbmodels.models import SqlExperiment, SqlRun, SqlTag
 from sqlalchemy import event
 from sqlalchemy.orm import Mapper, Session, object_session
 
+from mlops.tracking.adapters import outbox_runs
 from mlops.tracking.adapters.outbox_body import to_body
-from mlops.tracking.model.changes import (
-    CHAMPION,
-    ChampionChanged,
-    Change,
-    RunBegan,
-    RunEnded,
-    VersionAdded,
-    Why,
-)
+from mlops.tracking.model.changes import CHAMPION, ChampionChanged, Change, VersionAdded, Why
+from mlops.tracking.model.signs import HEARTBEAT
 
 metadata = sa.MetaData()
 table = sa.Table(
@@ -60,7 +54,6 @@ _INSERT_OF_EXPERIMENT = sa.insert(table).values(
     written_ms=sa.bindparam("written_ms"),
 )
 
-_ENDED = ("FINISHED", "FAILED", "KILLED")
 _DIRTY = "mlops_outbox"
 _why: ContextVar[Why | None] = ContextVar("mlops_tracking_why", default=None)
 
@@ -92,31 +85,37 @@ def listen(on_commit: Callable[[], None]) -> Callable[[], None]:
     return lambda: event.remove(Session, "after_commit", after_commit)
 
 
+def put(connection: sa.Connection, change: Change, experiment_id: int) -> None:
+    """Write a row about a run within the transaction of *connection*."""
+    row = {"experiment_id": int(experiment_id), **_row(change)}
+    connection.execute(_INSERT_OF_EXPERIMENT, row)
+
+
 def _run_inserted(_: Mapper[Any], connection: sa.Connection, run: Any) -> None:
-    change = RunBegan(
-        run.run_uuid, str(run.experiment_id), run.name or "", run.user_id or "", run.start_time
-    )
-    _write(connection, run, change, experiment_id=run.experiment_id)
+    put(connection, outbox_runs.began(run), run.experiment_id)
+    _touch(run)
 
 
 def _run_updated(_: Mapper[Any], connection: sa.Connection, run: Any) -> None:
-    if run.status not in _ENDED or not _changed(run, "status"):
+    change = outbox_runs.moved(connection, run)
+    if change is not None:
+        put(connection, change, run.experiment_id)
+        _touch(run)
+
+
+def _tag_set(_: Mapper[Any], connection: sa.Connection, tag: Any) -> None:
+    if tag.key != HEARTBEAT or not _changed(tag, "value"):
         return
-    change = RunEnded(
-        run.run_uuid,
-        str(run.experiment_id),
-        run.name or "",
-        run.user_id or "",
-        run.start_time,
-        run.end_time,
-        run.status,
-    )
-    _write(connection, run, change, experiment_id=run.experiment_id)
+    found = outbox_runs.returned(connection, tag.run_uuid)
+    if found is not None:
+        put(connection, found[1], found[0])
+        _touch(tag)
 
 
 def _version_inserted(_: Mapper[Any], connection: sa.Connection, version: Any) -> None:
     change = VersionAdded(version.name, int(version.version), version.run_id, version.source or "")
-    _write(connection, version, change, workspace=version.workspace)
+    connection.execute(_INSERT, {"project": version.workspace, **_row(change)})
+    _touch(version)
 
 
 def _alias_set(_: Mapper[Any], connection: sa.Connection, alias: Any) -> None:
@@ -125,12 +124,15 @@ def _alias_set(_: Mapper[Any], connection: sa.Connection, alias: Any) -> None:
     before = sa.inspect(alias).attrs.version.history.deleted
     previous = int(before[0]) if before else None
     change = ChampionChanged(alias.name, int(alias.version), previous, _why.get())
-    _write(connection, alias, change, workspace=alias.workspace)
+    connection.execute(_INSERT, {"project": alias.workspace, **_row(change)})
+    _touch(alias)
 
 
 _LISTENERS: tuple[tuple[Any, str, Callable[..., None]], ...] = (
     (SqlRun, "after_insert", _run_inserted),
     (SqlRun, "after_update", _run_updated),
+    (SqlTag, "after_insert", _tag_set),
+    (SqlTag, "after_update", _tag_set),
     (SqlModelVersion, "after_insert", _version_inserted),
     (SqlRegisteredModelAlias, "after_insert", _alias_set),
     (SqlRegisteredModelAlias, "after_update", _alias_set),
@@ -141,23 +143,15 @@ def _changed(instance: Any, attribute: str) -> bool:
     return bool(sa.inspect(instance).attrs[attribute].history.has_changes())
 
 
-def _write(
-    connection: sa.Connection,
-    instance: object,
-    change: Change,
-    *,
-    workspace: str | None = None,
-    experiment_id: int | None = None,
-) -> None:
-    row = {
+def _row(change: Change) -> dict[str, object]:
+    return {
         "id": str(uuid.uuid4()),
         "body": to_body(change),
         "written_ms": time.time_ns() // 1_000_000,
     }
-    if experiment_id is None:
-        connection.execute(_INSERT, {"project": workspace, **row})
-    else:
-        connection.execute(_INSERT_OF_EXPERIMENT, {"experiment_id": int(experiment_id), **row})
+
+
+def _touch(instance: object) -> None:
     session = object_session(instance)
     if session is not None:
         session.info[_DIRTY] = True

@@ -12,12 +12,14 @@ from mlops.tracking.model.changes import (
     Change,
     RunBegan,
     RunEnded,
+    RunWentStale,
     VersionAdded,
     Why,
 )
 
 _KINDS: dict[str, type[Any]] = {
-    kind.__name__: kind for kind in (RunBegan, RunEnded, VersionAdded, ChampionChanged)
+    kind.__name__: kind
+    for kind in (RunBegan, RunEnded, RunWentStale, VersionAdded, ChampionChanged)
 }
 
 

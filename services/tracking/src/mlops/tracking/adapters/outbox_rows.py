@@ -13,7 +13,8 @@ import sqlalchemy as sa
 import structlog
 
 from mlops.chassis.errors import UnavailableError
-from mlops.tracking.adapters.outbox import listen, metadata, table
+from mlops.tracking.adapters import tables
+from mlops.tracking.adapters.outbox import listen, table
 from mlops.tracking.adapters.outbox_body import from_body
 from mlops.tracking.errors import StoreError
 from mlops.tracking.model.changes import Row
@@ -33,6 +34,7 @@ class SqlRows:
         self._engine = engine
         self._committed = asyncio.Event()
         self._stop: Callable[[], None] | None = None
+        self._wake: Callable[[], None] | None = None
         self._log = structlog.get_logger("outbox")
 
     def open(self) -> None:
@@ -42,14 +44,20 @@ class SqlRows:
         """
         loop = asyncio.get_running_loop()
         try:
-            metadata.create_all(self._engine)
+            tables.create(self._engine)
         except sa.exc.SQLAlchemyError as error:
             raise StoreError(f"cannot make the table of the outbox: {error}") from error
 
         def wake() -> None:
             loop.call_soon_threadsafe(self._committed.set)
 
+        self._wake = wake
         self._stop = listen(wake)
+
+    def wake(self) -> None:
+        """End a `wait`: rows were committed past the ORM."""
+        if self._wake is not None:
+            self._wake()
 
     async def close(self) -> None:
         """Stop waking; rows go on being written for as long as the process serves."""

@@ -34,6 +34,7 @@ class StoreWatch:
         self._least_free_mb = least_free_mb
         self._probe = probe
         self._failure: str | None = None
+        self._trial: asyncio.Task[str | None] | None = None
         self._logged_at = 0.0
         self._log = structlog.get_logger("store")
 
@@ -43,6 +44,8 @@ class StoreWatch:
 
     async def close(self) -> None:
         """Stop listening."""
+        if self._trial is not None:
+            self._trial.cancel()
         event.remove(sa.Engine, "handle_error", self._failed)
 
     async def check(self) -> str | None:
@@ -51,11 +54,17 @@ class StoreWatch:
             return scarce
         if self._failure is None:
             return None
-        try:
-            async with asyncio.timeout(_PATIENCE_S):
-                await self._probe()
-        except TimeoutError:
+        # One at a time: each holds a thread until a locked database lets go.
+        if self._trial is None or self._trial.done():
+            self._trial = asyncio.create_task(self._try())
+        done, _ = await asyncio.wait([self._trial], timeout=_PATIENCE_S)
+        if not done:
             return f"{self._failure} (a trial write is still waiting)"
+        return self._trial.result()
+
+    async def _try(self) -> str | None:
+        try:
+            await self._probe()
         except UnavailableError as error:
             return self._failure or str(error)
         self._failure = None

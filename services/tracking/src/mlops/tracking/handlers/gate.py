@@ -7,25 +7,26 @@ repeats what follows from it, and nothing else.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
 from mlops.chassis.bus import Documents
 from mlops.chassis.errors import RejectedError
 from mlops.contracts.message import Message
 from mlops.contracts.tracking import (
+    ModelNominated,
     ModelRegistered,
     ModelRejected,
     PromoteModel,
     RunCompleted,
     RunFailed,
+    RunStale,
 )
 from mlops.tracking.errors import UnknownModelError
 from mlops.tracking.handlers import decisions
 from mlops.tracking.handlers.projects import TrackedProject
 from mlops.tracking.model import gate
 from mlops.tracking.model.changes import CHALLENGER, CHAMPION, Why
-from mlops.tracking.model.facts import known_run_id, short_metrics
+from mlops.tracking.model.facts import known_run_id, registry_tags, short_metrics
 from mlops.tracking.model.gate import Contender, Outcome, Rule, Verdict
 from mlops.tracking.ports import Catalogue, Registry, Version
 
@@ -39,20 +40,22 @@ class Gate:
         self._registry = registry
         self._catalogue = catalogue
         self._projects = projects
-        self._one_at_a_time = asyncio.Lock()
 
     async def on_model_registered(self, event: ModelRegistered) -> Sequence[Message]:
         """Judge the new version."""
-        async with self._one_at_a_time:
+        async with self._registry.turn():
             project = await self._projects.get(event.project)
             version = await self._registry.version(event.project, event.name, event.version)
-            if project is None or version is None:
+            if version is None:
+                return []
+            await self._label(event, version)
+            if project is None:
                 return []
             return await self._decide(event, project, version)
 
-    async def on_run_ended(self, event: RunCompleted | RunFailed) -> Sequence[Message]:
+    async def on_run_ended(self, event: RunCompleted | RunFailed | RunStale) -> Sequence[Message]:
         """Judge the versions that waited for a metric of this run."""
-        async with self._one_at_a_time:
+        async with self._registry.turn():
             project = await self._projects.get(event.project)
             if project is None:
                 return []
@@ -62,7 +65,7 @@ class Gate:
 
     async def do_promote_model(self, command: PromoteModel) -> Sequence[Message]:
         """Give a version the alias, whatever the gate would say; RejectedError names what exists."""
-        async with self._one_at_a_time:
+        async with self._registry.turn():
             await self._check_open(command.project)
             version = await self._registry.version(command.project, command.name, command.version)
             if version is None:
@@ -86,9 +89,15 @@ class Gate:
             )
             return await self._carry_out(command, version, champion, verdict)
 
+    async def _label(self, event: ModelRegistered, version: Version) -> None:
+        wanted = registry_tags(event.project, event.apple_compatibility)
+        missing = {key: text for key, text in wanted.items() if key not in version.tags}
+        if missing:
+            await self._registry.annotate(event.project, event.name, event.version, missing)
+
     async def _decide(
         self,
-        event: ModelRegistered | RunCompleted | RunFailed,
+        event: ModelRegistered | RunCompleted | RunFailed | RunStale,
         project: TrackedProject,
         version: Version,
     ) -> Sequence[Message]:
@@ -139,6 +148,8 @@ class Gate:
             return [_rejected(scope, version, champion, verdict)]
         alias = CHAMPION if verdict.outcome is Outcome.PROMOTE else CHALLENGER
         await self._registry.point(scope, name, alias, number, _why(cause, champion, verdict))
+        if verdict.outcome is Outcome.CHALLENGE:
+            return [_nominated(scope, version, champion, verdict)]
         return []
 
     async def _check_open(self, project: str) -> None:
@@ -198,6 +209,24 @@ def _rejected(
         name=version.name,
         version=version.version,
         run_id=known_run_id(version.run_id),
+        champion_version=verdict.champion_version,
+        metric=verdict.metric,
+        candidate_metrics=short_metrics(version.metrics, first=verdict.metric),
+        champion_metrics=_champion_metrics(champion, verdict),
+        reason=verdict.reason[:1000],
+    )
+
+
+def _nominated(
+    project: str, version: Version, champion: Version | None, verdict: Verdict
+) -> Message:
+    return ModelNominated(
+        project=project,
+        name=version.name,
+        version=version.version,
+        run_id=known_run_id(version.run_id),
+        alias=CHALLENGER,
+        answer=PromoteModel.type,
         champion_version=verdict.champion_version,
         metric=verdict.metric,
         candidate_metrics=short_metrics(version.metrics, first=verdict.metric),

@@ -60,7 +60,8 @@ class Projects:
             names = await self._workspaces.provision(event.project)
         except RejectedError as error:
             return [_refused(event, str(error))]
-        await self._projects.change(event.project, change, applied=event.id)
+        known = await self._projects.change(event.project, change, applied=event.id)
+        await self._admit(event.project, known)
         return [
             WorkspaceProvisioned(
                 project=event.project,
@@ -71,7 +72,7 @@ class Projects:
         ]
 
     async def on_project_archived(self, event: ProjectArchived) -> Sequence[Message]:
-        """Promote nothing of this project any more; its runs stay readable."""
+        """Take and promote nothing of this project any more; its runs stay readable and may end."""
 
         def change(now: TrackedProject | None) -> TrackedProject:
             if now is not None and _is_older(event, now):
@@ -79,8 +80,16 @@ class Projects:
             closed = {"archived": True, "at": event.time}
             return (now or TrackedProject()).model_copy(update=closed)
 
-        await self._projects.change(event.project, change, applied=event.id)
+        known = await self._projects.change(event.project, change, applied=event.id)
+        await self._admit(event.project, known)
         return []
+
+    async def _admit(self, project: str, known: TrackedProject) -> None:
+        # From the state, not from the message: a redelivery, or one that comes late, does the same.
+        if known.archived:
+            await self._workspaces.close(project, "archived")
+        else:
+            await self._workspaces.reopen(project)
 
 
 def _is_older(event: Message, now: TrackedProject) -> bool:

@@ -12,19 +12,32 @@ CHALLENGER = "challenger"
 
 
 @dataclass(frozen=True)
+class Why:
+    """Why we moved an alias or ended a run, for whichever message; None when a client did."""
+
+    reason: str
+    metric: str = ""
+    champion_metrics: Mapping[str, float] = field(default_factory=dict)
+    correlation_id: str | None = None
+    causation_id: str | None = None
+    traceparent: str | None = None
+
+
+@dataclass(frozen=True)
 class RunBegan:
-    """A run was created."""
+    """A run was created, or one that had ended was opened again."""
 
     run_id: str
     experiment_id: str
     name: str
     user: str
     started_ms: int | None
+    resumed: bool = False
 
 
 @dataclass(frozen=True)
 class RunEnded:
-    """A run reached a final status: FINISHED, FAILED or KILLED."""
+    """A run reached a final status: FINISHED, FAILED or KILLED; *again*, when it had ended before."""
 
     run_id: str
     experiment_id: str
@@ -33,6 +46,22 @@ class RunEnded:
     started_ms: int | None
     ended_ms: int | None
     status: str
+    again: bool = False
+    why: Why | None = None
+
+
+@dataclass(frozen=True)
+class RunWentStale:
+    """A run without signs of life, which we set KILLED."""
+
+    run_id: str
+    experiment_id: str
+    name: str
+    user: str
+    started_ms: int | None
+    last_seen_ms: int | None
+    reason: str
+    again: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,18 +75,6 @@ class VersionAdded:
 
 
 @dataclass(frozen=True)
-class Why:
-    """Why our gate (or a person through a command) moved the alias; None when a client did."""
-
-    reason: str
-    metric: str = ""
-    champion_metrics: Mapping[str, float] = field(default_factory=dict)
-    correlation_id: str | None = None
-    causation_id: str | None = None
-    traceparent: str | None = None
-
-
-@dataclass(frozen=True)
 class ChampionChanged:
     """The alias `champion` now points to another version, whoever moved it."""
 
@@ -67,7 +84,7 @@ class ChampionChanged:
     why: Why | None
 
 
-Change = RunBegan | RunEnded | VersionAdded | ChampionChanged
+Change = RunBegan | RunEnded | RunWentStale | VersionAdded | ChampionChanged
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,13 @@ MOST_METRIC_BYTES = 20_000
 LONGEST_VALUE = 250
 LONGEST_FLAVOR = 64
 LONGEST_RUN_ID = 64
+MOST_BACKENDS = 16
 
 _BYTES_OF_A_NUMBER = 28
 _DATASET_TAG = "mlops.dataset."
 _HARDWARE_TAG = "hw."
 _MLFLOW_TAG = "mlflow."
+_BACKEND = re.compile(r"^[A-Za-z0-9_-]{1,32}$")
 _VERSION = re.compile(r"^(\d{1,9})(?:@(.*))?$")
 
 
@@ -62,6 +64,7 @@ class Package:
     flavors: tuple[str, ...] = ()
     size_bytes: int | None = None
     signature: str | None = None
+    apple: Mapping[str, str] = field(default_factory=dict)
 
 
 def datasets(run: RunFacts) -> tuple[Dataset, ...]:
@@ -119,6 +122,23 @@ def short_flavors(package: Package, share: float = 1.0) -> tuple[str, ...]:
     """Return the flavors a message holds, one at least where there are any."""
     kept = package.flavors[: max(1, int(MOST_FLAVORS * share))]
     return tuple(flavor[:LONGEST_FLAVOR] for flavor in kept)
+
+
+def apple_compatibility(found: object) -> dict[str, str]:
+    """Return what a model's files say of Apple's backends, by backend: a few short texts, whatever stands there."""
+    if not isinstance(found, Mapping):
+        return {}
+    texts = {
+        str(backend): "yes" if value is True else "no" if value is False else str(value)
+        for backend, value in list(found.items())[:MOST_BACKENDS]
+        if isinstance(value, str | bool)
+    }
+    return {key: texts[key][:LONGEST_VALUE] for key in sorted(texts) if _BACKEND.match(key)}
+
+
+def registry_tags(project: str, apple: Mapping[str, str]) -> dict[str, str]:
+    """Return the tags by which the registry shows a version across projects."""
+    return {"mlops.project": project, **{f"mlops.apple.{name}": apple[name] for name in apple}}
 
 
 def known_run_id(run_id: str | None) -> str | None:

@@ -10,6 +10,7 @@ from enum import StrEnum
 from mlops.tracking.model.facts import is_number
 
 _SHOWN = 8
+_WAITS = 'waits for a person\'s cmd.model.promote ([evaluate] promote = "approve")'
 _ROUNDING = 1e-12  # 0.3 - 0.2 must count as a gain of 0.1
 
 
@@ -116,6 +117,8 @@ def _accept(
     champion_version: int | None = None,
 ) -> Verdict:
     outcome = Outcome.PROMOTE if rule.promote == "auto" else Outcome.CHALLENGE
+    if outcome is Outcome.CHALLENGE:
+        reason = f"{reason}; {_WAITS}"
     return Verdict(outcome, reason, rule.metric, candidate, champion, champion_version)
 
 

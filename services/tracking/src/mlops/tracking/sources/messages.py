@@ -14,6 +14,7 @@ from mlops.contracts.tracking import (
     ModelRegistered,
     RunCompleted,
     RunFailed,
+    RunStale,
     RunStarted,
 )
 from mlops.contracts.units import DatasetVersion
@@ -24,6 +25,7 @@ from mlops.tracking.model.changes import (
     Row,
     RunBegan,
     RunEnded,
+    RunWentStale,
     VersionAdded,
     Why,
 )
@@ -31,6 +33,7 @@ from mlops.tracking.model.facts import Origin, Package, RunFacts
 
 _SHARES = (1.0, 0.5, 0.25, 0.1, 0.0)
 _LONGEST_SIGNATURE = 8000
+_LONGEST_REASON = 500
 
 
 class _Story(TypedDict):
@@ -56,31 +59,54 @@ class _About(TypedDict):
     artifact_uri: str
 
 
+class _End(TypedDict):
+    metrics: dict[str, float]
+    hardware: dict[str, str]
+    again: bool
+
+
 def run_started(row: Row, change: RunBegan, run: RunFacts) -> Message:
     """Return the message of a run that began."""
     story = _story(row, run.tags, change.run_id)
-    return _fit(lambda share: RunStarted(**story, **_about(change, run, share)))
+    return _fit(
+        lambda share: RunStarted(**story, **_about(change, run, share), resumed=change.resumed)
+    )
 
 
 def run_ended(row: Row, change: RunEnded, run: RunFacts) -> Message:
     """Return the message of a run that ended: completed, or failed with its status."""
-    story = _story(row, run.tags, change.run_id)
+    story = _because(_story(row, run.tags, change.run_id), change.why)
     ended_at = _moment(change.ended_ms)
 
     def make(share: float) -> Message:
-        about = _about(change, run, share)
-        metrics, hardware = shorten.short_metrics(run.metrics, share), shorten.hardware(run, share)
+        about, end = _about(change, run, share), _end(run, share, again=change.again)
         if change.status == "FINISHED":
-            return RunCompleted(
-                **story, **about, ended_at=ended_at, metrics=metrics, hardware=hardware
-            )
+            return RunCompleted(**story, **about, **end, ended_at=ended_at)
         return RunFailed(
             **story,
             **about,
+            **end,
             ended_at=ended_at,
-            metrics=metrics,
-            hardware=hardware,
             status=change.status,
+            reason=change.why.reason[:_LONGEST_REASON] if change.why else "",
+        )
+
+    return _fit(make)
+
+
+def run_stale(row: Row, change: RunWentStale, run: RunFacts) -> Message:
+    """Return the message of a run that we ended for want of signs of life."""
+    story = _story(row, run.tags, change.run_id)
+    last_seen_at = _moment(change.last_seen_ms)
+
+    def make(share: float) -> Message:
+        return RunStale(
+            **story,
+            **_about(change, run, share),
+            **_end(run, share, again=change.again),
+            ended_at=last_seen_at,
+            last_seen_at=last_seen_at,
+            reason=change.reason[:_LONGEST_REASON],
         )
 
     return _fit(make)
@@ -106,6 +132,7 @@ def model_registered(row: Row, change: VersionAdded, run: RunFacts, package: Pac
             signature=signature,
             metrics=shorten.short_metrics(run.metrics, share),
             datasets=_datasets(run, share),
+            apple_compatibility=dict(package.apple),
         )
 
     return _fit(make)
@@ -155,7 +182,26 @@ def _story(row: Row, tags: Mapping[str, str], run_id: str | None) -> _Story:
     }
 
 
-def _about(change: RunBegan | RunEnded, run: RunFacts, share: float) -> _About:
+def _because(story: _Story, why: Why | None) -> _Story:
+    if why is None:
+        return story
+    return {
+        **story,
+        "correlation_id": why.correlation_id,
+        "causation_id": why.causation_id,
+        "traceparent": why.traceparent,
+    }
+
+
+def _end(run: RunFacts, share: float, *, again: bool) -> _End:
+    return {
+        "metrics": shorten.short_metrics(run.metrics, share),
+        "hardware": shorten.hardware(run, share),
+        "again": again,
+    }
+
+
+def _about(change: RunBegan | RunEnded | RunWentStale, run: RunFacts, share: float) -> _About:
     commit = run.tags.get("mlflow.source.git.commit")
     return {
         "run_id": change.run_id,

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from datetime import timedelta
 
@@ -12,22 +13,33 @@ from pydantic import ValidationError
 from mlops.chassis.clock import Clock
 from mlops.contracts.errors import MessageError
 from mlops.contracts.message import Message
-from mlops.tracking.model.changes import ChampionChanged, Row, RunBegan, RunEnded, VersionAdded
+from mlops.tracking.model.changes import (
+    ChampionChanged,
+    Row,
+    RunBegan,
+    RunEnded,
+    RunWentStale,
+    VersionAdded,
+)
 from mlops.tracking.model.facts import Package, RunFacts
-from mlops.tracking.ports import Rows, Runs
+from mlops.tracking.ports import Leader, Rows, Runs
 from mlops.tracking.sources import messages
 
 _BATCH = 20
-_LOOK_AGAIN = timedelta(seconds=5)
+# Other replicas' commits wake nobody here.
+_LOOK_AGAIN = timedelta(seconds=1)
 _PRUNE_EVERY = timedelta(minutes=10)
 
 
 class Relay:
-    """Reads rows, adds what MLflow knows, tells them, and marks them as told."""
+    """Reads rows, adds what MLflow knows, tells them, and marks them as told; while this process leads."""
 
-    def __init__(self, rows: Rows, runs: Runs, clock: Clock, keep: timedelta) -> None:
+    def __init__(
+        self, rows: Rows, runs: Runs, leader: Leader, clock: Clock, keep: timedelta
+    ) -> None:
         self._rows = rows
         self._runs = runs
+        self._leader = leader
         self._clock = clock
         self._keep = keep
         self._log = structlog.get_logger("relay")
@@ -40,6 +52,9 @@ class Relay:
         """
         pruned_at = self._clock() - _PRUNE_EVERY
         while True:
+            if not await self._leader.leads():
+                await asyncio.sleep(_LOOK_AGAIN.total_seconds())
+                continue
             rows = await self._rows.pending(_BATCH)
             told: list[int] = []
             try:
@@ -79,6 +94,8 @@ class Relay:
                 return messages.run_started(row, began, await self._run(began.run_id))
             case RunEnded() as ended:
                 return messages.run_ended(row, ended, await self._run(ended.run_id))
+            case RunWentStale() as stale:
+                return messages.run_stale(row, stale, await self._run(stale.run_id))
             case VersionAdded() as added:
                 return await self._registered(row, added)
             case ChampionChanged() as moved:
