@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from mlops.chassis.clock import utc_now
 from mlops.contracts.message import Message
 from mlops.gateway import app as gateway_app
 from mlops.gateway.adapters.aiohttp import AiohttpReplicas
+from mlops.gateway.adapters.aiohttp_upstream import AiohttpUpstream
+from mlops.gateway.adapters.files_folder import FilesFolder
 from mlops.gateway.adapters.prometheus import PrometheusMeter
 from mlops.gateway.adapters.routes_file import RoutesFile
 from mlops.gateway.app import Gateway
@@ -83,6 +86,8 @@ class House:
     gateway: Gateway
     client: httpx.AsyncClient
     registry: CollectorRegistry
+    mlflow: Replica
+    files: Path
     routes: list[dict[str, Any]] = field(default_factory=list)
 
     async def route(self, project: str, model: str, *versions: tuple[Replica, float]) -> None:
@@ -122,6 +127,7 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setenv("GATEWAY_INFER_MAX_BYTES", "100000")
     monkeypatch.setenv("GATEWAY_INFER_TIMEOUT_S", "2")
     monkeypatch.setenv("GATEWAY_ROUTES_EVERY_S", "0.2")
+    monkeypatch.setenv("GATEWAY_FILES_MAX_BYTES", "3000000")
     return Settings()
 
 
@@ -129,10 +135,16 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> Settings:
 async def house(bus: MemoryBus, settings: Settings, tmp_path: Path) -> AsyncIterator[House]:
     replicas, registry = AiohttpReplicas(), CollectorRegistry()
     last_routes = RoutesFile(tmp_path / "routes.json", utc_now)
-    gateway = gateway_app.wire(bus, replicas, PrometheusMeter(registry), last_routes, settings)
+    files = FilesFolder(tmp_path / "files", settings.files_max_bytes, settings.files_keep)
+    mlflow = Replica(0)
+    await mlflow.start()
+    upstream = AiohttpUpstream(f"{mlflow.url}/", timedelta(seconds=1))
+    meter = PrometheusMeter(registry)
+    outside = gateway_app.Outside(replicas, meter, last_routes, files, upstream)
+    gateway = gateway_app.wire(bus, outside, settings)
     transport = httpx.ASGITransport(gateway.app)
     client = httpx.AsyncClient(transport=transport, base_url="http://gateway", headers=BEARER)
-    house = House(bus, gateway, client, registry)
+    house = House(bus, gateway, client, registry, mlflow, tmp_path / "files")
 
     async def tell_routes(_: Mapping[str, Any]) -> dict[str, Any]:
         return {"routes": house.routes}
@@ -149,6 +161,8 @@ async def house(bus: MemoryBus, settings: Settings, tmp_path: Path) -> AsyncIter
     results = await asyncio.gather(*tasks, return_exceptions=True)
     await client.aclose()
     await replicas.close()
+    await upstream.close()
+    await mlflow.stop()
     assert all(isinstance(result, asyncio.CancelledError) for result in results), results
 
 

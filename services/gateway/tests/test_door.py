@@ -83,6 +83,18 @@ async def test_page_is_locked_until_the_token_was_in_the_address_once(
     assert "Live events" in page.text
 
 
+@pytest.mark.parametrize(
+    ("wanted", "place"),
+    [("/mlflow/", "/mlflow/"), ("", "/"), ("//evil.example", "/"), ("https://evil.example", "/")],
+)
+async def test_the_token_leads_to_a_page_of_ours_only(
+    stranger: httpx.AsyncClient, wanted: str, place: str
+) -> None:
+    let_in = await stranger.get("/", params={"token": TOKEN, "next": wanted})
+
+    assert let_in.headers["location"] == place
+
+
 async def test_cookie_reads_but_never_writes(stranger: httpx.AsyncClient, house: House) -> None:
     await stranger.get("/", params={"token": TOKEN})
 

@@ -16,9 +16,10 @@ from services.gateway.tests.conftest import BEARER, ROW, House, Replica
 from mlops.chassis.bus_memory import MemoryBus
 from mlops.chassis.clock import Clock
 from mlops.gateway.adapters.aiohttp import AiohttpReplicas
+from mlops.gateway.adapters.files_folder import FilesFolder
 from mlops.gateway.adapters.prometheus import PrometheusMeter
 from mlops.gateway.adapters.routes_file import RoutesFile
-from mlops.gateway.app import wire
+from mlops.gateway.app import Outside, wire
 from mlops.gateway.settings import Settings
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -37,7 +38,8 @@ async def ask_anew(settings: Settings, tmp_path: Path) -> AsyncIterator[Ask]:
     async def ask(clock: Clock) -> httpx.Response:
         last = RoutesFile(tmp_path / "routes.json", clock)
         meter = PrometheusMeter(CollectorRegistry())
-        gateway = wire(MemoryBus(), replicas, meter, last, settings)
+        files = FilesFolder(tmp_path / "files", settings.files_max_bytes, settings.files_keep)
+        gateway = wire(MemoryBus(), Outside(replicas, meter, last, files), settings)
         transport = httpx.ASGITransport(gateway.app)
         async with httpx.AsyncClient(
             transport=transport, base_url="http://gateway", headers=BEARER

@@ -332,3 +332,18 @@ def test_meter_forgets_versions_that_nobody_asks_any_more() -> None:
     }
 
     assert asked == {"1", "3", "4"}
+
+
+def test_a_run_that_was_taken_for_stale_and_came_back_runs_again() -> None:
+    memory = memory_of(
+        told("a", "run.started", run_id="r"),
+        told("b", "run.stale", run_id="r", metrics={"loss": 0.5}, reason="no heartbeat", at=1),
+        told("c", "run.started", run_id="r", resumed=True, at=2),
+        told("d", "run.started", run_id="r", at=3),
+    )
+
+    run = memory.world.runs["r"]
+
+    assert (run.state, run.metrics) == ("started", {"loss": 0.5})
+    stale = told("b", "run.stale", run_id="r", reason="no heartbeat")
+    assert describe(stale) == "run r gave no more signs of life: no heartbeat"

@@ -271,3 +271,38 @@ async def test_document_of_the_api_is_there_without_the_internet(house: House) -
 
     assert "/api/v1/commands" in document["paths"]
     assert (await house.client.get("/docs")).status_code == 404
+
+
+JUDGE = {"project": "rainfall", "model": "rain", "uri": "file:///t.csv", "target": "y"}
+
+
+async def test_a_table_is_judged_by_monitoring_which_may_take_long(house: House) -> None:
+    asked: list[dict[str, Any]] = []
+
+    async def judges(question: Mapping[str, Any]) -> dict[str, Any]:
+        asked.append(dict(question))
+        await asyncio.sleep(2.5)  # longer than other queries may take
+        return {"rows": 3}
+
+    house.bus.answer("monitoring", "judge", judges)
+
+    told = await house.client.post("/api/v1/monitor/judge", json=JUDGE)
+    same = await house.client.get("/api/v1/monitor/judge", params=JUDGE)
+
+    assert told.json() == same.json() == {"rows": 3}
+    assert asked == [JUDGE, JUDGE]
+
+
+async def test_a_table_that_cannot_be_judged_is_refused_with_the_reason(house: House) -> None:
+    async def refuses(_: Mapping[str, Any]) -> dict[str, Any]:
+        raise RejectedError("no reference yet")
+
+    house.bus.answer("monitoring", "judge", refuses)
+
+    refused = await house.client.post("/api/v1/monitor/judge", json=JUDGE)
+    wrong = await house.client.post("/api/v1/monitor/judge", json={**JUDGE, "uri": "", "x": 1})
+    missing = await house.client.get("/api/v1/monitor/judge", params={"project": "rainfall"})
+
+    assert (refused.status_code, wrong.status_code, missing.status_code) == (422, 422, 422)
+    assert "no reference yet" in refused.json()["error"]["which"]
+    assert [one["field"] for one in wrong.json()["error"]["problems"]] == ["uri", "x"]

@@ -185,8 +185,10 @@ async def test_of_a_long_file_the_newest_rows_are_read(tmp_path: Path) -> None:
     lines = "\n".join(str(i) for i in range(30_000))
     (tmp_path / "a.csv").write_text(f"a\n{lines}\n")
 
-    found = await FileTables(Sidecar("mlops.absent")).read("a.csv", str(tmp_path))
+    table = await FileTables(Sidecar("mlops.absent")).read("a.csv", str(tmp_path))
 
+    found = table.columns
+    assert table.rows == 30_000
     assert (found["a"][0], found["a"][-1], len(found["a"])) == (10_000, 29_999, 20_000)
 
 
@@ -195,7 +197,7 @@ async def test_a_reference_for_an_unknown_model_is_refused(world: Any) -> None:
     await world.tell(SetReference(project="rainfall", model="rain", uri="a.csv"))
 
     assert "has no model 'rain'" in refusals(world)[0]
-    assert "has no folder" in refusals(world)[1]
+    assert "the project has no folder" in refusals(world)[1]
 
 
 async def test_the_open_window_is_judged_on_demand(world: Any) -> None:

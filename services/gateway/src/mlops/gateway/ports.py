@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
@@ -13,6 +14,7 @@ from mlops.gateway.model.archive import Wanted
 from mlops.gateway.model.explain import Explanation
 from mlops.gateway.model.facts import Fact
 from mlops.gateway.model.routing import Table
+from mlops.gateway.model.tables import Kind
 from mlops.gateway.model.world import World
 
 
@@ -44,6 +46,69 @@ class Replicas(Protocol):
         self, method: str, url: str, body: bytes, headers: Mapping[str, str], timeout: timedelta
     ) -> Reply:
         """Ask a replica once; Raises LostReplicaError, SlowReplicaError."""
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """What a server answers, while it comes; names of headers are in lower case."""
+
+    status: int
+    headers: Sequence[tuple[str, str]]
+    pieces: AsyncIterator[bytes]
+
+
+class Upstream(Protocol):
+    """A server that is reached through the gateway."""
+
+    @property
+    def url(self) -> str:
+        """Where it is, without a slash at the end."""
+
+    def open(
+        self,
+        method: str,
+        target: str,
+        headers: Sequence[tuple[str, str]],
+        body: AsyncIterator[bytes] | None,
+    ) -> AbstractAsyncContextManager[Streamed]:
+        """Send a request for *target* (a path and its query, as they stand on the wire).
+
+        Neither body is held as a whole. Raises LostReplicaError, SlowReplicaError, also while the answer is read.
+        """
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A file that is kept, by the hash of its content."""
+
+    uri: str
+    sha256: str
+    bytes: int
+
+
+class NoTableError(Exception):
+    """What came is no table of the kind that was said."""
+
+
+class TooLargeError(Exception):
+    """A file has more bytes than are taken."""
+
+
+class FullShelfError(Exception):
+    """There is no room for another file."""
+
+
+class Files(Protocol):
+    """Tables that callers brought, kept for a while."""
+
+    async def store(self, kind: Kind, pieces: AsyncIterator[bytes]) -> Stored:
+        """Keep a table as a whole, or not at all; the same content is the same file.
+
+        Raises NoTableError, TooLargeError, FullShelfError.
+        """
+
+    async def tidy(self) -> int:
+        """Let go of what is too old and of what was never finished; return how many."""
 
 
 class Memory(Protocol):

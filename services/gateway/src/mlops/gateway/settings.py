@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from pydantic import AliasChoices, Field, SecretStr
 
 from mlops.chassis.settings import ServiceSettings
+from mlops.contracts.units import Duration
 
 
 class Settings(ServiceSettings):
@@ -39,4 +42,33 @@ class Settings(ServiceSettings):
         gt=0,
         validation_alias=AliasChoices("GATEWAY_ROUTES_EVERY_S"),
         description="How often serving is asked for its routes, besides at every deployment event.",
+    )
+    mlflow_url: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices("GATEWAY_MLFLOW_URL", "mlflow"),
+        description="Where MLflow is, which is shown under /mlflow.",
+    )
+    mlflow_timeout_s: float = Field(
+        default=100.0,
+        gt=0,
+        validation_alias=AliasChoices("GATEWAY_MLFLOW_TIMEOUT_S"),
+        description="How long MLflow may say nothing; less than the 120 s of its own clients.",
+    )
+    files_max_bytes: int = Field(
+        default=256 * 1024 * 1024,
+        gt=0,
+        validation_alias=AliasChoices("GATEWAY_FILES_MAX_BYTES"),
+        description="Largest table that is taken.",
+    )
+    files_keep: Duration = Field(
+        default=timedelta(days=30),
+        gt=timedelta(0),
+        validation_alias=AliasChoices("GATEWAY_FILES_KEEP"),
+        description="How long a table is kept after it was last brought.",
+    )
+    judge_timeout_s: float = Field(
+        default=120.0,
+        gt=0,
+        validation_alias=AliasChoices("GATEWAY_JUDGE_TIMEOUT_S"),
+        description="How long monitoring may take to judge a table.",
     )

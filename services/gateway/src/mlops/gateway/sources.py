@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the gateway keeps up to date by itself: its memory of the bus, and the routes. Neither yields a message."""
+"""What the gateway keeps up to date by itself: its memory of the bus, the routes, its files. None yields a message."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from mlops.chassis.errors import ChassisError
 from mlops.contracts.message import Message
 from mlops.gateway.model.facts import Fact
 from mlops.gateway.model.routing import Table, table_of
-from mlops.gateway.ports import LastRoutes
+from mlops.gateway.ports import Files, LastRoutes
 
 _NOTHING: tuple[Message, ...] = ()
 _ASK = timedelta(seconds=2)
+_TIDY_EVERY_S = 3600.0
 _OVERLAP = timedelta(
     seconds=5
 )  # two streams are read side by side; one may be a little behind the other
@@ -104,3 +105,13 @@ class RoutesOfServing:
         if table != self._table:
             self._log.info("routes.changed", models=table.names())
         self._table = table
+
+
+async def tidying(files: Files) -> AsyncIterator[Message]:
+    """Let go of old files, at the start and every hour."""
+    while True:
+        if removed := await files.tidy():
+            structlog.get_logger("files").info("files.tidied", removed=removed)
+        await asyncio.sleep(_TIDY_EVERY_S)
+    for message in _NOTHING:
+        yield message

@@ -32,6 +32,7 @@ from mlops.monitoring.handlers.judging import Judge
 from mlops.monitoring.handlers.projects import ProjectHandlers
 from mlops.monitoring.handlers.queries import Queries
 from mlops.monitoring.handlers.rows import RowHandlers
+from mlops.monitoring.handlers.tables import TableHandlers
 from mlops.monitoring.ports import Alert, Ledger, Reports, Tables, WatchedProject
 from mlops.monitoring.settings import Settings
 
@@ -48,7 +49,8 @@ def wire(
     heat = HeatLog()
     judge = Judge(reports, heat)
     rows = RowHandlers(projects, ledger, judge, keep_windows)
-    deployments = DeploymentHandlers(projects, ledger, judge, tables)
+    deployments = DeploymentHandlers(projects, ledger, judge)
+    brought = TableHandlers(projects, ledger, judge, tables)
     settings = ProjectHandlers(projects, reports)
     alarms = AlertHandlers(alerts)
     queries = Queries(projects, alerts, ledger)
@@ -60,7 +62,7 @@ def wire(
     bus.on(NAME, PredictionLogged, rows.on_prediction_logged, in_order)
     bus.on(NAME, LabelRecorded, rows.on_label_recorded, in_order)
     bus.on(NAME, DeploymentCompleted, deployments.on_deployment_completed, in_order)
-    bus.on(NAME, SetReference, deployments.do_set_reference, in_order)
+    bus.on(NAME, SetReference, brought.do_set_reference, in_order)
     bus.on(NAME, EvaluateWindow, deployments.do_evaluate_window)
     bus.on(NAME, TelemetrySampled, heat.on_telemetry_sampled, in_order)
     bus.on(NAME, ThermalThrottled, heat.on_thermal_throttled, in_order)
@@ -72,6 +74,7 @@ def wire(
     bus.on(NAME, AcknowledgeAlert, alarms.do_acknowledge_alert)
     bus.answer(NAME, "models", queries.models)
     bus.answer(NAME, "alerts", queries.alerts)
+    bus.answer(NAME, "judge", brought.judge)
 
 
 async def build(service: Service) -> None:
@@ -86,7 +89,8 @@ async def build(service: Service) -> None:
         timeout=settings.report_timeout,
         keep=settings.keep_reports,
     )
-    wire(service.bus, ledger, shelf, FileTables(sidecar), settings.keep_windows)
+    tables = FileTables(sidecar, settings.brought_dir)
+    wire(service.bus, ledger, shelf, tables, settings.keep_windows)
     service.source(
         "reports", lambda: sources.reports(ledger, shelf, lambda: asyncio.sleep(_PAUSE_S))
     )

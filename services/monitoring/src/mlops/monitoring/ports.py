@@ -192,11 +192,19 @@ class Reports(Protocol):
         """
 
 
+@dataclass(frozen=True)
+class Table:
+    """The newest rows of a file by column, and how many rows it has in all."""
+
+    columns: Columns
+    rows: int
+
+
 class Tables(Protocol):
     """Files of rows."""
 
-    async def read(self, uri: str, folder: str) -> Columns:
-        """Return the columns of a CSV or Parquet file inside the project's *folder*.
+    async def read(self, uri: str, folder: str | None) -> Table:
+        """Return the newest rows of a CSV or Parquet file of the project's *folder*, or of those the gateway keeps.
 
         Raises RejectedError when it is not there, not inside, too large or cannot be read.
         """

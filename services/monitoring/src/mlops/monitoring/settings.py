@@ -50,6 +50,11 @@ class Settings(ServiceSettings):
         return self.home.resolve() / "evidently"
 
     @property
+    def brought_dir(self) -> Path:
+        """Return where the gateway keeps the tables that callers brought."""
+        return self.home.resolve() / "state" / "gateway" / "files"
+
+    @property
     def report_idle(self) -> timedelta:
         """Return how long the report writer may be idle."""
         return timedelta(seconds=self.report_idle_s)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the gateway says no: always what, which and the fix; `/v2` as the Open Inference Protocol words it."""
+"""How the gateway says no: always what, which and the fix; `/v2` and `/mlflow` in the words of their protocols."""
 
 from __future__ import annotations
 
@@ -16,10 +16,21 @@ from starlette.responses import Response
 
 from mlops.chassis.errors import RejectedError, UnavailableError
 from mlops.gateway.errors import CallerError, Problem
+from mlops.gateway.model.mlflow_paths import PREFIX
 
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _MOST_PROBLEMS = 100
+_MLFLOW_CODES = {
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "ENDPOINT_NOT_FOUND",
+    413: "REQUEST_LIMIT_EXCEEDED",
+    500: "INTERNAL_ERROR",
+    502: "TEMPORARILY_UNAVAILABLE",
+    503: "TEMPORARILY_UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
 _FIXES = {
     404: "GET /openapi.json lists what there is",
     405: "GET /openapi.json says which methods there are",
@@ -48,6 +59,9 @@ def refusal(path: str, error: CallerError) -> Response:
         headers["Retry-After"] = str(error.retry_after_s)
     if path.startswith("/v2"):
         return json_answer({"error": str(error)}, error.status, headers)
+    if path.startswith(PREFIX):
+        told = {"error_code": _MLFLOW_CODES.get(error.status, "BAD_REQUEST"), "message": str(error)}
+        return json_answer(told, error.status, headers)
     body: dict[str, object] = {"what": error.what, "which": error.which, "fix": error.fix}
     if error.problems:
         body["problems"] = [{"field": one.field, "problem": one.problem} for one in error.problems]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The status page: `/`, opened once with `/?token=…`, afterwards by a cookie that opens reading only."""
+"""The status page: `/`, opened once with `/?token=…` (`&next=/mlflow/`), afterwards by a cookie that opens reading only."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from mlops.gateway.ports import Memory, Routes
 
 _EVENTS = 60
 _HEALTH_FOR_S = 2.0  # several browsers share one round of questions
+_NEXT = ("/mlflow/",)  # whereto else: never another site
 _KEPT_S = 30 * 24 * 3600
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -51,7 +52,7 @@ class Page:
         """Show the page to those who have the key; take a key from the address out of it."""
         token = request.query_params.get("token", "")
         if token:
-            return self._let_in(self._keys.token(token))
+            return self._let_in(self._keys.token(token), request.query_params.get("next", ""))
         entry = shown(request, self._keys)
         if entry is not Entry.OPEN:
             why = "No token" if entry is Entry.NOTHING else "The token is wrong"
@@ -72,10 +73,10 @@ class Page:
         headers = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
         return Response(self._static[name], headers=headers, media_type=_STATIC[name])
 
-    def _let_in(self, entry: Entry) -> Response:
+    def _let_in(self, entry: Entry, wanted: str) -> Response:
         if entry is not Entry.OPEN:
             return HTMLResponse(locked("The token is wrong"), 403, _HEADERS)
-        answer = RedirectResponse("/", 303, _HEADERS)
+        answer = RedirectResponse(wanted if wanted in _NEXT else "/", 303, _HEADERS)
         answer.set_cookie(
             COOKIE, self._keys.cookie, max_age=_KEPT_S, httponly=True, samesite="strict"
         )

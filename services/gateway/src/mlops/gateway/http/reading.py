@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TypeVar
 
@@ -16,6 +17,8 @@ from mlops.gateway.errors import CallerError, Problem
 from mlops.gateway.http.answers import invalid
 
 _ENVELOPE = frozenset({"id", "source", "time", "correlation_id", "causation_id", "traceparent"})
+# The bus gives its own name to what comes from /unknown.
+_RESERVED = re.compile(r"/+(?:services(?:/.*)?|unknown)", re.IGNORECASE | re.DOTALL)
 _FROM_OUTSIDE = ("label.recorded", "prediction.logged", "validation.finished")
 
 B = TypeVar("B", bound=BaseModel)
@@ -60,7 +63,7 @@ def read_event(values: Mapping[str, object]) -> Event:
             type_ or "type is missing",
             f"send one of: {', '.join(_FROM_OUTSIDE)}",
         )
-    if str(values.get("source", "")).startswith("/services/"):
+    if _RESERVED.fullmatch(str(values.get("source", ""))):
         raise CallerError(
             422, "the source is a service's own", str(values["source"]), "name your tool as source"
         )

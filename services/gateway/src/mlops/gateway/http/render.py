@@ -57,7 +57,8 @@ def _frame(content: str) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark"><link rel="stylesheet" href="/static/page.css">'
         '<link rel="icon" href="data:,"><script src="/static/page.js" defer></script></head><body>'
-        f"<header><h1>MLOps platform</h1></header><main>{content}</main></body></html>"
+        '<header><h1>MLOps platform</h1><nav><a href="/mlflow/">Runs and models (MLflow)</a></nav>'
+        f"</header><main>{content}</main></body></html>"
     )
 
 

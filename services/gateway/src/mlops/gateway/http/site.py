@@ -3,9 +3,13 @@
 
 from __future__ import annotations
 
-from fastapi import FastAPI
+from collections.abc import Sequence
+from typing import Protocol
+
+from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
 from mlops.chassis.errors import ChassisError
@@ -17,29 +21,30 @@ from mlops.gateway.http.answers import (
     on_http_error,
 )
 from mlops.gateway.http.door import Door
-from mlops.gateway.http.inference import Inference
-from mlops.gateway.http.intake import Intake
-from mlops.gateway.http.page import Page
-from mlops.gateway.http.queries import Queries
-from mlops.gateway.http.stream import Streams
 from mlops.gateway.model.access import Keys
 
 
-def site(
-    keys: Keys,
-    inference: Inference,
-    intake: Intake,
-    queries: Queries,
-    streams: Streams,
-    page: Page,
-) -> ASGIApp:
+class PlainPaths(Protocol):
+    """A part that answers paths which the document does not describe."""
+
+    def http_routes(self) -> Sequence[BaseRoute]:
+        """Return its paths."""
+
+
+class Described(Protocol):
+    """A part whose paths the document describes."""
+
+    def router(self) -> APIRouter:
+        """Return its paths."""
+
+
+def site(keys: Keys, plain: Sequence[PlainPaths], described: Sequence[Described]) -> ASGIApp:
     """Return the application. Its document is at /openapi.json; no page for it, as those load from elsewhere."""
     app = FastAPI(title="MLOps platform", version="0.1.0", docs_url=None, redoc_url=None)
-    app.router.routes.extend(inference.http_routes())
-    app.router.routes.extend(page.http_routes())
-    app.include_router(streams.router())
-    app.include_router(intake.router())
-    app.include_router(queries.router())
+    for part in plain:
+        app.router.routes.extend(part.http_routes())
+    for one in described:
+        app.include_router(one.router())
     app.add_exception_handler(CallerError, on_caller_error)
     app.add_exception_handler(HTTPException, on_http_error)
     app.add_exception_handler(RequestValidationError, on_bad_parameter)

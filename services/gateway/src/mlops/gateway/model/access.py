@@ -3,17 +3,20 @@
 
 from __future__ import annotations
 
+import binascii
 import hmac
+from base64 import b64decode
 from enum import Enum
 from hashlib import sha256
 
 
 class Entry(Enum):
-    """What the caller showed."""
+    """What the caller showed; ELSEWHERE: a right key that a page of another site made a browser send."""
 
     OPEN = "open"
     NOTHING = "nothing"
     WRONG = "wrong"
+    ELSEWHERE = "elsewhere"
 
 
 class Keys:
@@ -35,6 +38,17 @@ class Keys:
         if not header:
             return Entry.NOTHING
         return self.token(shown.strip()) if scheme.lower() == "bearer" else Entry.WRONG
+
+    def basic(self, header: str) -> Entry:
+        """Judge an `Authorization` header, in which the token may also stand as the password of a user."""
+        scheme, _, shown = header.partition(" ")
+        if scheme.lower() != "basic":
+            return self.bearer(header)
+        try:
+            pair = b64decode(shown.strip(), validate=True).decode()
+        except (binascii.Error, ValueError):
+            return Entry.WRONG
+        return self.token(pair.partition(":")[2])
 
     def visitor(self, cookie: str) -> Entry:
         """Judge the cookie of the status page."""

@@ -74,7 +74,13 @@ def _gate(data: Fields) -> str:
 
 
 def _run(verb: str) -> Callable[[Fields], str]:
-    return lambda data: f"run {data.text('run_name') or data.text('run_id')[:12]} {verb}"
+    def words(data: Fields) -> str:
+        name = data.text("run_name") or data.text("run_id")[:12]
+        reason = data.text("reason")
+        done = "goes on" if data.flag("resumed") else verb
+        return f"run {name} {done}" + (f": {reason}" if reason else "")
+
+    return words
 
 
 def _workflow(data: Fields) -> str:
@@ -126,12 +132,16 @@ _WORDS: dict[str, Callable[[Fields], str]] = {
     "run.stale": _run("gave no more signs of life"),
     "model.registered": lambda data: f"{_model(data)} registered",
     "model.promoted": lambda data: f"{_model(data)} promoted{_gate(data)}",
+    "model.nominated": lambda data: f"{_model(data)} waits for a person{_gate(data)}",
     "model.rejected": lambda data: f"{_model(data)} rejected{_gate(data)}",
     "data.versioned": _dataset("stored"),
     "data.pushed": _dataset("pushed"),
     "data.restored": _dataset("restored"),
     "workflow.queued": lambda data: f"{_workflow(data)} queued: {data.text('why')}",
     "workflow.declined": lambda data: f"{data.text('kind')} declined: {data.text('reason')}",
+    "workflow.approved": lambda data: (
+        f"{_workflow(data)} approved: {data.inner('decision').text('reason')}"
+    ),
     "workflow.started": lambda data: (
         f"{_workflow(data)} started, waited {_figure(data.number('waited_s'), ' s')}"
     ),

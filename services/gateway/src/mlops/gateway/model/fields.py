@@ -44,6 +44,11 @@ class Fields:
         """Return an object within, empty when there is none."""
         return Fields(self._values.get(name))
 
+    def plain(self, name: str) -> dict[str, object]:
+        """Return an object within as it came, empty when there is none."""
+        found = self._values.get(name)
+        return dict(found) if isinstance(found, dict) else {}
+
     def count(self, name: str) -> int:
         """Return the length of a list, 0 when there is none."""
         found = self._values.get(name)

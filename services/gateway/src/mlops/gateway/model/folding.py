@@ -85,7 +85,8 @@ def _workspace(world: World, fact: Fact) -> None:
 def _run(world: World, fact: Fact) -> None:
     run_id = fact.data.text("run_id")
     before = world.runs.get(run_id)
-    if before is not None and fact.type == "run.started":
+    resumed = fact.data.flag("resumed")
+    if before is not None and fact.type == "run.started" and not resumed:
         return  # told late: the run has ended
     view = RunView(
         project=fact.scope,
@@ -93,7 +94,7 @@ def _run(world: World, fact: Fact) -> None:
         name=fact.data.text("run_name"),
         state=_state(fact),
         experiment=fact.data.text("experiment_name"),
-        metrics=fact.data.numbers("metrics"),
+        metrics=fact.data.numbers("metrics") or (before.metrics if before and resumed else {}),
         at=fact.time,
     )
     _put(world.runs, run_id, view)
@@ -199,6 +200,8 @@ _ENDED = ("completed", "failed", "cancelled")
 def _workflow_state(before: str, now: str) -> str:
     if before in _ENDED and now not in _ENDED:
         return before
+    if now == "approved":
+        return before  # it stands where it stood, and waits for no person any more
     return "queued" if now == "rescheduled" else now
 
 
@@ -273,14 +276,24 @@ def _drift(world: World, fact: Fact) -> None:
 
 
 def _heat(world: World, fact: Fact) -> None:
-    view = NodeView(fact.scope, fact.data.whole("level"), fact.data.text("reason"), fact.time)
+    level, reason = fact.data.whole("level"), fact.data.text("reason")
+    known = world.nodes.get(fact.scope, NodeView(fact.scope, level, reason, fact.time))
+    view = replace(known, level=level, reason=reason, at=fact.time)
     _put(world.nodes, fact.scope, view)
 
 
 def _sampled(world: World, fact: Fact) -> None:
-    level = fact.data.inner("sample").inner("thermal").whole("level")
+    sample = fact.data.inner("sample")
+    level = sample.inner("thermal").whole("level")
     known = world.nodes.get(fact.scope, NodeView(fact.scope, level, "", fact.time))
-    _put(world.nodes, fact.scope, replace(known, level=level, at=fact.time))
+    view = replace(
+        known,
+        level=level,
+        at=fact.time,
+        sample=fact.data.plain("sample"),
+        sampled_at=sample.text("observed_at") or fact.time,
+    )
+    _put(world.nodes, fact.scope, view)
 
 
 _CHANGES: dict[str, Callable[[World, Fact], None]] = {

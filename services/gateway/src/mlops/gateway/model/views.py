@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
@@ -143,9 +144,11 @@ class DriftView:
 
 @dataclass(frozen=True)
 class NodeView:
-    """How hot a machine is."""
+    """How hot a machine is, and the newest of its samples as it was told, with its own time."""
 
     node: str
     level: int | None
     reason: str
     at: str
+    sample: Mapping[str, object] = field(default_factory=dict)
+    sampled_at: str = ""

@@ -27,6 +27,7 @@ from mlops.monitoring.model.windows import (
     Watched,
     Window,
     columns_of,
+    on_reference,
     reference_windows,
 )
 from mlops.monitoring.ports import Baseline, Reports, WatchedProject
@@ -186,10 +187,14 @@ def promise_of(project: WatchedProject, model: Watched, version: int | None) -> 
     known = {plain_name(name): value for name, value in metrics.items()}
     # The gate's figure is of few rows; a project that knows better what to expect logs `expected_<metric>`.
     gate = known.get(plain_name(evaluate.metric))
+    # Without any promise, what the version showed on the reference that somebody brought.
+    shown = known.get(plain_name(on_reference(evaluate.metric)))
     promise = Promise(
         metric=evaluate.metric,
         higher_is_better=evaluate.goal is not Goal.MIN,
-        expected=known.get(plain_name(f"expected_{evaluate.metric}"), gate),
+        expected=known.get(
+            plain_name(f"expected_{evaluate.metric}"), shown if gate is None else gate
+        ),
         drop=allowed.drop,
         floor=allowed.min,
     )

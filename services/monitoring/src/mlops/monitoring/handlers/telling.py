@@ -22,8 +22,9 @@ from mlops.contracts.monitoring import (
 from mlops.contracts.monitoring import Window as Told
 from mlops.monitoring.model.alarm import Alarm, Kind
 from mlops.monitoring.model.drift import ColumnVerdict, WindowVerdict
-from mlops.monitoring.model.performance import Promise
+from mlops.monitoring.model.performance import Measured, Promise
 from mlops.monitoring.model.suspects import Suspicion, advice
+from mlops.monitoring.model.tables import Judgement
 from mlops.monitoring.model.windows import ModelKey, Window, reference_windows
 from mlops.monitoring.ports import Baseline
 
@@ -80,14 +81,18 @@ def drift_cleared(key: ModelKey, window: Window, kind: Kind) -> DriftCleared:
     )
 
 
-def reference_chosen(key: ModelKey, baseline: Baseline) -> ReferenceChosen:
-    """Say which rows a version is compared with from now on."""
+def reference_chosen(
+    key: ModelKey, baseline: Baseline, metric: str, shown: Measured | None
+) -> ReferenceChosen:
+    """Say which rows a version is compared with from now on, and how it did on them if that is known."""
     return ReferenceChosen(
         project=key.project,
         model=key.model,
         version=baseline.version,
         origin=baseline.origin,
         rows=len(baseline.predictions),
+        metric=None if shown is None else metric,
+        value=None if shown is None else shown.value,
     )
 
 
@@ -153,6 +158,18 @@ def recovered(
     )
 
 
+def advice_on_table(found: Judgement) -> str:
+    """Return what a person could do about a table that was judged."""
+    if found.degraded:
+        return "The model does worse than promised on these rows: retrain it on data that hold such rows."
+    for kind in (Kind.PREDICTION, Kind.MISSING, Kind.DATA):
+        if kind in found.kinds:
+            return _ADVICE[kind] if kind is Kind.DATA else _suggestion(kind, found.verdict)
+    if found.drifted is None:
+        return "Bring more rows; these are too few to say anything about the inputs."
+    return "Nothing to do."
+
+
 def _known(threshold: float | None) -> float:
     if threshold is None:
         raise ValueError("nothing was promised, so nothing can be degraded or recovered")
@@ -163,7 +180,7 @@ def _columns(kind: Kind, verdict: WindowVerdict) -> tuple[ColumnDrift, ...]:
     if kind is Kind.PREDICTION:
         found = [verdict.prediction] if verdict.prediction is not None else []
     else:
-        found = sorted(verdict.columns, key=_far_first)
+        found = sorted(verdict.columns, key=far_first)
     return tuple(_fitting(_column(column, kind) for column in found[:_MOST_COLUMNS]))
 
 
@@ -176,7 +193,8 @@ def _fitting(columns: Iterable[ColumnDrift]) -> Iterator[ColumnDrift]:
         yield column
 
 
-def _far_first(column: ColumnVerdict) -> tuple[bool, float]:
+def far_first(column: ColumnVerdict) -> tuple[bool, float]:
+    """Return the key by which columns are sorted: those that drifted, then the furthest."""
     return not (column.moved or column.missing_moved), -column.score / column.threshold
 
 

@@ -22,6 +22,7 @@ VERSIONS_KEPT = 20
 _LATER_WINDOWS = 2
 _REFERENCE_WINDOWS = 2
 _REFERENCE_ROWS = 1000
+_ON_REFERENCE = "reference_"
 
 T = TypeVar("T")
 
@@ -173,6 +174,15 @@ class Watched:
         known = self.shown.get(version, Shown(metric)).grown(metric, found)
         return replace(self, shown=_newest(self.shown, version, known))
 
+    def referring(self, version: int, metric: str, shown: Measured | None) -> Watched:
+        """Return the model with how *version* did on the reference that was chosen, None when that is not known."""
+        known = _without_reference(self.expected.get(version, {}))
+        if shown is not None:
+            known[on_reference(metric)] = shown.value
+        if known == self.expected.get(version, {}):
+            return self
+        return replace(self, expected={**self.expected, version: known})
+
     def deployed(self, version: int, at: datetime, metrics: Mapping[str, float]) -> Watched:
         """Return the model with *version* answering since *at*; news older than what is known change nothing."""
         if self.deployed_at is not None and at < self.deployed_at:
@@ -181,9 +191,18 @@ class Watched:
             self,
             version=version,
             deployed_at=at,
-            expected=_newest(self.expected, version, dict(metrics)),
+            expected=_newest(self.expected, version, {**self._on_reference(version), **metrics}),
             alarms=self.alarms if version == self.version else {},
         )
+
+    def _on_reference(self, version: int) -> dict[str, float]:
+        known = self.expected.get(version, {})
+        return {name: value for name, value in known.items() if name.startswith(_ON_REFERENCE)}
+
+
+def on_reference(metric: str) -> str:
+    """Return the name under which it is kept how a version did on its reference."""
+    return f"{_ON_REFERENCE}{metric}"
 
 
 def reference_windows(window_rows: int) -> int:
@@ -195,6 +214,10 @@ def columns_of(rows: Sequence[Row]) -> dict[str, list[Value]]:
     """Return the features of *rows* by column; a row without a column has None there."""
     names = dict.fromkeys(name for row in rows for name in row.features)
     return {name: [row.features.get(name) for row in rows] for name in names}
+
+
+def _without_reference(known: Mapping[str, float]) -> dict[str, float]:
+    return {name: value for name, value in known.items() if not name.startswith(_ON_REFERENCE)}
 
 
 def _newest(known: Mapping[int, T], version: int, told: T) -> dict[int, T]:
