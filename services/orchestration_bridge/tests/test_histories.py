@@ -160,7 +160,7 @@ def _stepped(queue: Queue, step: str) -> Queue:
         "complete": lambda: lifecycle.ended(queue, "k", End(completed=True, at=NOON)),
         "fail": lambda: lifecycle.ended(queue, "k", End(completed=False, at=NOON)),
         "cancel": lambda: lifecycle.cancelled(queue, "k", lifecycle.Wish("w", ""), NOON),
-        "approve": lambda: lifecycle.approved(queue, "k"),
+        "approve": lambda: lifecycle.approved(queue, "k", "w", NOON),
         "heard": lambda: lifecycle.heard(queue, queue.entries[0]),
     }
     return moves[step]()

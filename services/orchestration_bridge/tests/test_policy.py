@@ -82,7 +82,7 @@ def test_mode_approve_waits_for_a_person() -> None:
     queue = asked(Queue("p", replace(OPEN, mode="approve")), degraded("a"), NOON)
 
     assert queue.entries[0].state is State.AWAITS_APPROVAL
-    assert lifecycle.approved(queue, "key-a").entries[0].state is State.WAITING
+    assert lifecycle.approved(queue, "key-a", "wish", NOON).entries[0].state is State.WAITING
 
 
 def test_one_workflow_of_a_model_at_a_time() -> None:

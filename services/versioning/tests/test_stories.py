@@ -197,7 +197,7 @@ async def test_after_years_the_newest_versions_are_answered(world: World) -> Non
         await world.tell(run)
 
     usual = await world.bus.ask("versioning", "versions", {"project": "rain"})
-    few = await world.bus.ask("versioning", "versions", {"project": "rain", "limit": 2})
+    few = await world.bus.ask("versioning", "versions", {"project": "rain", "limit": "2"})
 
     assert [v["version"] for v in usual["versions"]] == list(range(151, 251))
     assert usual["older"] == 150

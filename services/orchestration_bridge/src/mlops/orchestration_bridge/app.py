@@ -66,7 +66,9 @@ def wire(
     bus.on(NAME, ThermalThrottled, nodes.on_thermal_throttled, _IN_ORDER)
     bus.on(NAME, ThermalRecovered, nodes.on_thermal_recovered, _IN_ORDER)
     bus.on(NAME, TelemetrySampled, nodes.on_telemetry_sampled, _IN_ORDER)
-    bus.answer(NAME, "queue", Questions(books, clock).queue)
+    questions = Questions(books, clock)
+    bus.answer(NAME, "queue", questions.queue)
+    bus.answer(NAME, "why", questions.why)
     return Dispatcher(books, pipelines, clock, pause)
 
 

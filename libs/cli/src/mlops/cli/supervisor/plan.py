@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from mlops.cli.checkout import find_checkout
 from mlops.cli.home import Home, read_json, write_json
-from mlops.cli.supervisor import claims, credentials, ports
+from mlops.cli.supervisor import claims, credentials, ports, wanted
 from mlops.cli.supervisor.component import Component, selected
 from mlops.cli.supervisor.parts.airflow import airflow
 from mlops.cli.supervisor.parts.environment import inherited
@@ -44,7 +44,7 @@ def settle(
     kept = {name: int(port) for name, port in read_json(home.ports).items()}
     others = claims.claimed_by_others(home)
     found = ports.assign(
-        ports.PREFERRED,
+        {**ports.PREFERRED, **_wished(home)},
         kept,
         lambda port: port not in others and ports.is_free(port),
         ports.any_free,
@@ -62,6 +62,11 @@ def settle(
     write_json(home.ports, found)
     write_json(home.endpoints, endpoints_of(site, components))
     return Plan(site, components, inherited(caller, site))
+
+
+def _wished(home: Home) -> dict[str, int]:
+    wishes = wanted.read(home)
+    return {name: port for name, port in ports.ON_WISH.items() if getattr(wishes, name)}
 
 
 def endpoints_of(site: Site, components: Sequence[Component]) -> dict[str, str]:

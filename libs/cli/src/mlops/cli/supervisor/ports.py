@@ -26,6 +26,7 @@ PREFERRED = {
     "monitoring": 8105,
     "telemetry_agent": 8106,
 }
+ON_WISH = {"mqtt": 1883}
 HOST = "127.0.0.1"
 _BLOCKS = 20
 

@@ -73,6 +73,7 @@ def train_dag(project: str, settings: dict[str, Any], home: str, python: str) ->
         "MLOPS_HOME": home,
         "MLOPS_PROJECT": project,
         "MLOPS_WORKFLOW_KEY": "{{ run_id }}",
+        "MLOPS_WORKFLOW_KIND": "{{ (dag_run.conf or {}).get('kind', '') }}",
         "MLOPS_CORRELATION_ID": "{{ (dag_run.conf or {}).get('correlation_id', '') }}",
         "MLOPS_CAUSATION_ID": "{{ (dag_run.conf or {}).get('causation_id', '') }}",
         "MLOPS_TRACEPARENT": "{{ (dag_run.conf or {}).get('traceparent', '') }}",

@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`query.orchestration_bridge.queue`: what waits, why, until when; what runs; what ended; what was declined."""
+"""What is asked of the bridge: `queue` (all that waits, runs and ended) and `why` (one workflow: why it waits, until when)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from mlops.chassis.clock import Clock
+from mlops.chassis.errors import RejectedError
 from mlops.orchestration_bridge.model import admission
 from mlops.orchestration_bridge.model.admission import Ruling, World
-from mlops.orchestration_bridge.model.queue import Entry, Queue
+from mlops.orchestration_bridge.model.queue import UNDER_WAY, Entry, Queue, State
 from mlops.orchestration_bridge.ports.books import Books
 
 _RECENT = 20
@@ -42,6 +43,40 @@ class Questions:
             ],
         }
 
+    async def why(self, question: Mapping[str, Any]) -> dict[str, Any]:
+        """Answer for the workflow named by `workflow_key`, or for what the message `workflow_key` asked for.
+
+        Raises RejectedError when nothing of that name is known.
+        """
+        wanted, project = str(question.get("workflow_key", "")), str(question.get("project", ""))
+        world, now = await self._books.world(), self._clock()
+        queues = [q for name, q in sorted(world.queues.items()) if project in ("", name)]
+        for queue in queues:
+            entry = queue.entry(wanted) or queue.entry_of(wanted)
+            if entry is not None:
+                return self._because(queue, entry, admission.rulings(world, now))
+            declined = queue.refusal_of(wanted)
+            if declined is not None:
+                return {
+                    **_answer(queue, "declined", declined.reason, declined.retry_at),
+                    "declined": asdict(declined),
+                }
+        raise RejectedError(_unknown(wanted, queues))
+
+    def _because(self, queue: Queue, entry: Entry, rulings: Sequence[Ruling]) -> dict[str, Any]:
+        place = next((at for at, found in enumerate(rulings, 1) if found.key == entry.key), None)
+        ruling = rulings[place - 1] if place else None
+        reason = ruling.reason if ruling else _standing(entry)
+        until = ruling.expected_start_at if ruling else None
+        note = self._books.notes.get(entry.key)
+        return {
+            **_answer(queue, entry.state.value, note or reason, until),
+            "place": place,
+            "of": len(rulings),
+            "ahead": [found.key for found in rulings[: (place or 1) - 1]][:_RECENT],
+            "workflow": self._entry(entry, ruling),
+        }
+
     def _project(
         self, world: World, queue: Queue, rulings: Mapping[str, Ruling], now: datetime, recent: int
     ) -> dict[str, Any]:
@@ -68,3 +103,32 @@ class Questions:
         shown = {name: value for name, value in asdict(entry).items() if name not in _ENTRY_HIDES}
         decision = asdict(ruling) if ruling else None
         return {**shown, "decision": decision, "note": self._books.notes.get(entry.key)}
+
+
+def _answer(queue: Queue, state: str, reason: str, until: datetime | None) -> dict[str, Any]:
+    waits = state in (State.WAITING, State.AWAITS_APPROVAL)
+    return {
+        "project": queue.project,
+        "state": state,
+        "waits": waits,
+        "reason": reason,
+        "until": until,
+    }
+
+
+def _standing(entry: Entry) -> str:
+    if entry.state in UNDER_WAY:
+        return f"it no longer waits: it is {entry.state.value}"
+    return (
+        f"it is {entry.state.value}: {entry.reason}"
+        if entry.reason
+        else f"it is {entry.state.value}"
+    )
+
+
+def _unknown(wanted: str, queues: Sequence[Queue]) -> str:
+    if not wanted:
+        return "no workflow is named; ask with workflow_key=…"
+    names = [entry.key for queue in queues for entry in queue.entries if entry.active]
+    known = ", ".join(names[:_RECENT]) or "none"
+    return f"no workflow {wanted!r}, and no message of that id asked for one; waiting or running: {known}"

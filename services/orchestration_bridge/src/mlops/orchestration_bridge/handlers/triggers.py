@@ -18,13 +18,13 @@ from mlops.contracts.monitoring import (
     Window,
 )
 from mlops.contracts.orchestration_bridge import (
-    Decision,
     StartWorkflow,
     WorkflowDeclined,
     WorkflowKind,
     WorkflowQueued,
 )
-from mlops.orchestration_bridge.model import admission, follow_up, policy
+from mlops.orchestration_bridge.handlers.decisions import decided
+from mlops.orchestration_bridge.model import follow_up, policy
 from mlops.orchestration_bridge.model.queue import Entry, Queue, Seen, State, Trigger
 from mlops.orchestration_bridge.ports.books import Books
 
@@ -160,24 +160,7 @@ class Triggers:
             place=entry.place,
             depth=entry.depth,
             awaits_approval=entry.state is State.AWAITS_APPROVAL,
-            decision=await self._decision(entry),
-        )
-
-    async def _decision(self, entry: Entry) -> Decision:
-        rulings = admission.rulings(await self._books.world(), self._clock())
-        found = next((ruling for ruling in rulings if ruling.key == entry.key), None)
-        if found is None:  # said again after a crash: it has gone on meanwhile
-            return Decision(admitted=True, reason=f"it is {entry.state.value}")
-        return Decision(
-            admitted=found.admitted,
-            reason=found.reason[:500],
-            running=found.running,
-            waiting=found.waiting,
-            used_today=found.used_today,
-            share_used_ratio=found.share_used_ratio,
-            thermal_level=found.thermal_level,
-            node=found.node,
-            expected_start_at=found.expected_start_at,
+            decision=await decided(self._books, self._clock, entry),
         )
 
 

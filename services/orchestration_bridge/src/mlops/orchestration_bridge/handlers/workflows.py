@@ -11,12 +11,14 @@ from mlops.contracts.message import Message
 from mlops.contracts.orchestration_bridge import (
     ApproveWorkflow,
     CancelWorkflow,
+    WorkflowApproved,
     WorkflowCancelled,
     WorkflowKind,
 )
+from mlops.orchestration_bridge.handlers.decisions import decided
 from mlops.orchestration_bridge.model import lifecycle
 from mlops.orchestration_bridge.model.lifecycle import Wish
-from mlops.orchestration_bridge.model.queue import Entry, Queue, State
+from mlops.orchestration_bridge.model.queue import Entry, Queue
 from mlops.orchestration_bridge.ports.books import Books
 from mlops.orchestration_bridge.ports.pipelines import Pipelines
 
@@ -58,17 +60,27 @@ class Workflows:
 
     async def do_approve_workflow(self, command: ApproveWorkflow) -> Sequence[Message]:
         """Let a workflow go that waits for a person; the dispatcher does the rest."""
-        entry = await self._known(command)
-        if entry.state in (State.CANCELLED, State.COMPLETED, State.FAILED):
-            raise RejectedError(
-                f"workflow {entry.key!r} is already {entry.state.value}; there is nothing to approve"
-            )
-        await self._books.change(
+        await self._known(command)
+        key = command.workflow_key
+        queue = await self._books.change(
             command.project,
-            lambda now: lifecycle.approved(now, command.workflow_key),
+            lambda now: lifecycle.approved(now, key, command.id, self._clock()),
             applied=command.id,
         )
-        return []
+        entry = queue.entry(key)
+        if entry is None or entry.approved_by != command.id:
+            raise RejectedError(_nothing_to_approve(key, entry))
+        waited = (entry.approved_at or entry.queued_at) - entry.queued_at
+        return [
+            WorkflowApproved(
+                project=command.project,
+                workflow_key=key,
+                kind=WorkflowKind(entry.kind),
+                model=entry.model,
+                waited_s=max(0.0, waited.total_seconds()),
+                decision=await decided(self._books, self._clock, entry),
+            )
+        ]
 
     async def _known(self, command: CancelWorkflow | ApproveWorkflow) -> Entry:
         queue = await self._books.queue(command.project)
@@ -79,6 +91,16 @@ class Workflows:
                 f"it has: {_names(queue)}"
             )
         return entry
+
+
+def _nothing_to_approve(key: str, entry: Entry | None) -> str:
+    if entry is None:
+        return f"workflow {key!r} is already gone; there is nothing to approve"
+    if entry.approved_by and entry.active:
+        return f"workflow {key!r} is approved already; it is {entry.state.value}"
+    if entry.active:
+        return f"workflow {key!r} waits for no person; it is {entry.state.value}"
+    return f"workflow {key!r} is already {entry.state.value}; there is nothing to approve"
 
 
 def _names(queue: Queue | None) -> str:

@@ -36,12 +36,13 @@ class End:
     diagnosis: str = ""
 
 
-def approved(queue: Queue, key: str) -> Queue:
-    """Return the queue after a person let a workflow go; again changes nothing."""
+def approved(queue: Queue, key: str, by: str, now: datetime) -> Queue:
+    """Return the queue after the message *by* let a workflow go that waits for a person; again changes nothing."""
     entry = queue.entry(key)
     if entry is None or entry.state is not State.AWAITS_APPROVAL:
         return queue
-    return queue.put(replace(entry, state=State.WAITING, told=State.WAITING))
+    free = replace(entry, state=State.WAITING, told=State.WAITING)
+    return queue.put(replace(free, approved_by=by, approved_at=now))
 
 
 def admitted(queue: Queue, key: str, now: datetime) -> Queue:

@@ -102,6 +102,8 @@ class Entry:
     url: str = ""
     step: str = ""
     reason: str = ""
+    approved_by: str = ""
+    approved_at: datetime | None = None
     cancelled_by: str = ""
     stopped: bool = False
     held: str = ""

@@ -60,6 +60,8 @@ class Lineage:
 
 def _limit(question: Mapping[str, Any]) -> int:
     limit = question.get("limit", _USUAL)
+    if isinstance(limit, str) and limit.isascii() and limit.isdigit():
+        limit = int(limit)  # asked over HTTP, where everything is text
     if not isinstance(limit, int) or not 1 <= limit <= _MOST:
         raise RejectedError(f"limit must be a whole number from 1 to {_MOST}, not {limit!r}")
     return limit

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The bus: nats-server with JetStream on files, a token, and loopback only."""
+"""The bus: nats-server with JetStream on files, a token, loopback only, and MQTT where it is wanted."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ def config_text(site: Site) -> str:
 
     The store's limit is above what all streams reserve; it is no promise that the disk has it.
     """
+    mqtt = f'mqtt {{ listen: "{HOST}:{site.ports["mqtt"]}" }}\n' if site.mqtt else ""
     store = json.dumps(str(site.home.root / "nats" / "store"))
     return (
         "server_name: mlops\n"
@@ -39,6 +40,7 @@ def config_text(site: Site) -> str:
         f'http: "{HOST}:{site.ports["nats_monitor"]}"\n'
         f"authorization {{ token: {json.dumps(site.secrets['nats_token'])} }}\n"
         f"jetstream {{ store_dir: {store}, max_file_store: 64G, max_memory_store: 64M }}\n"
+        f"{mqtt}"
     )
 
 

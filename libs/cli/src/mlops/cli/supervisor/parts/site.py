@@ -33,6 +33,12 @@ class Site:
         return f"nats://{HOST}:{self.ports['nats']}"
 
     @property
+    def mqtt(self) -> str | None:
+        """Return where the bus speaks MQTT, None when nobody wants it."""
+        port = self.ports.get("mqtt")
+        return f"mqtt://{HOST}:{port}" if port else None
+
+    @property
     def ray(self) -> str:
         """Return where Ray's head answers."""
         return f"{HOST}:{self.ports['ray']}"
@@ -48,6 +54,7 @@ class Site:
             "serve": self.http("serve"),
             "evidently": self.http("evidently"),
             "ray": self.ray,
+            **({"mqtt": self.mqtt} if self.mqtt else {}),
         }
 
 
