@@ -117,12 +117,14 @@ async def test_an_end_that_crosses_with_ours_is_the_last_word(lab: Lab, project:
 
     def crossing(*_: object) -> None:
         # The client has read RUNNING, and has written nothing yet.
-        sa.event.remove(SqlRun, "before_update", crossing)
         stale = Stale(run_id, "5000 a", 5000, "silent")
         ours.append(asyncio.run(lab.lives.end_stale(stale, datetime.now(UTC))))
 
     sa.event.listen(SqlRun, "before_update", crossing)
-    await lab.end_run(project, run_id)
+    try:
+        await lab.end_run(project, run_id)
+    finally:
+        sa.event.remove(SqlRun, "before_update", crossing)
 
     status, ended_ms, tags = await lab.status(project, run_id)
     _, stale, ended = await changes(lab)

@@ -6,81 +6,22 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import signal
 import socket
 import stat
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 
+from integration.cli.conftest import Platform, eventually
 from mlops.chassis.bus_nats import NatsBus
-from mlops.cli.home import Home, read_json, write_json
-from mlops.cli.supervisor import launch, processes
+from mlops.cli.home import read_json, write_json
+from mlops.cli.supervisor import processes
 from mlops.contracts.monitoring import PerformanceDegraded
 from mlops.contracts.orchestration_bridge import WorkflowKind, WorkflowStarted
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(240)]
-
-
-@dataclass(frozen=True)
-class Platform:
-    """The command line, pointed at a home of its own."""
-
-    home: Path
-
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        environment = {name: value for name, value in os.environ.items() if name != "MLOPS_HOME"}
-        return subprocess.run(
-            [sys.executable, "-m", "mlops.cli", "--home", str(self.home), *words],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-            env=environment,
-            cwd=self.home.parent,
-        )
-
-    def up(self, *components: str) -> None:
-        started = self.run("up", "--only", ",".join(components))
-        assert started.returncode == 0, started.stderr
-
-    def status(self, component: str) -> dict[str, Any]:
-        found = json.loads(self.run("status", "--json").stdout)
-        components: dict[str, dict[str, Any]] = {
-            one["component"]: one for one in found["components"]
-        }
-        return components[component]
-
-    def processes(self) -> set[int]:
-        return processes.belonging(processes.scan(), home=str(self.home))
-
-    @property
-    def supervisor(self) -> int | None:
-        return launch.supervisor_pid(Home(self.home))
-
-
-@pytest.fixture
-def platform(tmp_path: Path, leaves_nothing: None) -> Iterator[Platform]:  # noqa: ARG001 - it looks last
-    found = Platform(tmp_path / "home")
-    yield found
-    found.run("down")
-    shutil.rmtree(Home(found.home).short, ignore_errors=True)
-    assert found.processes() == set()
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "did not come true"
-        time.sleep(0.1)
 
 
 def gone(pid: int) -> bool:
@@ -254,7 +195,7 @@ def test_the_bus_is_told_and_explained(platform: Platform) -> None:
 
     tail = platform.run("events", "tail", "--no-follow", "--since", "all")
     lines = platform.run("events", "tail", "--no-follow", "--type", "workflow.*", "--json")
-    shown = platform.run("events", "show", cause.id)
+    shown = platform.run("events", "show", cause.id, "--json")
     why = platform.run("explain", "w-1")
     tree = platform.run("explain", effect.id, "--json")
 
@@ -277,7 +218,7 @@ def test_dead_letters_are_listed_and_discarded(platform: Platform) -> None:
     eventually(lambda: len(json.loads(platform.run("events", "dlq", "list", "--json").stdout)) == 1)
 
     letter = json.loads(platform.run("events", "dlq", "list", "--json").stdout)[0]
-    shown = platform.run("events", "dlq", "show", str(letter["number"]))
+    shown = platform.run("events", "dlq", "show", str(letter["number"]), "--json")
     discarded = platform.run("events", "dlq", "discard", str(letter["number"]))
     again = platform.run("events", "dlq", "discard", str(letter["number"]))
 

@@ -20,7 +20,7 @@ from mlops.monitoring.adapters.memory import MemoryReports
 from mlops.monitoring.adapters.tables import FileTables
 from mlops.monitoring.model.bins import Value
 from mlops.monitoring.model.windows import ModelKey
-from mlops.monitoring.ports import ReportJob, Reports
+from mlops.monitoring.ports import ReportJob, Reports, Table
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -103,7 +103,7 @@ async def test_parquet_is_read_as_csv_is(tmp_path: Path, sidecar: Sidecar) -> No
     parquet = await tables.read("a.parquet", str(tmp_path))
 
     assert parquet == await tables.read("a.csv", str(tmp_path))
-    assert parquet == {"wind": [0.5, None], "sky": ["blue", "grey"]}
+    assert parquet == Table({"wind": [0.5, None], "sky": ["blue", "grey"]}, 2)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ async def test_whatever_parquet_holds_becomes_plain_values(
 
     found = await FileTables(sidecar).read("a.parquet", str(tmp_path))
 
-    assert found == {
+    assert found.columns == {
         "wind": [1.5, None, None],
         "tags": ["['a' 'b']", "[]", None],
         "day": ["2026-05-01 00:00:00+00:00", None, None],
@@ -157,5 +157,7 @@ async def test_too_much_parquet_is_refused_and_the_child_answers_on(
     with pytest.raises(RejectedError, match="keep the columns that the model gets"):
         await tables.read("a.parquet", str(tmp_path))
 
-    newest = (await tables.read("b.parquet", str(tmp_path)))["x"]
+    long = await tables.read("b.parquet", str(tmp_path))
+    newest = long.columns["x"]
+    assert long.rows == 20_001
     assert (newest[0], newest[-1], len(newest)) == (1, 20_000, 20_000)

@@ -94,6 +94,7 @@ def test_train_evaluate_register_and_again_against_the_champion(caller: Any, fol
     assert run["info"]["status"] == "FINISHED"
     assert tags(run)["mlops.dataset.days"] == f"1@{versioned['hash']}"
     assert tags(run)["mlops.causation_id"] == started["id"]
+    assert tags(run)["mlops.workflow_kind"] == "train"
     assert registered["data"]["run_id"] == run["info"]["run_id"]
     assert {e["correlationid"] for e in (started, completed, registered)} == {
         started["correlationid"]
@@ -227,6 +228,11 @@ async def test_degradation_retrains_once_and_the_queue_says_why_it_waits(
     assert queued["causationid"] == alarm.id
     assert queued["data"]["kind"] == "retrain"
     assert "a person must approve it" in waiting["decision"]["reason"]
-    caller.send("cmd.workflow.approve", project, {"workflow_key": waiting["key"]})
+    why = caller.gateway.get(
+        "/api/v1/query/orchestration_bridge/why", params={"workflow_key": waiting["key"]}
+    ).json()
+    assert (why["state"], why["reason"]) == ("awaits_approval", waiting["decision"]["reason"])
+    wish = {"workflow_key": waiting["key"]}
+    caller.command("cmd.workflow.approve", project, wish, "workflow.approved")
     caller.wait(project, "workflow.completed")
     assert len(caller.events(project, "workflow.queued")) == 1

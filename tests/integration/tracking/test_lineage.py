@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 from mlops.chassis.bus_nats import NatsBus
-from mlops.chassis.errors import UnavailableError
+from mlops.chassis.errors import RejectedError, UnavailableError
 from mlops.contracts.examples import full
 from mlops.contracts.message import Message
 from mlops.contracts.orchestration_bridge import WorkflowCompleted, WorkflowStarted
@@ -192,6 +192,26 @@ async def test_a_wrong_key_or_address_or_a_busy_sink_is_waited_for(
 
     with pytest.raises(UnavailableError, match=str(status)):
         await sink.tell(await _telling())
+
+
+async def test_no_password_and_no_key_of_the_address_is_told(
+    receiver: Receiver, tmp_path: Path
+) -> None:
+    receiver.status = 422
+    url = receiver.url.replace("//", "//ada:secret@")
+    (tmp_path / "openlineage.yml").write_text(
+        f"transport:\n  type: http\n  url: {url}\n  endpoint: api/v1/lineage?key=secret\n"
+        "  retry: {total: 0}\n"
+    )
+    sink = open_sink(tmp_path, {"HOME": str(tmp_path)})
+    assert sink is not None
+
+    with pytest.raises(RejectedError, match="422") as refused:
+        await sink.tell(await _telling())
+    await sink.close()
+
+    assert receiver.seen != []
+    assert "secret" not in str(refused.value)
 
 
 async def test_a_sink_that_hangs_is_given_up_in_time(

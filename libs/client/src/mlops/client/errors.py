@@ -57,3 +57,11 @@ class ProjectFileError(MLOpsClientError):
         super().__init__("project file", file, told)
         self.file = file
         self.problems = problems
+
+
+class BadInputError(MLOpsClientError, ValueError):
+    """What was given cannot be logged as it is; nothing of the call was taken."""
+
+
+class SpoolError(MLOpsClientError):
+    """The spool folder cannot be used for what was asked."""

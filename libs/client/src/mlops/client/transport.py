@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,6 +14,9 @@ from mlops.client.endpoints import Endpoints
 from mlops.client.errors import MLOpsClientError, NotFoundError, NotRunningError, RefusedError
 
 _TIMEOUT_S = 30.0
+_UPLOAD_S = 120.0
+_PIECE = 256 * 1024
+_QUICK_S = 3.0
 _TRIES = 4
 _PAUSE_S = 0.25
 _PASSING = (429, 502, 503, 504)
@@ -50,9 +54,34 @@ class Transport:
         timeout = _TIMEOUT_S + wait_s
         return self._patiently("GET", path, operation, params=params, timeout=timeout)
 
+    def quick(self, path: str, operation: str) -> Any:
+        """Return the JSON answer to a question that is asked once and answered soon, or not at all."""
+        try:
+            answer = self._client.get(path, timeout=_QUICK_S)
+        except httpx.HTTPError as error:
+            told = f"{self._where} does not answer: {error}"
+            raise NotRunningError("gateway", operation, told, _DOWN) from error
+        return _content(answer, operation)
+
     def post(self, path: str, operation: str, body: Mapping[str, Any]) -> Any:
         """Bring something; it must be safe to bring twice."""
         return self._patiently("POST", path, operation, json=body)
+
+    def upload(self, path: str, operation: str, file: Path) -> Any:
+        """Bring a file as it is, piece by piece; it must be safe to bring twice."""
+        timeout = httpx.Timeout(_UPLOAD_S, connect=_TIMEOUT_S)
+        return self._patiently(
+            "POST",
+            path,
+            operation,
+            params={"name": file.name},
+            content=_Pieces(file),
+            headers={
+                "Content-Type": "application/octet-stream",
+                "Content-Length": str(file.stat().st_size),
+            },
+            timeout=timeout,
+        )
 
     def close(self) -> None:
         """Close the connection."""
@@ -71,6 +100,18 @@ class Transport:
                     return _content(answer, operation)
             time.sleep(_PAUSE_S * 2**attempt)
         raise AssertionError  # the last attempt has returned or raised
+
+
+class _Pieces:
+    """A file's content, from its beginning at each try."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def __iter__(self) -> Iterator[bytes]:
+        with self._file.open("rb") as file:
+            while piece := file.read(_PIECE):
+                yield piece
 
 
 def _content(answer: httpx.Response, operation: str) -> Any:

@@ -18,12 +18,14 @@ class Assignment:
     correlation_id: str = ""
     causation_id: str = ""
     traceparent: str = ""
+    kind: str = ""
 
     @property
     def tags(self) -> dict[str, str]:
         """Return what makes the MLflow run a part of the story."""
         found = {
             "mlops.workflow_key": self.key,
+            "mlops.workflow_kind": self.kind,
             "mlops.correlation_id": self.correlation_id,
             "mlops.causation_id": self.causation_id,
             "mlops.traceparent": self.traceparent,
@@ -42,4 +44,5 @@ def read(environ: Mapping[str, str]) -> Assignment:
         correlation_id=environ.get("MLOPS_CORRELATION_ID", ""),
         causation_id=environ.get("MLOPS_CAUSATION_ID", ""),
         traceparent=environ.get("MLOPS_TRACEPARENT", ""),
+        kind=environ.get("MLOPS_WORKFLOW_KIND", ""),
     )

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The calls of the client, by subject; MLOpsClient is all of them together."""

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Link: a project's way to the platform, made when a call needs it; an absent platform stops nobody from logging."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from mlops.client import endpoints
+from mlops.client.endpoints import Endpoints
+from mlops.client.errors import NoAnswerError, NotRunningError, RefusedError
+
+if TYPE_CHECKING:
+    import httpx
+
+    from mlops.client.transport import Transport
+
+Json = dict[str, Any]
+Params = Mapping[str, str | float]
+
+WAIT_S = 60.0
+
+
+class Link:
+    """What all calls share; `MLOpsClient` is made of the classes that build on it."""
+
+    def __init__(
+        self,
+        project: str,
+        where: Endpoints | None = None,
+        *,
+        folder: Path | None = None,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self.project = project
+        self._folder = folder
+        self._where = where
+        self._given = transport
+        self._made: Transport | None = None
+        self._making = threading.Lock()
+
+    def command(self, type_: str, data: Mapping[str, Any]) -> str:
+        """Send any command of the catalogue; return its id once it is stored."""
+        # The id is made here, so that a retry after a lost answer is the same command.
+        body = {"id": str(uuid.uuid4()), "type": type_, "project": self.project, "data": dict(data)}
+        return str(self._transport.post("/api/v1/commands", type_, body)["id"])
+
+    def result(
+        self, command_id: str, types: Sequence[str] = (), timeout_s: float = WAIT_S
+    ) -> list[Json]:
+        """Return the events that a command caused, once one of *types* (or a refusal) is among them."""
+        params: Params = {"timeout_s": timeout_s, "type": ",".join(types)}
+        path = f"/api/v1/commands/{part(command_id)}/result"
+        return list(self._transport.get(path, "wait for the result", params, wait_s=timeout_s))
+
+    def register(self, folder: Path | None = None) -> Json:
+        """Make the project of *folder* known, or tell its changed settings; return the event that says so."""
+        from mlops.client import project_file  # noqa: PLC0415 - pydantic takes its time
+
+        found = project_file.load_project_file(folder or self._folder)
+        data = {"settings": found.settings.model_dump(mode="json"), "path": str(found.folder)}
+        self.project = found.name
+        return self._done("cmd.project.register", data, ("project.registered", "project.updated"))
+
+    @property
+    def _transport(self) -> Transport:
+        with self._making:
+            if self._made is None:
+                from mlops.client.transport import Transport  # noqa: PLC0415 - httpx takes its time
+
+                self._made = Transport(self._endpoints(), self._given)
+            return self._made
+
+    def _endpoints(self) -> Endpoints:
+        if self._where is None:
+            self._where = endpoints.load(self._folder)
+        return self._where
+
+    def _endpoints_or_none(self) -> Endpoints | None:
+        try:
+            return self._endpoints()
+        except NotRunningError:
+            return None
+
+    def _hang_up(self) -> None:
+        with self._making:
+            if self._made is not None:
+                self._made.close()
+                self._made = None
+
+    def _done(
+        self,
+        type_: str,
+        data: Mapping[str, Any],
+        types: Sequence[str],
+        no: str = "command.refused",
+        timeout_s: float = WAIT_S,
+    ) -> Json:
+        for event in self.result(self.command(type_, data), (*types, no), timeout_s):
+            if event["type"] in types:
+                return event
+            if event["type"] in ("command.refused", no):
+                told = event["data"]
+                who = told.get("refused_by") or str(event.get("source", "")).rpartition("/")[2]
+                raise RefusedError(str(who), type_, str(told["reason"]))
+        hint = "see `mlops status`; the command is stored and will be done when its service is back"
+        raise NoAnswerError(
+            "platform", type_, f"no {' or '.join(types)} within {timeout_s:g} s", hint
+        )
+
+    def _get(self, path: str, operation: str, params: Params | None = None) -> Any:
+        return self._transport.get(path, operation, params)
+
+
+def part(name: str) -> str:
+    """Return a name as one part of a path."""
+    return quote(name, safe="")
