@@ -54,19 +54,19 @@ def latency(peer: str) -> list[Figure]:
     work = matrix_work()
     times: dict[str, list[float]] = {"ours": [], SYNC: [], ASYNC: []}
     with open_client() as client, client.start_run("latency") as run, plain_run(peer) as log:
+        kinds: tuple[tuple[str, int, Callable[[int], None]], ...] = (
+            ("ours", CALLS, lambda n: run.log_metrics({"loss": 0.5}, step=n)),
+            (SYNC, SYNC_CALLS, lambda n: log(n, synchronous=True)),
+            (ASYNC, ASYNC_CALLS, lambda n: log(n, synchronous=False)),
+        )
         step = 0
-        for _ in range(BLOCKS):
-            for name, calls, act in (
-                ("ours", CALLS, lambda n: run.log_metrics({"loss": 0.5}, step=n)),
-                (SYNC, SYNC_CALLS, lambda n: log(n, synchronous=True)),
-                (ASYNC, ASYNC_CALLS, lambda n: log(n, synchronous=False)),
-            ):
-                for _ in range(calls):
-                    step += 1
-                    work()
-                    began = time.perf_counter()
-                    act(step)
-                    times[name].append((time.perf_counter() - began) * 1e6)
+        for name, calls, act in kinds * BLOCKS:
+            for _ in range(calls):
+                step += 1
+                work()
+                began = time.perf_counter()
+                act(step)
+                times[name].append((time.perf_counter() - began) * 1e6)
     return [
         figure(
             f"log_metrics in the loop, {label}", "µs", at(times["ours"]), other, at(times[other])
