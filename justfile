@@ -16,6 +16,7 @@ check:
     {{ bin }}/mypy .
     {{ bin }}/lint-imports
     {{ bin }}/python -m mlops.contracts.generate --check
+    {{ bin }}/python -m mlops.cli.reference --check
     {{ bin }}/pytest -q -m "{{ no_servers }}"
 
 # Format, and fix what can be fixed without thinking
@@ -34,6 +35,10 @@ integration *options:
 # Write schemas, AsyncAPI document, examples and reference pages from the messages
 contracts:
     {{ bin }}/python -m mlops.contracts.generate
+
+# Write docs/reference/cli.md from the words of the command
+reference:
+    {{ bin }}/python -m mlops.cli.reference
 
 # Resolve requirements.lock anew (UV names another uv)
 lock:

@@ -126,7 +126,7 @@ def main() -> None:
             "MLFLOW_TRACKING_URI": server.uri,
             "MLOPS_SPOOL": str(folder / "spool"),
         }
-        plain = {**env, "MLFLOW_WORKSPACE": PROJECT}
+        plain = {**env, "MLFLOW_WORKSPACE": PROJECT, "MLFLOW_EXPERIMENT_NAME": PROJECT}
         figures = []
         for what, act in (("server", kill_servers), ("client", kill_clients)):
             ours = act(server, OURS, env, chance)

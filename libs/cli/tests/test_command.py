@@ -33,11 +33,24 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     [
         ["status"],
         ["projects"],
-        ["workflows"],
-        ["models"],
+        ["workflow", "list"],
+        ["workflow", "start", "-p", "rain"],
+        ["workflow", "cancel", "k"],
+        ["workflow", "why", "k"],
+        ["run", "list"],
+        ["run", "show", "r"],
+        ["run", "compare", "--technique"],
+        ["run", "tail", "r"],
+        ["model", "list"],
+        ["model", "show", "rain"],
+        ["model", "promote", "rain", "1", "-p", "rain"],
+        ["model", "rollback", "rain", "-p", "rain"],
+        ["monitor"],
+        ["monitor", "reference", "-p", "rain"],
         ["deployments"],
+        ["undeploy", "rain", "-p", "rain"],
+        ["dashboard"],
         ["alerts"],
-        ["train", "-p", "rain"],
         ["deploy", "rain", "2", "-p", "rain"],
         ["data", "add", "x.csv", "-p", "rain"],
         ["events", "tail"],
@@ -75,7 +88,7 @@ def test_a_dead_platforms_address_is_code_3_too(tmp_path: Path) -> None:
         (["no-such-word"], "no-such-word"),
         (["deploy", "rain", "zero"], "version"),
         (["logs", "nats"], "no log of 'nats'"),
-        (["train"], "name it: --project"),
+        (["workflow", "start"], "name it: --project"),
         (["register"], "mlops.toml"),
         (["events", "tail", "--type", "nonsense.*"], "no message type 'nonsense.*'"),
     ],
@@ -140,8 +153,9 @@ def test_doctor_finds_credentials_that_others_can_read(tmp_path: Path) -> None:
 def test_every_word_has_help() -> None:
     found = CliRunner().invoke(app, ["--help"])
 
-    words = {"up", "down", "status", "logs", "doctor", "register", "projects", "data", "train", "deploy", "rollback",
-             "deployments", "workflows", "alerts", "events", "explain", "demo", "test", "bench", "version"}  # fmt: skip
+    words = {"up", "down", "status", "logs", "doctor", "dashboard", "validate", "register", "projects", "data", "run",
+             "workflow", "model", "deploy", "undeploy", "deployments", "monitor", "alerts", "explain", "events", "spool",
+             "backup", "restore", "import-mlflow", "demo", "test", "bench", "version"}  # fmt: skip
     assert {word for word in words if f" {word} " not in found.stdout} == set()
 
 
@@ -185,6 +199,7 @@ def test_since_that_cannot_be_read_is_refused() -> None:
 def test_patterns_choose_types_of_the_catalogue() -> None:
     assert matching_types(["model.*,drift.detected"]) == [
         "model.registered",
+        "model.nominated",
         "model.promoted",
         "model.rejected",
         "drift.detected",

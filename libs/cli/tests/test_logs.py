@@ -56,13 +56,13 @@ def test_the_last_lines_begin_where_this_start_began(tmp_path: Path) -> None:
     assert logs.last_lines(tmp_path / "missing.log") == []
 
 
-def test_several_logs_carry_their_names(tmp_path: Path) -> None:
+def test_each_line_comes_with_its_component(tmp_path: Path) -> None:
     (tmp_path / "a.log").write_text("x\ny\n")
     (tmp_path / "b.log").write_text("z\n")
 
     found = list(last_of({"a": tmp_path / "a.log", "b": tmp_path / "b.log"}, 1))
 
-    assert [line.split() for line in found] == [["a", "y"], ["b", "z"]]
+    assert found == [("a", "y"), ("b", "z")]
 
 
 def test_following_tells_what_comes_after_a_turn_over(tmp_path: Path) -> None:
@@ -75,4 +75,4 @@ def test_following_tells_what_comes_after_a_turn_over(tmp_path: Path) -> None:
         time.sleep(0.5)  # until it has seen the old size
         path.write_text("new\n")
 
-        assert first.result(5) == "new"
+        assert first.result(5) == ("a", "new")

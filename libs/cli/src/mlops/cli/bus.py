@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -11,9 +10,6 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
-import structlog
-
-from mlops.chassis.errors import RejectedError, UnavailableError
 from mlops.cli.errors import CliError, InputError, NotRunningError
 from mlops.cli.home import Home, read_json
 
@@ -26,6 +22,13 @@ _FIX = "start it with `mlops up`; `mlops status` tells what runs"
 
 def with_bus(home: Home, work: Callable[[NatsBus], Awaitable[R]]) -> R:
     """Do *work* with an open bus; errors of the bus become errors of ours."""
+    import asyncio  # noqa: PLC0415 - slow to import, needed by few commands
+
+    from mlops.chassis.errors import (  # noqa: PLC0415 - slow to import, needed by few commands
+        RejectedError,
+        UnavailableError,
+    )
+
     try:
         return asyncio.run(_with_bus(home, work))
     except RejectedError as error:
@@ -60,6 +63,8 @@ async def open_bus(home: Home) -> AsyncIterator[NatsBus]:
 
 async def _must_answer(url: str) -> None:
     """Ask once, because the bus itself waits for its server as long as it takes."""
+    import asyncio  # noqa: PLC0415 - slow to import, needed by few commands
+
     parts = urlsplit(url)
     try:
         async with asyncio.timeout(3):
@@ -71,6 +76,8 @@ async def _must_answer(url: str) -> None:
 
 def log_to_stderr() -> None:
     """Say only what went wrong, and where it is no part of the answer: stdout may be somebody's JSON."""
+    import structlog  # noqa: PLC0415 - slow to import, needed by few commands
+
     structlog.configure(
         logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # where that is by then
         wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),

@@ -1,37 +1,47 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Gateway: the one door through which the command asks and wishes; its refusals become errors of ours."""
+"""Gateway: the one door through which the command asks and wishes; its refusals become errors of ours.
+
+`MLOPS_GATEWAY_URL` and `MLOPS_TOKEN` name a platform on another machine; otherwise the home folder does.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
-
-import httpx
+from typing import TYPE_CHECKING, Any, Self
 
 from mlops.cli.errors import CliError, InputError, NotRunningError
 from mlops.cli.home import Home, read_json
 
+if TYPE_CHECKING:
+    import httpx
+
 _CALL_S = 30.0
-_REFUSED = {400, 404, 409, 413, 422}
+_REFUSED = {400, 404, 409, 413, 415, 422}
 _FIX = "start it with `mlops up`; `mlops status` tells what runs"
 
 
 class Gateway:
     """An open connection to the gateway of an installation; use it in a `with`."""
 
-    def __init__(self, home: Home) -> None:
-        address = read_json(home.endpoints).get("gateway")
-        token = read_json(home.credentials).get("gateway_token")
-        if not address or not token:
-            raise NotRunningError(f"no platform runs in {home.root}", _FIX)
-        self._address = str(address)
-        self._client = httpx.Client(
-            base_url=self._address,
-            headers={"Authorization": f"Bearer {token}"},
-            timeout=_CALL_S,
-            trust_env=False,
-        )
+    def __init__(self, home: Home, call_s: float = _CALL_S) -> None:
+        import httpx  # noqa: PLC0415 - slow to import; help and completion do without
+
+        self._errors = (httpx.TimeoutException, httpx.HTTPError)
+        self.address, self.token = where(home)
+        self._call_s = call_s
+        try:
+            self._client = httpx.Client(
+                base_url=self.address,
+                headers={"Authorization": f"Bearer {self.token}"},
+                timeout=call_s,
+                trust_env=False,
+            )
+        except httpx.InvalidURL as error:
+            raise InputError(
+                f"{self.address!r} is no address: {error}", "correct MLOPS_GATEWAY_URL"
+            ) from error
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -48,12 +58,23 @@ class Gateway:
 
     def get(self, path: str, **question: str | float) -> Any:
         """Return the answer to a question."""
-        wait_s = float(question.get("timeout_s", 0.0)) + _CALL_S
+        wait_s = float(question.get("timeout_s", 0.0)) + self._call_s
         return self._call("GET", path, params=question, timeout=wait_s)
+
+    def query(self, service: str, verb: str, **question: str | float | None) -> dict[str, Any]:
+        """Return what a service answers; parts of the question that are None or empty are left out."""
+        given = {name: value for name, value in question.items() if value not in (None, "")}
+        found = self._call("GET", f"/api/v1/query/{service}/{verb}", params=given)
+        return found if isinstance(found, dict) else {}
 
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
         """Bring something."""
         return self._call("POST", path, json=body)
+
+    def upload(self, name: str, content: bytes) -> dict[str, Any]:
+        """Store a table with the platform; return its `uri`, `sha256` and `bytes`."""
+        found = self._call("POST", "/api/v1/files", params={"name": name}, content=content)
+        return dict(found)
 
     def command(self, type_: str, project: str, data: Mapping[str, Any]) -> str:
         """Send a command; return its id once it is stored."""
@@ -69,19 +90,43 @@ class Gateway:
         return found
 
     def _call(self, method: str, path: str, **request: Any) -> Any:
+        late, away = self._errors
         try:
             answer = self._client.request(method, path, **request)
-        except httpx.TimeoutException as error:
-            raise CliError(
-                f"the gateway at {self._address} does not answer {path}", _FIX
-            ) from error
-        except httpx.HTTPError as error:
+        except late as error:
+            raise CliError(f"the gateway at {self.address} does not answer {path}", _FIX) from error
+        except away as error:
             raise NotRunningError(
-                f"the gateway at {self._address} is away: {error}", _FIX
+                f"the gateway at {self.address} is away: {error}", _FIX
             ) from error
-        if answer.is_success:
+        if not answer.is_success:
+            raise refusal(answer.status_code, _body(answer), path)
+        try:
             return answer.json()
-        raise refusal(answer.status_code, _body(answer), path)
+        except ValueError as error:
+            raise CliError(
+                f"what answers at {self.address} is not the gateway: {answer.text[:200]!r}",
+                "another program may have its address; see `mlops status`",
+            ) from error
+
+
+def where(home: Home) -> tuple[str, str]:
+    """Return the address and the token of the gateway; NotRunningError when there is none.
+
+    The token of an installation is not shown to another address.
+    """
+    own = str(read_json(home.endpoints).get("gateway") or "")
+    address = os.environ.get("MLOPS_GATEWAY_URL") or own
+    known = read_json(home.credentials).get("gateway_token") if address == own else None
+    token = os.environ.get("MLOPS_TOKEN") or known
+    if not address:
+        raise NotRunningError(f"no platform runs in {home.root}", _FIX)
+    if not token:
+        raise NotRunningError(
+            f"there is no token for the gateway at {address}",
+            "set MLOPS_TOKEN, or start the platform of this home with `mlops up`",
+        )
+    return address.rstrip("/"), str(token)
 
 
 def refusal(status: int, body: Mapping[str, Any], path: str) -> CliError:

@@ -38,6 +38,11 @@ class Home:
         return self.root / "ports.json"
 
     @property
+    def settings(self) -> Path:
+        """Return the file in which people say what runs beyond the usual."""
+        return self.root / "settings.json"
+
+    @property
     def state(self) -> Path:
         """Return the file in which the supervisor tells what runs."""
         return self.root / "supervisor.json"

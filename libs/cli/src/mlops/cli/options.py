@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Options that many commands share."""
+"""Options and arguments that many commands share."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from mlops.cli import completion
 from mlops.cli.home import Home, find_home
 
 HomeOption = Annotated[
@@ -19,8 +20,42 @@ HomeOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 ProjectOption = Annotated[
-    str, typer.Option("--project", "-p", help="Project; default: the one whose folder this is.")
+    str,
+    typer.Option(
+        "--project",
+        "-p",
+        help="Project; default: the one whose folder this is.",
+        autocompletion=completion.projects,
+    ),
 ]
+AnyProjectOption = Annotated[
+    str,
+    typer.Option("--project", "-p", help="Only this project.", autocompletion=completion.projects),
+]
+WhyOption = Annotated[
+    str, typer.Option("--why", "--reason", help="Reason, for those who read later.")
+]
+ModelArgument = Annotated[
+    str, typer.Argument(help="Registered model.", autocompletion=completion.models)
+]
+VersionArgument = Annotated[int, typer.Argument(min=1, help="Version in the registry.")]
+RunArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help="Id of a run, its beginning, or its name.",
+        autocompletion=completion.runs,
+    ),
+]
+WorkflowArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="KEY",
+        help="Key of a workflow, as `list` shows it.",
+        autocompletion=completion.workflows,
+    ),
+]
+BY_HAND = "asked for by hand"
 
 
 def home_of(given: Path | None) -> Home:

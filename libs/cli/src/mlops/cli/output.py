@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -13,7 +14,20 @@ from rich.text import Text
 
 from mlops.cli.errors import CliError
 
+Justify = Literal["left", "right"]
+
 _WIDE = 200  # no terminal cuts lines here; a pipe should not either
+_GAP = 2
+_NAME = 40
+_STYLES = {
+    "red": ("failed", "killed", "refused", "reverted", "rejected", "declined", "critical", "stale"),
+    "green": ("finished", "completed", "ready", "champion", "passed", "active", "ok", "yes", "✓"),
+    "yellow": ("running", "started", "queued", "warning", "challenger", "waiting", "degraded"),
+    "bold red": ("✗",),
+    "bold yellow": ("!",),
+    "dim": ("-", "archived", "removed", "cancelled", "skipped", "stopped"),
+}
+_STYLE_OF = {word: style for style, words in _STYLES.items() for word in words}
 
 
 def console() -> Console:
@@ -37,19 +51,84 @@ def print_json_line(content: Mapping[str, object]) -> None:
     sys.stdout.flush()
 
 
-def print_rows(columns: Sequence[str], rows: Iterable[Sequence[object]], none: str) -> None:
-    """Print a table for people, or the sentence *none* when it has no rows."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
+def print_rows(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    none: str,
+    spare: Sequence[str] = (),
+) -> None:
+    """Print a table for people, or the sentence *none* when it has no rows.
+
+    A terminal that is too narrow loses the columns of *spare*, the first of them first.
+    """
+    cells = [[cell_of(cell) for cell in row] for row in rows]
+    out = console()
+    if not cells:
+        out.print(none)
+        return
+    kept = _fitting(columns, cells, spare, out.width)
+    shown = [[row[at] for at in kept] for row in cells]
+    out.print(table_of([columns[at] for at in kept], shown, heads=any(columns)))
+
+
+def print_fields(content: Mapping[str, object], depth: int = 0) -> None:
+    """Print an object for people: a line for each field, inner objects below their name."""
+    out, margin = console(), "  " * depth
+    wide = max((len(name) for name in content), default=0)
+    for name, value in content.items():
+        if isinstance(value, Mapping) and value:
+            out.print(Text(f"{margin}{name}", style="bold"))
+            print_fields(value, depth + 1)
+            continue
+        shown = json.dumps(value, default=str) if isinstance(value, list | Mapping) else value
+        head = Text.assemble(margin, (f"{name:<{wide}}  ", "cyan"))
+        out.print(head.append_text(cell_of(shown)), soft_wrap=True)
+
+
+def table_of(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Text]],
+    *,
+    heads: bool = True,
+    right: Iterable[int] = (),
+) -> Table:
+    """Return a table of cells; columns of numbers, and those of *right*, stand right."""
+    table = Table(box=None, pad_edge=False, header_style="bold", show_header=heads)
+    at_right = set(right)
+    for at, column in enumerate(columns):
+        numeric = heads and column and all(_is_number(row[at].plain) for row in rows)
+        justify: Justify = "right" if numeric or at in at_right else "left"
+        wide = max((row[at].cell_len for row in rows), default=0)
+        names = at == 0 and wide <= _NAME  # of what the row is about: the last to be broken
+        table.add_column(column, overflow="fold", justify=justify, no_wrap=names)
     for row in rows:
-        table.add_row(*(Text(_words(cell)) for cell in row))
-    console().print(table if table.row_count else none)
+        table.add_row(*row)
+    return table
 
 
-def say(text: str) -> None:
-    """Print a sentence for people."""
-    console().print(Text(text))
+def cell_of(value: object) -> Text:
+    """Return a value as a cell: nothing as a dash, known words in their colour."""
+    if isinstance(value, Text):
+        return value
+    text = words(value)
+    return Text(text, style=_STYLE_OF.get(text.lower(), ""))
+
+
+def words(value: object) -> str:
+    """Return a value as people read it."""
+    if value is None or value == "":
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return str(value)
+
+
+def say(text: str, *, quiet: bool = False) -> None:
+    """Print a sentence for people, unless *quiet*: then only programs read here."""
+    if not quiet:
+        console().print(Text(text))
 
 
 def complain(error: CliError) -> None:
@@ -60,9 +139,21 @@ def complain(error: CliError) -> None:
         out.print(Text.assemble(("fix:   ", "bold"), error.fix))
 
 
-def _words(cell: object) -> str:
-    if cell is None or cell == "":
-        return "-"
-    if isinstance(cell, float):
-        return f"{cell:.4g}"
-    return str(cell)
+def _fitting(
+    columns: Sequence[str], rows: Sequence[Sequence[Text]], spare: Sequence[str], width: int
+) -> list[int]:
+    wide = [
+        max(len(column), *(max(map(len, row[at].plain.splitlines() or [""])) for row in rows))
+        for at, column in enumerate(columns)
+    ]
+    kept = list(range(len(columns)))
+    silent = [name for name in spare if all(row[columns.index(name)].plain == "-" for row in rows)]
+    for name in (*silent, *(name for name in spare if name not in silent)):
+        if sum(wide[at] for at in kept) + _GAP * (len(kept) - 1) <= width:
+            break
+        kept.remove(columns.index(name))
+    return kept
+
+
+def _is_number(text: str) -> bool:
+    return text == "-" or text[:1].isdigit() or (text[:1] in "+-" and text[1:2].isdigit())

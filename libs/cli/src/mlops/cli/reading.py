@@ -12,17 +12,17 @@ from mlops.cli.supervisor.logs import first_to_last
 _LOOK_S = 0.3
 
 
-def last_of(paths: Mapping[str, Path], lines: int) -> Iterator[str]:
-    """Yield the last *lines* of each file, with its name in front where there are several."""
+def last_of(paths: Mapping[str, Path], lines: int) -> Iterator[tuple[str, str]]:
+    """Yield the last *lines* of each file, each with the file's name."""
     for name, path in paths.items():
         found: list[str] = []
         for part in first_to_last(path):
             found += part.read_text(errors="replace").splitlines()
         for line in found[len(found) - lines :] if lines else ():
-            yield _labelled(name, line, paths)
+            yield name, line
 
 
-def follow(paths: Mapping[str, Path]) -> Iterator[str]:
+def follow(paths: Mapping[str, Path]) -> Iterator[tuple[str, str]]:
     """Yield lines as they are written, for ever; a file that was turned over is read from its beginning."""
     read = {name: _size(path) for name, path in paths.items()}
     rest = dict.fromkeys(paths, "")
@@ -33,7 +33,7 @@ def follow(paths: Mapping[str, Path]) -> Iterator[str]:
             text, read[name] = _from(path, read[name])
             *whole, rest[name] = (rest[name] + text).split("\n")
             for line in whole:
-                yield _labelled(name, line, paths)
+                yield name, line
         time.sleep(_LOOK_S)
 
 
@@ -45,10 +45,6 @@ def _from(path: Path, place: int) -> tuple[str, int]:
     except OSError:
         return "", place
     return found.decode(errors="replace"), place + len(found)
-
-
-def _labelled(name: str, line: str, paths: Mapping[str, Path]) -> str:
-    return line if len(paths) == 1 else f"{name:22} {line}"
 
 
 def _size(path: Path) -> int:

@@ -4,18 +4,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from mlops.cli import output
 from mlops.cli.errors import CliError, InputError
 from mlops.cli.gateway import Gateway
 from mlops.cli.home import Home
+from mlops.cli.patience import patiently
+from mlops.cli.progress import Progress
 from mlops.cli.summary import summary
 
 _SLOW = "it may still come: `mlops explain {id}` tells, `mlops status` shows whether its owner runs"
-
-
 _LOOK_S = 0.5
 
 
@@ -30,7 +31,7 @@ def wish(
     as_json: bool,
 ) -> None:
     """Send a command, wait for one of *answers* and show it; errors as for `answered`."""
-    with Gateway(home) as gateway:
+    with Gateway(home) as gateway, Progress(type_, quiet=as_json):
         command, found = answered(gateway, type_, project, data, answers, timeout_s)
     show(command, type_, found, as_json=as_json)
 
@@ -49,9 +50,7 @@ def answered(
     """
     command = gateway.command(type_, project, data)
     found = gateway.result(command, answers, timeout_s)
-    for event in found:
-        if event["type"] == "command.refused":
-            raise InputError(f"{type_} is refused: {event['data']['reason']}")
+    refuse(type_, found)
     if not any(event["type"] in answers for event in found):
         raise CliError(
             f"no answer to {type_} {command} within {timeout_s:g} s", _SLOW.format(id=command)
@@ -59,21 +58,30 @@ def answered(
     return command, found
 
 
-def ended(
-    gateway: Gateway, project: str, deployment_id: str, types: Sequence[str], timeout_s: float
-) -> dict[str, Any] | None:
-    """Return how a rollout ended, None when it goes on for longer than *timeout_s*."""
-    deadline = time.monotonic() + timeout_s
+def refuse(type_: str, found: Sequence[Mapping[str, Any]]) -> None:
+    """Raise InputError when the owner of a command has refused it."""
+    for event in found:
+        if event["type"] == "command.refused":
+            raise InputError(f"{type_} is refused: {event['data']['reason']}")
+
+
+def rollout(
+    gateway: Gateway, project: str, deployment_id: str, timeout_s: float
+) -> Iterator[dict[str, Any]]:
+    """Yield what is said about a rollout, each event once, for at most *timeout_s*."""
+    deadline, seen = time.monotonic() + timeout_s, set[str]()
     while time.monotonic() < deadline:
-        events = gateway.get("/api/v1/events", type=",".join(types), project=project, limit=50)
-        for event in reversed(events):
-            if event["data"].get("deployment_id") == deployment_id:
-                return dict(event)
+        events = patiently(
+            partial(gateway.get, "/api/v1/events", type="deployment.*", project=project, limit=200)
+        )
+        for event in events:
+            if event["data"].get("deployment_id") == deployment_id and event["id"] not in seen:
+                seen.add(event["id"])
+                yield dict(event)
         time.sleep(_LOOK_S)
-    return None
 
 
-def show(command: str, type_: str, found: list[dict[str, Any]], *, as_json: bool) -> None:
+def show(command: str, type_: str, found: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
     """Show a command and what came of it."""
     if as_json:
         output.print_json({"id": command, "events": found})

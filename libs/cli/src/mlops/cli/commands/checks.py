@@ -7,7 +7,7 @@ import os
 
 import typer
 
-from mlops.cli import health, output
+from mlops.cli import output
 from mlops.cli.options import HomeOption, JsonOption, home_of
 
 _SIGNS = {"ok": "✓", "warn": "!", "fail": "✗"}
@@ -15,6 +15,8 @@ _SIGNS = {"ok": "✓", "warn": "!", "fail": "✗"}
 
 def doctor(home: HomeOption = None, as_json: JsonOption = False) -> None:  # noqa: FBT002 - an option
     """Check this machine and this installation; 1 when something would keep the platform from working."""
+    from mlops.cli import health  # noqa: PLC0415 - slow to import; help does without
+
     found = health.examine(home_of(home), os.environ)
     if as_json:
         output.print_json([finding.as_json() for finding in found])

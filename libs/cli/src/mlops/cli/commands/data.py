@@ -1,106 +1,217 @@
 # SPDX-License-Identifier: Apache-2.0
-"""data add|push|pull|restore|versions: versions of a project's datasets."""
+"""data add|push|pull|list|restore: versions of a project's datasets."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from mlops.cli import output
+from mlops.cli.aside import IN_THE_WAY, put_aside
+from mlops.cli.errors import CliError, InputError
 from mlops.cli.gateway import Gateway
 from mlops.cli.options import HomeOption, JsonOption, ProjectOption, home_of
-from mlops.cli.project import project_named
-from mlops.cli.wishes import wish
+from mlops.cli.progress import Progress
+from mlops.cli.project import project_here, project_named
+from mlops.cli.runs import day, size
+from mlops.cli.summary import summary
+from mlops.cli.wishes import answered
 
 app = typer.Typer(no_args_is_help=True, help="Versions of a project's datasets.")
 _WAIT_S = 240.0
-_Name = Annotated[str, typer.Argument(help="Dataset.")]
+_Names = Annotated[
+    list[str] | None, typer.Argument(metavar="DATASET…", help="Default: all of the project's.")
+]
+ForceOption = Annotated[
+    bool,
+    typer.Option(
+        "--force", "-f", help="Changes that no version holds are put aside as NAME.local."
+    ),
+]
 
 
 @app.command()
 def add(
-    path: Annotated[str, typer.Argument(help="File or folder, relative to the project's folder.")],
+    paths: Annotated[
+        list[str],
+        typer.Argument(metavar="PATH…", help="Files or folders, relative to the project's folder."),
+    ],
+    name: Annotated[
+        str,
+        typer.Option(
+            help="Dataset name, for one path; default: as in mlops.toml, else the file's."
+        ),
+    ] = "",
     project: ProjectOption = "",
-    name: Annotated[str, typer.Option(help="Dataset name; default: the file's.")] = "",
     home: HomeOption = None,
     as_json: JsonOption = False,  # noqa: FBT002 - an option
 ) -> None:
-    """Version the present content of a dataset; unchanged content keeps its version."""
-    _wish("add", project, {"path": path, "name": name}, "data.versioned", home, as_json=as_json)
+    """Version the present content of datasets; unchanged content keeps its version."""
+    if name and len(paths) > 1:
+        raise InputError(f"--name {name} cannot name {len(paths)} paths", "add them one by one")
+    known = _names_of_paths(project)
+    wishes = [
+        {"path": path, "name": name or known.get(os.path.normpath(path), "")} for path in paths
+    ]
+    _all("add", project, wishes, "data.versioned", home, as_json=as_json)
 
 
 @app.command()
 def push(
-    name: _Name,
+    names: _Names = None,
     project: ProjectOption = "",
     home: HomeOption = None,
     as_json: JsonOption = False,  # noqa: FBT002 - an option
 ) -> None:
     """Transfer what the remote lacks."""
-    _wish("push", project, {"name": name}, "data.pushed", home, as_json=as_json)
+    wishes = [{"name": name} for name in _chosen(names, project, home)]
+    _all("push", project, wishes, "data.pushed", home, as_json=as_json)
 
 
 @app.command()
 def pull(
-    name: _Name,
+    names: _Names = None,
+    force: ForceOption = False,  # noqa: FBT002 - an option
     project: ProjectOption = "",
     home: HomeOption = None,
     as_json: JsonOption = False,  # noqa: FBT002 - an option
 ) -> None:
-    """Fetch the newest version into the project's folder."""
-    _wish("pull", project, {"name": name}, "data.restored", home, as_json=as_json)
+    """Fetch the newest versions into the project's folder."""
+    wishes = [{"name": name} for name in _chosen(names, project, home)]
+    _all("pull", project, wishes, "data.restored", home, as_json=as_json, force=force)
 
 
 @app.command()
 def restore(
-    name: _Name,
+    name: Annotated[str, typer.Argument(metavar="DATASET", help="Dataset.")],
     version: Annotated[int, typer.Argument(min=1, help="Version to put back.")],
+    force: ForceOption = False,  # noqa: FBT002 - an option
     project: ProjectOption = "",
     home: HomeOption = None,
     as_json: JsonOption = False,  # noqa: FBT002 - an option
 ) -> None:
     """Put an earlier version into the project's folder, byte for byte."""
-    data = {"name": name, "version": version}
-    _wish("restore", project, data, "data.restored", home, as_json=as_json)
+    wishes = [{"name": name, "version": version}]
+    _all("restore", project, wishes, "data.restored", home, as_json=as_json, force=force)
 
 
-@app.command()
-def versions(
+@app.command("list")
+def list_(
+    name: Annotated[str, typer.Argument(metavar="DATASET", help="Only this dataset.")] = "",
     project: ProjectOption = "",
     home: HomeOption = None,
     as_json: JsonOption = False,  # noqa: FBT002 - an option
 ) -> None:
-    """Show the versions of a project's datasets."""
-    name = project_named(project, Path.cwd())
-    with Gateway(home_of(home)) as gateway:
-        found = gateway.get("/api/v1/events", type="data.versioned", project=name, limit=1000)
-    rows = [event["data"] for event in found]
+    """Show the versions of a project's datasets, and how many runs have read each."""
+    owner = project_named(project, Path.cwd())
+    found = _versions(owner, home, name)
     if as_json:
-        output.print_json(rows)
+        output.print_json(found)
         return
-    output.print_rows(
-        ("dataset", "version", "files", "bytes", "hash", "path", "run"),
-        [
-            (
-                row["name"],
-                row["version"],
-                row["files"],
-                row["size_bytes"],
-                row["hash"],
-                row["path"],
-                row.get("run_id"),
-            )
-            for row in rows
-        ],
-        f"no versions in {name}; `mlops data add PATH`",
+    rows = [
+        (
+            row["name"],
+            row["version"],
+            row["files"],
+            size(row["size_bytes"]),
+            day(row.get("created_at")),
+            row.get("uses"),
+            row["hash"],
+            row["path"],
+            row.get("run_id"),
+        )
+        for row in found
+    ]
+    columns = (
+        "dataset",
+        "version",
+        "files",
+        "size",
+        "added",
+        "read by",
+        "hash",
+        "path",
+        "made by run",
     )
+    spare = ("made by run", "hash", "path", "files")
+    output.print_rows(columns, rows, f"no versions in {owner}; `mlops data add PATH`", spare)
 
 
-def _wish(
-    verb: str, project: str, data: dict[str, Any], answer: str, home: Path | None, *, as_json: bool
+def _names_of_paths(project: str) -> dict[str, str]:
+    """Return what the project file of this folder calls the datasets at its paths."""
+    try:
+        here = project_here(Path.cwd())
+    except InputError:
+        return {}
+    if project not in ("", here.name):
+        return {}
+    return {os.path.normpath(at): name for name, at in here.settings.data.datasets.items()}
+
+
+def _versions(project: str, home: Path | None, name: str = "") -> list[dict[str, Any]]:
+    with Gateway(home_of(home)) as gateway:
+        found = gateway.query("versioning", "versions", project=project, name=name)
+    return list(found["versions"])
+
+
+def _chosen(names: list[str] | None, project: str, home: Path | None) -> list[str]:
+    if names:
+        return names
+    owner = project_named(project, Path.cwd())
+    found = list(dict.fromkeys(str(one["name"]) for one in _versions(owner, home)))
+    if not found:
+        raise InputError(f"{owner} has no versions of any dataset", "`mlops data add PATH`")
+    return found
+
+
+def _all(
+    verb: str,
+    project: str,
+    wishes: list[dict[str, Any]],
+    answer: str,
+    home: Path | None,
+    *,
+    as_json: bool,
+    force: bool = False,
 ) -> None:
-    name = project_named(project, Path.cwd())
-    type_ = f"cmd.data.{verb}"
-    wish(home_of(home), type_, name, data, answers=[answer], timeout_s=_WAIT_S, as_json=as_json)
+    """Do one after the other; what was done before one that fails is shown, too."""
+    name, type_ = project_named(project, Path.cwd()), f"cmd.data.{verb}"
+    done: list[dict[str, Any]] = []
+    wrong: CliError | None = None
+    with Gateway(home_of(home)) as gateway, Progress(type_, quiet=as_json) as progress:
+        for data in wishes:
+            if len(wishes) > 1:
+                progress.tell(f"{verb} {data.get('path') or data['name']}")
+            try:
+                done.append(_one(gateway, type_, name, data, answer, progress if force else None))
+            except CliError as error:
+                wrong = error
+                break
+    if as_json:
+        output.print_json(done)
+    for one in () if as_json else done:
+        for event in one["events"]:
+            output.say(f"{event['type']}  {summary(event)}")
+    if wrong is not None:
+        raise wrong
+
+
+def _one(
+    gateway: Gateway,
+    type_: str,
+    project: str,
+    data: dict[str, Any],
+    answer: str,
+    may_put_aside: Progress | None,
+) -> dict[str, Any]:
+    try:
+        command, events = answered(gateway, type_, project, data, [answer], _WAIT_S)
+    except InputError as error:
+        if may_put_aside is None or IN_THE_WAY not in error.what:
+            raise
+        may_put_aside.tell(f"put aside: {put_aside(gateway, project, data['name'])}")
+        command, events = answered(gateway, type_, project, data, [answer], _WAIT_S)
+    return {"id": command, "events": events}

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mlops.chassis.bus import DeadLetter
 from mlops.cli import output
 from mlops.cli.bus import with_bus
 from mlops.cli.errors import InputError
@@ -16,6 +15,7 @@ from mlops.cli.home import Home
 from mlops.cli.options import HomeOption, JsonOption, home_of
 
 if TYPE_CHECKING:
+    from mlops.chassis.bus import DeadLetter
     from mlops.chassis.bus_nats import NatsBus
 
 app = typer.Typer(no_args_is_help=True, help="Messages that a service gave up.")
@@ -47,27 +47,38 @@ def list_(home: HomeOption = None, as_json: JsonOption = False) -> None:  # noqa
 
 
 @app.command()
-def show(number: _Number, home: HomeOption = None) -> None:
+def show(number: _Number, home: HomeOption = None, as_json: JsonOption = False) -> None:  # noqa: FBT002 - an option
     """Show one dead letter with the whole message."""
-    output.print_json(_as_json(_letter(home_of(home), number)))
+    found = _as_json(_letter(home_of(home), number))
+    if as_json:
+        output.print_json(found)
+    else:
+        output.print_fields(found)
 
 
 @app.command()
-def replay(number: _Number, home: HomeOption = None) -> None:
+def replay(number: _Number, home: HomeOption = None, as_json: JsonOption = False) -> None:  # noqa: FBT002 - an option
     """Give a message back to the service that gave it up."""
     place = home_of(home)
     letter = _letter(place, number)
     with_bus(place, lambda bus: bus.replay(number))
-    output.say(f"{letter.subject} given back to {letter.service}")
+    _tell(letter, f"given back to {letter.service}", as_json=as_json)
 
 
 @app.command()
-def discard(number: _Number, home: HomeOption = None) -> None:
+def discard(number: _Number, home: HomeOption = None, as_json: JsonOption = False) -> None:  # noqa: FBT002 - an option
     """Forget a dead letter."""
     place = home_of(home)
     letter = _letter(place, number)
     with_bus(place, lambda bus: bus.discard(number))
-    output.say(f"{letter.subject} forgotten")
+    _tell(letter, "forgotten", as_json=as_json)
+
+
+def _tell(letter: DeadLetter, done: str, *, as_json: bool) -> None:
+    if as_json:
+        output.print_json({"number": letter.sequence, "subject": letter.subject, "done": done})
+        return
+    output.say(f"{letter.subject} {done}")
 
 
 def _letters(home: Home) -> list[DeadLetter]:

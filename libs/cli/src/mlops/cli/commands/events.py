@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -13,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from mlops.chassis.bus import Recorded
-from mlops.cli import output
+from mlops.cli import completion, output, publishing
 from mlops.cli.bus import with_bus
 from mlops.cli.commands import dlq
 from mlops.cli.errors import InputError
@@ -22,10 +19,9 @@ from mlops.cli.gateway import Gateway
 from mlops.cli.options import HomeOption, JsonOption, ProjectOption, home_of
 from mlops.cli.project import project_named
 from mlops.cli.summary import summary
-from mlops.contracts.catalogue import CATALOGUE
-from mlops.contracts.units import parse_duration
 
 if TYPE_CHECKING:
+    from mlops.chassis.bus import Recorded
     from mlops.chassis.bus_nats import NatsBus
 
 app = typer.Typer(no_args_is_help=True, help="What is said on the bus, and what was given up.")
@@ -38,7 +34,13 @@ def tail(
         list[str] | None, typer.Option("--type", "-t", help="Type, or a pattern such as 'model.*'.")
     ] = None,
     project: Annotated[
-        str, typer.Option("--project", "-p", help="Only this project (or node).")
+        str,
+        typer.Option(
+            "--project",
+            "-p",
+            help="Only this project (or node).",
+            autocompletion=completion.projects,
+        ),
     ] = "",
     since: Annotated[str, typer.Option(help='How far back: "10m", "2h", "all", or a time.')] = "",
     follow: Annotated[bool, typer.Option(help="Go on with what comes.")] = True,  # noqa: FBT002 - an option
@@ -68,6 +70,7 @@ def tail(
 def show(
     event_id: Annotated[str, typer.Argument(metavar="ID", help="Id of an event or command.")],
     home: HomeOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - an option
 ) -> None:
     """Show one message as it stands on the bus."""
 
@@ -82,35 +85,43 @@ def show(
         raise InputError(
             f"no message {event_id!r} on the bus", "`mlops events tail --since all` lists them"
         )
-    output.print_json(found)
+    if as_json:
+        output.print_json(found)
+    else:
+        output.print_fields(found)
 
 
 @app.command()
 def publish(
-    type_: Annotated[str, typer.Argument(metavar="TYPE", help="Type, such as cmd.workflow.start.")],
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE|-|TYPE", help="CloudEvents as JSON, - for standard input; or a type."
+        ),
+    ],
     fields: Annotated[
-        str, typer.Argument(help="The message's fields as JSON; - reads them.")
+        str, typer.Argument(help="With a TYPE: its fields as JSON, - reads them.")
     ] = "{}",
     project: ProjectOption = "",
     home: HomeOption = None,
     as_json: JsonOption = False,  # noqa: FBT002 - an option
 ) -> None:
-    """Say something: a command, or an event that tools outside may tell."""
-    name = project_named(project, Path.cwd())
-    data = _fields(fields)
+    """Say something: a command, or an event that tools outside may tell. It is checked before it is sent."""
+    name = project if publishing.is_stored(what) else project_named(project, Path.cwd())
+    events = publishing.messages_in(what, fields, name)
     with Gateway(home_of(home)) as gateway:
-        if type_.startswith("cmd."):
-            id_ = gateway.command(type_, name, data)
-        else:
-            id_ = str(gateway.post("/api/v1/events", _envelope(type_, name, data))["id"])
+        ids = [publishing.send(gateway, event) for event in events]
     if as_json:
-        output.print_json({"id": id_})
-    else:
-        output.say(f"stored as {id_}")
+        output.print_json([{"id": id_} for id_ in ids] if len(ids) > 1 else {"id": ids[0]})
+        return
+    for event, id_ in zip(events, ids, strict=True):
+        output.say(f"{event['type']} stored as {id_}")
 
 
 def matching_types(patterns: list[str] | tuple[str, ...]) -> list[str]:
     """Return the types of the catalogue that match; InputError for a pattern that matches none."""
+    from mlops.contracts.catalogue import CATALOGUE  # noqa: PLC0415 - slow to import; help does without
+
     found: list[str] = []
     for pattern in (part.strip() for text in patterns for part in text.split(",")):
         types = [type_ for type_ in CATALOGUE if fnmatchcase(type_, pattern)]
@@ -124,6 +135,8 @@ def matching_types(patterns: list[str] | tuple[str, ...]) -> list[str]:
 
 def beginning(text: str, now: datetime, *, live: bool) -> datetime | None:
     """Return from when on to show; None means from the oldest, which is also what no *live* asks for."""
+    from mlops.contracts.units import parse_duration  # noqa: PLC0415 - slow to import; help does without
+
     if not text:
         return now if live else None
     if text == "all":
@@ -160,25 +173,3 @@ def _print(recorded: Recorded, *, as_json: bool) -> None:
         ),
         soft_wrap=True,
     )
-
-
-def _fields(text: str) -> dict[str, Any]:
-    try:
-        found = json.loads(sys.stdin.read() if text == "-" else text)
-    except ValueError as error:
-        raise InputError(
-            f"the fields are not JSON: {error}", """write them as '{"why": "…"}'"""
-        ) from error
-    if not isinstance(found, dict):
-        raise InputError("the fields must be one JSON object", """write them as '{"why": "…"}'""")
-    return found
-
-
-def _envelope(type_: str, project: str, data: dict[str, Any]) -> dict[str, Any]:
-    kind = CATALOGUE.get(type_)
-    if kind is None:
-        raise InputError(f"no message type {type_!r}", f"types are: {', '.join(sorted(CATALOGUE))}")
-    try:
-        return kind.model_validate({**data, kind.scoped_by: project, "source": "/cli"}).envelope()
-    except ValueError as error:
-        raise InputError(f"{type_} does not fit: {error}", "correct the fields it names") from error

@@ -15,7 +15,6 @@ from mlops.cli.errors import InputError
 from mlops.cli.options import HomeOption, JsonOption, home_of
 from mlops.cli.story import Branch, Said, missing_causes, said_of
 from mlops.cli.story import explain as trees_of
-from mlops.contracts.catalogue import CATALOGUE
 
 if TYPE_CHECKING:
     from mlops.chassis.bus_nats import NatsBus
@@ -32,6 +31,7 @@ def explain(
     as_json: JsonOption = False,  # noqa: FBT002 - an option
 ) -> None:
     """Tell why something happened and what came of it."""
+    from mlops.contracts.catalogue import CATALOGUE  # noqa: PLC0415 - slow to import; help does without
 
     async def work(bus: NatsBus) -> list[Branch]:
         everything = await _read(bus, [type_ for type_ in CATALOGUE if type_ not in _BULK])
@@ -43,7 +43,7 @@ def explain(
     if not trees:
         raise InputError(
             f"nothing on the bus is called {asked!r}",
-            "give an id that `mlops events tail --since all`, `mlops workflows` or `mlops deployments` shows",
+            "give an id that `mlops events tail --since all`, `mlops workflow list` or `mlops deployments` shows",
         )
     if as_json:
         output.print_json([_plain(tree) for tree in trees])

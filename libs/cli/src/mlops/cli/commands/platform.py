@@ -17,7 +17,7 @@ from mlops.cli.errors import CliError, InputError, NotRunningError
 from mlops.cli.home import Home, read_json
 from mlops.cli.options import HomeOption, JsonOption, home_of
 from mlops.cli.reading import follow, last_of
-from mlops.cli.supervisor import figures, launch
+from mlops.cli.supervisor import launch, wanted
 from mlops.cli.supervisor import state as told
 from mlops.cli.supervisor.disk import require_space
 from mlops.cli.supervisor.state import Told
@@ -32,17 +32,25 @@ def up(
     home: HomeOption = None,
     only: _NAMES = None,
     without: _NAMES = None,
+    mqtt: Annotated[
+        bool | None,
+        typer.Option(
+            "--mqtt/--no-mqtt", help="Whether the bus speaks MQTT too; kept for later starts."
+        ),
+    ] = None,
     as_json: JsonOption = False,  # noqa: FBT002 - an option
 ) -> None:
     """Start the platform; what runs already keeps running."""
     place = home_of(home)
     place.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if mqtt is not None:
+        wanted.keep(place, mqtt=mqtt)
     started = time.monotonic()
     joined = launch.supervisor_pid(place) is not None
     if joined:
         _say(f"the platform in {place.root} runs already", quiet=as_json)
-        if only or without:
-            _say("--only and --without count at a start: `mlops down` first", quiet=as_json)
+        if only or without or mqtt is not None:
+            _say("--only, --without and --mqtt count at a start: `mlops down` first", quiet=as_json)
     else:
         require_space(place.root)
         _say(f"starting the platform in {place.root}", quiet=as_json)
@@ -71,6 +79,8 @@ def down(home: HomeOption = None, as_json: JsonOption = False) -> None:  # noqa:
 
 def status(home: HomeOption = None, as_json: JsonOption = False) -> None:  # noqa: FBT002 - an option
     """Show every component: state, process, restarts, address, memory."""
+    from mlops.cli.supervisor import figures  # noqa: PLC0415 - slow to import; help does without
+
     place = home_of(home)
     running = launch.supervisor_pid(place) is not None
     found = told.read(place)
@@ -97,6 +107,7 @@ def logs(
     home: HomeOption = None,
     follow_on: Annotated[bool, typer.Option("--follow", "-f", help="Go on as lines come.")] = False,  # noqa: FBT002 - an option
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="Lines to begin with.")] = 50,
+    as_json: JsonOption = False,  # noqa: FBT002 - an option
 ) -> None:
     """Show log files."""
     place = home_of(home)
@@ -106,11 +117,19 @@ def logs(
         raise InputError(f"no log of {component!r} in {place.logs}", f"there are: {names}")
     chosen = [component] if component else known
     paths = {name: place.log(name) for name in chosen}
-    for line in last_of(paths, lines):
-        output.console().print(Text(line))
+    for name, line in last_of(paths, lines):
+        _print_line(name, line, len(paths), as_json=as_json)
     if follow_on:
-        for line in follow(paths):
-            output.console().print(Text(line))
+        for name, line in follow(paths):
+            _print_line(name, line, len(paths), as_json=as_json)
+
+
+def _print_line(name: str, line: str, files: int, *, as_json: bool) -> None:
+    if as_json:
+        output.print_json_line({"component": name, "line": line})
+        return
+    label = f"{name:22} " if files > 1 else ""
+    output.console().print(Text(f"{label}{line}"), soft_wrap=True)
 
 
 def _watch_until_up(place: Home, *, quiet: bool) -> Told:

@@ -13,7 +13,8 @@ from mlops.cli import output
 from mlops.cli.errors import CliError, InputError
 from mlops.cli.gateway import Gateway
 from mlops.cli.options import HomeOption, JsonOption, home_of
-from mlops.client.project_file import ProjectFileError, load_project_file
+from mlops.cli.progress import Progress
+from mlops.cli.project import project_here
 
 PARTS = ("tracking", "versioning", "orchestration_bridge", "serving", "monitoring")
 _ANSWERS = ("project.registered", "project.updated")
@@ -28,18 +29,18 @@ def register(
     as_json: JsonOption = False,  # noqa: FBT002 - an option
 ) -> None:
     """Make a project known; every service then makes its part."""
-    try:
-        found = load_project_file(folder)
-    except ProjectFileError as error:
-        raise _unusable(error) from error
+    found = project_here(folder)
     name = found.settings.name
-    data = {"settings": found.settings.model_dump(mode="json"), "path": str(folder.resolve())}
-    with Gateway(home_of(home)) as gateway:
+    data = {"settings": found.settings.model_dump(mode="json"), "path": str(found.folder)}
+    with (
+        Gateway(home_of(home)) as gateway,
+        Progress(f"registering {name}", quiet=as_json) as progress,
+    ):
         command = gateway.command("cmd.project.register", name, data)
         for event in gateway.result(command, _ANSWERS, 20):
             if event["type"] == "command.refused":
                 raise InputError(event["data"]["reason"])
-        project = _wait_for_parts(gateway, name)
+        project = _wait_for_parts(gateway, name, progress)
     _show([project], as_json=as_json)
     refused = {
         part: one["refused"] for part, one in project["provisioned"].items() if one["refused"]
@@ -60,18 +61,14 @@ def projects(home: HomeOption = None, as_json: JsonOption = False) -> None:  # n
     _show([_plain(project) for project in found], as_json=as_json)
 
 
-def _unusable(error: ProjectFileError) -> InputError:
-    wrong = "".join(f"\n  {one.field}: {one.problem}" for one in error.problems)
-    fixes = dict.fromkeys(one.fix for one in error.problems if one.fix)
-    return InputError(f"{error.file} cannot be used:{wrong}", "; ".join(fixes))
-
-
-def _wait_for_parts(gateway: Gateway, name: str) -> dict[str, Any]:
+def _wait_for_parts(gateway: Gateway, name: str, progress: Progress) -> dict[str, Any]:
     deadline = time.monotonic() + _WAIT_S
     project: dict[str, Any] = {"project": name, "provisioned": {}}
     while time.monotonic() < deadline:
         found = gateway.get("/api/v1/projects")["projects"]
         project = next((_plain(one) for one in found if one["project"] == name), project)
+        made = [part for part in PARTS if part in project["provisioned"]]
+        progress.tell(f"made: {', '.join(made) or 'nothing yet'}")
         if all(part in project["provisioned"] for part in PARTS):
             break
         time.sleep(0.3)
@@ -104,6 +101,7 @@ def _show(found: list[dict[str, Any]], *, as_json: bool) -> None:
         ("project", "state", "service", "made", "folder"),
         rows,
         "no projects; `mlops register FOLDER`",
+        ("folder", "state"),
     )
 
 

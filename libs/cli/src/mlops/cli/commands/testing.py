@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-from importlib.metadata import version as version_of
 from pathlib import Path
 
 import typer
@@ -16,7 +15,6 @@ from mlops.cli import machine, output
 from mlops.cli.checkout import find_checkout
 from mlops.cli.errors import InputError
 from mlops.cli.options import JsonOption
-from mlops.cli.supervisor import orphans, processes
 
 _GRACE_S = 5.0
 
@@ -40,6 +38,8 @@ def test(context: typer.Context) -> None:
 
 def version(as_json: JsonOption = False) -> None:  # noqa: FBT002 - an option
     """Show the release of the platform and of the tools it stands on."""
+    from importlib.metadata import version as version_of  # noqa: PLC0415 - slow to import
+
     names = (
         "mlops-cli",
         "mlflow",
@@ -58,6 +58,11 @@ def version(as_json: JsonOption = False) -> None:  # noqa: FBT002 - an option
 
 
 def _pytest(root: Path, options: list[str], environment: dict[str, str]) -> int:
+    from mlops.cli.supervisor import (  # noqa: PLC0415 - slow to import; help does without
+        orphans,
+        processes,
+    )
+
     command = [sys.executable, "-m", "pytest", *options]
     output.say(f"in {root}: pytest {' '.join(options)}".rstrip())
     sys.stdout.flush()

@@ -5,14 +5,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
 
 from mlops.cli import output
 from mlops.cli.supervisor import state as told
-from mlops.cli.supervisor.figures import Figure
 from mlops.cli.supervisor.state import Status, Told
+
+if TYPE_CHECKING:
+    from mlops.cli.supervisor.figures import Figure
 
 _STYLES = {
     told.WAITING: ("·", "dim"),

@@ -1,43 +1,78 @@
 # SPDX-License-Identifier: Apache-2.0
-"""train, workflows: ask for a training, and see what waits, runs and ended."""
+"""workflow start|list|cancel|approve|why: trainings and what else runs in steps; what waits, and for what."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from rich.text import Text
 
 from mlops.cli import output
+from mlops.cli.errors import CliError
 from mlops.cli.gateway import Gateway
-from mlops.cli.options import HomeOption, JsonOption, ProjectOption, home_of
+from mlops.cli.options import (
+    BY_HAND,
+    AnyProjectOption,
+    HomeOption,
+    JsonOption,
+    ProjectOption,
+    WhyOption,
+    WorkflowArgument,
+    home_of,
+)
+from mlops.cli.patience import patiently
+from mlops.cli.progress import Progress
 from mlops.cli.project import project_named
-from mlops.cli.wishes import wish
+from mlops.cli.runs import day, length
+from mlops.cli.wishes import answered, show, wish
+
+app = typer.Typer(no_args_is_help=True, help="Trainings: what waits, runs and ended, and why.")
+_ANSWER_S = 30.0
+_LOOK_S = 1.0
+_PATIENCE_S = 6 * 3600.0
+_Wait = Annotated[
+    bool, typer.Option("--wait", "-w", help="Until it has ended; 1 unless it completes.")
+]
+_Timeout = Annotated[float, typer.Option("--timeout", min=1, help="With --wait: seconds at most.")]
+_ENDED = ("completed", "failed", "cancelled")
 
 
-def train(
+@app.command()
+def start(
+    kind: Annotated[str, typer.Option(help="train, retrain, evaluate or federated.")] = "train",
+    model: Annotated[str, typer.Option(help="Registered model, where it is about one.")] = "",
+    why: WhyOption = BY_HAND,
+    wait: _Wait = False,  # noqa: FBT002 - an option
+    timeout_s: _Timeout = _PATIENCE_S,
     project: ProjectOption = "",
-    why: Annotated[
-        str, typer.Option(help="Reason, for those who read later.")
-    ] = "asked for by hand",
     home: HomeOption = None,
     as_json: JsonOption = False,  # noqa: FBT002 - an option
 ) -> None:
-    """Queue a training of the project."""
-    name = project_named(project, Path.cwd())
-    wish(
-        home_of(home),
-        "cmd.workflow.start",
-        name,
-        {"kind": "train", "why": why},
-        answers=["workflow.queued", "workflow.declined"],
-        timeout_s=30,
-        as_json=as_json,
-    )
+    """Queue a workflow of the project: a training, if no other kind is named."""
+    name, type_ = project_named(project, Path.cwd()), "cmd.workflow.start"
+    data = {"kind": kind, "model": model or None, "why": why}
+    answers = ["workflow.queued", "workflow.declined"]
+    with Gateway(home_of(home)) as gateway, Progress(type_, quiet=as_json) as progress:
+        command, found = answered(gateway, type_, name, data, answers, _ANSWER_S)
+        key = next((one["data"]["workflow_key"] for one in found if one["type"] == answers[0]), "")
+        ended = _until_ended(gateway, key, timeout_s, progress) if wait and key else None
+    if as_json:
+        told = {"workflow": ended} if ended else {}
+        output.print_json({"id": command, "events": found, **told})
+    else:
+        show(command, type_, found, as_json=False)
+        _say_how_it_ended(ended)
+    _judge(found, key, ended)
 
 
-def workflows(
-    project: ProjectOption = "",
+@app.command("list")
+def list_(
+    project: AnyProjectOption = "",
     home: HomeOption = None,
     as_json: JsonOption = False,  # noqa: FBT002 - an option
 ) -> None:
@@ -47,19 +82,121 @@ def workflows(
     if as_json:
         output.print_json(found)
         return
-    output.print_rows(
-        ("project", "workflow", "kind", "state", "why", "decision", "seconds"),
-        [
-            (
-                one["project"],
-                one["workflow_key"],
-                one["kind"],
-                one["state"],
-                one.get("diagnosis") or one.get("why"),
-                one.get("decision"),
-                one.get("duration_s"),
-            )
-            for one in found
-        ],
-        "no workflows yet; `mlops train`",
+    rows = [
+        (
+            one["project"],
+            one["workflow_key"],
+            one["kind"],
+            "needs a yes"
+            if one.get("awaits_approval") and one["state"] == "queued"
+            else one["state"],
+            length(one.get("duration_s")),
+            day(one.get("queued_at")),
+            one.get("diagnosis") or one.get("why"),
+            one.get("decision") if one["state"] == "queued" else None,
+        )
+        for one in found
+    ]
+    columns = ("project", "workflow", "kind", "state", "took", "queued", "why", "decision")
+    none = "no workflows yet; `mlops workflow start`"
+    output.print_rows(columns, rows, none, ("decision", "queued", "kind", "took"))
+
+
+@app.command()
+def cancel(
+    workflow: WorkflowArgument,
+    why: WhyOption = BY_HAND,
+    home: HomeOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - an option
+) -> None:
+    """Take a workflow out of the queue, or stop it."""
+    data = {"workflow_key": workflow, "reason": why}
+    _about(workflow, "cmd.workflow.cancel", data, "workflow.cancelled", home, as_json=as_json)
+
+
+@app.command()
+def approve(
+    workflow: WorkflowArgument,
+    home: HomeOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - an option
+) -> None:
+    """Let a workflow go that waits for a person's yes."""
+    data = {"workflow_key": workflow}
+    _about(workflow, "cmd.workflow.approve", data, "workflow.approved", home, as_json=as_json)
+
+
+@app.command()
+def why(workflow: WorkflowArgument, home: HomeOption = None, as_json: JsonOption = False) -> None:  # noqa: FBT002 - an option
+    """Say why a workflow waits and until when, or why a trigger started none."""
+    with Gateway(home_of(home)) as gateway:
+        found = gateway.query("orchestration_bridge", "why", workflow_key=workflow)
+    if as_json:
+        output.print_json(found)
+        return
+    _print_why(workflow, found)
+
+
+def _about(
+    workflow: str,
+    type_: str,
+    data: dict[str, Any],
+    answer: str,
+    home: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    place = home_of(home)
+    with Gateway(place) as gateway:
+        project = str(gateway.get(f"/api/v1/workflows/{workflow}")["project"])
+    wish(place, type_, project, data, answers=[answer], timeout_s=_ANSWER_S, as_json=as_json)
+
+
+def _until_ended(
+    gateway: Gateway, key: str, timeout_s: float, progress: Progress
+) -> Mapping[str, Any]:
+    deadline, state = time.monotonic() + timeout_s, "queued"
+    while time.monotonic() < deadline:
+        found: Mapping[str, Any] = patiently(partial(gateway.get, f"/api/v1/workflows/{key}"))
+        state = str(found["state"])
+        waits_for = found.get("decision") if state == "queued" else ""
+        progress.tell(f"{key}  {state}{f'  {waits_for}' if waits_for else ''}")
+        if state in _ENDED:
+            return found
+        time.sleep(_LOOK_S)
+    raise CliError(
+        f"workflow {key} is {state} after {timeout_s:g} s", f"`mlops workflow why {key}` tells why"
     )
+
+
+def _say_how_it_ended(ended: Mapping[str, Any] | None) -> None:
+    if ended is not None:
+        took = f" after {length(ended['duration_s'])}" if ended.get("duration_s") else ""
+        output.say(f"  {ended['state']}{took}")
+
+
+def _judge(found: list[dict[str, Any]], key: str, ended: Mapping[str, Any] | None) -> None:
+    if not key:
+        told = next(one["data"] for one in found if one["type"] == "workflow.declined")
+        again = f"accepted again from {day(told['retry_at'])}" if told.get("retry_at") else ""
+        raise CliError(f"declined: {told['reason']}", again)
+    if ended is not None and ended["state"] != _ENDED[0]:
+        why = ended.get("diagnosis") or ended.get("why") or ""
+        raise CliError(
+            f"workflow {key} {ended['state']}: {why}", f"`mlops explain {key}` tells more"
+        )
+
+
+def _print_why(workflow: str, found: Mapping[str, Any]) -> None:
+    state = str(found.get("state", "")).replace("_", " ")
+    out = output.console()
+    out.print(Text.assemble((workflow, "bold"), "  ", output.cell_of(state)))
+    out.print(Text(f"  {found.get('reason') or 'no reason is known'}"))
+    if found.get("until"):
+        out.print(Text(f"  probably from {day(found['until'])}", style="dim"))
+    if found.get("place"):
+        ahead = ", ".join(found.get("ahead") or ()) or "none"
+        out.print(
+            Text(f"  place {found['place']} of {found['of']}; before it: {ahead}", style="dim")
+        )
+    if state == "awaits approval":
+        out.print(Text(f"  `mlops workflow approve {workflow}` lets it go", style="dim"))
