@@ -206,7 +206,20 @@ def tables_at(uri: str) -> sa.Engine:
         *(registry.SqlRegisteredModel, registry.SqlRegisteredModelTag, registry.SqlModelVersion),
         *(registry.SqlRegisteredModelAlias, registry.SqlModelVersionTag),
     )
-    models.Base.metadata.create_all(engine, tables=[kind.__table__ for kind in kinds])
+    _once([kind.__table__ for kind in kinds]).create_all(engine)
     # Where another test of this process listens to runs, theirs are written down here too.
     outbox.metadata.create_all(engine)
     return engine
+
+
+def _once(tables: Sequence[sa.Table]) -> sa.MetaData:
+    """Return copies of the tables; MLflow's migrations, where this process ran them, repeated their constraints."""
+    copies = sa.MetaData()
+    for table in tables:
+        copy = table.to_metadata(copies)
+        seen: set[str] = set()
+        for constraint in [one for one in copy.constraints if one.name]:
+            if str(constraint.name) in seen:
+                copy.constraints.discard(constraint)
+            seen.add(str(constraint.name))
+    return copies
