@@ -15,9 +15,14 @@ from typing import Any
 import httpx
 import pytest
 from services.gateway.tests.conftest import House
+from starlette.requests import Request
 
+from mlops.chassis.errors import UnavailableError
 from mlops.gateway.adapters.files_folder import FilesFolder
+from mlops.gateway.errors import CallerError
+from mlops.gateway.http.answers import pieces_of
 from mlops.gateway.model.tables import Kind
+from mlops.gateway.ports import FullShelfError
 
 CSV = b"wind,sky\n0.5,blue\n"
 PARQUET = b"PAR1" + b"x" * 100 + b"PAR1"
@@ -133,6 +138,62 @@ async def test_old_tables_and_drafts_of_the_dead_go(tmp_path: Path) -> None:
 
     assert removed == 2
     assert names_in(tmp_path) == ["alive.part", "new.csv"]
+
+
+async def one(rows: int) -> AsyncIterator[bytes]:
+    yield b"a\n" + b"1\n" * rows
+
+
+async def test_the_oldest_tables_make_room(tmp_path: Path) -> None:
+    files = FilesFolder(tmp_path, 1000, timedelta(days=30), total_bytes=1000)
+    oldest, older = [(await files.store(Kind.CSV, one(rows))).sha256 for rows in (200, 201)]
+    for age_s, name in ((9000, oldest), (8000, older)):
+        os.utime(tmp_path / f"{name}.csv", (0, time.time() - age_s))
+
+    newest = (await files.store(Kind.CSV, one(202))).sha256
+
+    assert names_in(tmp_path) == sorted([f"{older}.csv", f"{newest}.csv"])
+
+
+async def test_tables_that_may_be_in_use_make_no_room(tmp_path: Path) -> None:
+    files = FilesFolder(tmp_path, 1000, timedelta(days=30), total_bytes=1000)
+    kept_ones = [(await files.store(Kind.CSV, one(rows))).sha256 for rows in (200, 201)]
+
+    with pytest.raises(FullShelfError, match="all may have 1000"):
+        await files.store(Kind.CSV, one(202))
+
+    assert names_in(tmp_path) == sorted(f"{name}.csv" for name in kept_ones)
+
+
+async def test_a_folder_that_takes_nothing_is_named(tmp_path: Path) -> None:
+    (tmp_path / "files").write_text("in the way")
+    files = FilesFolder(tmp_path / "files", 1000, timedelta(days=30))
+
+    with pytest.raises(UnavailableError, match="no table can be kept in"):
+        await files.store(Kind.CSV, one(1))
+
+
+async def test_a_caller_that_stops_sending_is_given_up() -> None:
+    said = [{"type": "http.request", "body": b"a\n", "more_body": True}]
+
+    async def receive() -> dict[str, Any]:
+        if said:
+            return said.pop()
+        return await asyncio.Future()
+
+    pieces = pieces_of(Request({"type": "http"}, receive), timedelta(seconds=0.05))
+
+    assert await anext(pieces) == b"a\n"
+    with pytest.raises(CallerError, match=r"nothing for 0\.05 s"):
+        await anext(pieces)
+
+
+async def test_a_caller_that_hangs_up_is_no_fault_of_ours() -> None:
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    with pytest.raises(CallerError, match="hung up"):
+        await anext(pieces_of(Request({"type": "http"}, receive)))
 
 
 async def test_a_name_is_needed(house: House) -> None:

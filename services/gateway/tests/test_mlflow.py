@@ -13,7 +13,7 @@ from aiohttp import web
 from services.gateway.tests.conftest import BEARER, TOKEN, Answer, House, says
 
 from mlops.gateway.model.mlflow_paths import (
-    is_file,
+    may_run,
     offered,
     only_queries,
     only_reads,
@@ -142,6 +142,12 @@ async def test_what_mlflow_says_of_cookies_and_other_origins_stays_behind(house:
         assert answer.headers["location"] == "/mlflow/elsewhere"
 
 
+async def test_a_prefix_that_is_written_otherwise_is_no_other_path(house: House) -> None:
+    answer = await house.client.get("/%6dlflow/version")
+
+    assert (answer.status_code, house.mlflow.seen) == (404, [])
+
+
 async def test_refusals_of_mlflow_pass_as_they_are(house: House) -> None:
     house.mlflow.answers.append(says(404, '{"error_code": "RESOURCE_DOES_NOT_EXIST"}'))
 
@@ -209,8 +215,9 @@ async def test_an_answer_that_is_cut_off_does_not_end_well(house: House) -> None
     assert [one for one in said[1:] if not one.get("more_body")] == []
 
 
-async def test_nobody_reaches_what_mlflow_keeps_for_its_own_machine(house: House) -> None:
-    answer = await house.client.get("/mlflow/ajax-api/3.0/mlflow/assistant/config")
+@pytest.mark.parametrize("end", ["config", "config%0A", "%2e%2e/assistant/config"])
+async def test_nobody_reaches_what_mlflow_keeps_for_its_own_machine(house: House, end: str) -> None:
+    answer = await house.client.get(f"/mlflow/ajax-api/3.0/mlflow/assistant/{end}")
 
     assert answer.status_code == 403
     assert house.mlflow.seen == []
@@ -270,6 +277,15 @@ async def test_a_browser_changes_nothing(
     assert house.mlflow.seen == []
 
 
+async def test_an_empty_key_beside_the_cookie_makes_no_owner_of_a_visitor(
+    house: House, browser: httpx.AsyncClient
+) -> None:
+    answer = await browser.post(CREATE, json={"name": "x"}, headers={"Authorization": ""})
+
+    assert answer.status_code == 403
+    assert house.mlflow.seen == []
+
+
 @pytest.mark.parametrize(
     "headers",
     [
@@ -326,8 +342,9 @@ async def test_the_status_page_leads_there(house: House) -> None:
     ("query", "reads"),
     [
         ("query GetRun { run(id: 1) { id } }", True),
-        ('{ run(name: "mutation") { id } } # mutation', True),
-        ('{ run(text: """a "mutation" b""") { id } }', True),
+        ("{ run(name: $name) { mutations } }", True),
+        ("# x\rmutation M { a }", False),
+        ('{ f(a: """\\""" """) } mutation M { x } # """', False),
         ("mutation { a }", False),
         ("query A { a } mutation B { b }", False),
         ("subscription { a }", False),
@@ -359,11 +376,35 @@ def test_posts_that_only_ask_are_known(path: str, *, reads: bool) -> None:
     assert only_reads("POST", path) is reads
 
 
-def test_files_and_local_paths_are_known() -> None:
-    assert is_file("/ajax-api/2.0/mlflow/logged-models/m-1/artifacts/files")
-    assert not is_file("/static-files/static/js/main.js")
-    assert not offered("//ajax-api/3.0/mlflow/assistant")
-    assert offered("/api/2.0/mlflow-artifacts/artifacts/1/assistant/a")
+@pytest.mark.parametrize(
+    ("path", "runs"),
+    [
+        ("/", True),
+        ("/static-files/static/js/main.js", True),
+        ("/get-artifact", False),
+        ("/ajax-api/2.0/mlflow/logged-models/m-1/artifacts/files", False),
+        ("/api/2.0/mlflow-artifacts/artifacts/1/a\n.html", False),
+        ("/ajax-api/2.0/mlflow-artifacts/artifacts/1/a.html\n", False),
+        ("//", False),
+    ],
+)
+def test_only_the_interface_runs_in_a_browser(path: str, *, runs: bool) -> None:
+    assert may_run(path) is runs
+
+
+@pytest.mark.parametrize(
+    ("path", "passes"),
+    [
+        ("/api/2.0/mlflow-artifacts/artifacts/1/assistant/a", True),
+        ("/ajax-api/2.0/mlflow/runs/search", True),
+        ("/ajax-api/3.0/mlflow/assistant", False),
+        ("//ajax-api/3.0/mlflow//assistant", False),
+        ("/ajax-api/3.0/mlflow/assistant/message\n", False),
+        ("/x/../ajax-api/3.0/./mlflow/assistant/message", False),
+    ],
+)
+def test_local_paths_are_known_however_they_are_written(path: str, *, passes: bool) -> None:
+    assert offered(path) is passes
 
 
 @pytest.mark.parametrize(
@@ -372,6 +413,9 @@ def test_files_and_local_paths_are_known() -> None:
         ("http://127.0.0.1:5000/a", "/mlflow/a"),
         ("/a", "/mlflow/a"),
         ("//evil/a", "//evil/a"),
+        ("http://127.0.0.1:5000", "/mlflow/"),
+        ("http://127.0.0.1:5000?a=1", "/mlflow/?a=1"),
+        ("http://127.0.0.1:50001/a", "http://127.0.0.1:50001/a"),
         ("https://bucket/a?sign=1", "https://bucket/a?sign=1"),
     ],
 )
@@ -379,3 +423,7 @@ def test_redirects_stay_under_the_prefix(location: str, seen: str) -> None:
     found = passed_out([("location", location)], "http://127.0.0.1:5000")
 
     assert found == [("location", seen)]
+
+
+def test_redirects_of_an_mlflow_below_a_path_stay_under_the_prefix() -> None:
+    assert passed_out([("location", "/ml/a")], "http://host/ml") == [("location", "/mlflow/a")]

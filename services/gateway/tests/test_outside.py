@@ -102,6 +102,8 @@ async def test_of_a_batch_with_a_wrong_event_nothing_is_stored(house: House) -> 
         (event(), BATCH, {}, 400, "array"),
         ([event()] * 1001, BATCH, {}, 413, "1000"),
         (["x"], BATCH, {}, 400, "event 0"),
+        ([event("a"), event("b"), event("a")], BATCH, {}, 422, "event 2 of the batch: a"),
+        (DATA, "application/json", {**BINARY, "source": "/tools/%FF"}, 400, "ce-source"),
         (b"x", BATCH, {}, 400, "JSON"),
         (event(), "application/cloudevents+xml", {}, 415, "cloudevents+json"),
         (b"x", "application/cloudevents-batch+avro", {}, 415, "cloudevents+json"),
@@ -151,3 +153,32 @@ async def test_a_project_that_nobody_registered_is_named(house: House) -> None:
 
     assert answer.status_code == 404
     assert "event 0 of the batch: rainfal" in answer.json()["error"]["which"]
+
+
+async def test_letters_that_are_not_percent_encoded_are_refused_not_guessed(house: House) -> None:
+    headers = [
+        (b"content-type", b"application/json"),
+        *((f"ce-{name}".encode(), value.encode()) for name, value in BINARY.items()),
+        (b"ce-subject", "prüfer".encode()),
+    ]
+
+    answer = await house.client.post("/api/v1/events", content=json.dumps(DATA), headers=headers)
+
+    assert answer.status_code == 400
+    assert "ce-subject" in answer.json()["error"]["which"]
+    assert house.bus.published == []
+
+
+async def test_the_project_of_a_batch_is_asked_for_once(house: House) -> None:
+    asked: list[Any] = []
+
+    async def knows(question: Any) -> dict[str, Any]:
+        asked.append(question)
+        return {}
+
+    house.bus.answer("workspaces", "get", knows)
+
+    await send(house, [event(str(i), project="new") for i in range(50)], BATCH)
+
+    assert len(asked) == 1
+    assert len(house.bus.published) == 50

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import json
+import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -356,3 +358,41 @@ async def test_files_that_callers_brought_are_read_and_no_others(tmp_path: Path)
     for name in ((elsewhere / "a.csv").as_uri(), (brought / "link.csv").as_uri(), "a.csv"):
         with pytest.raises(RejectedError, match="cannot be read"):
             await tables.read(name, None)
+
+
+async def test_of_a_wide_table_as_many_rows_are_held_as_memory_allows(tmp_path: Path) -> None:
+    names = ",".join(f"c{i}" for i in range(2000))
+    row = ",".join(["1"] * 2000)
+    (tmp_path / "wide.csv").write_text("\n".join([names, *[row] * 4000]))
+    tables = FileTables(Sidecar("mlops.absent"))
+
+    tracemalloc.start()
+    found = await tables.read("wide.csv", str(tmp_path))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert found.rows == 4000
+    assert 1000 < len(found.columns["c0"]) < 2500
+    assert peak < 400 * 1024 * 1024
+
+
+async def test_columns_of_the_same_name_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("a,b,a\n1,2,3\n")
+
+    with pytest.raises(RejectedError, match="names columns twice: a"):
+        await FileTables(Sidecar("mlops.absent")).read("a.csv", str(tmp_path))
+
+
+async def test_an_answer_about_long_names_stays_small(known: Any, tmp_path: Path) -> None:
+    long = [f"{i}{'x' * 50_000}" for i in range(30)]
+    table: dict[str, list[Value]] = {**columns(), **{name: [1] * ROWS for name in long}}
+    write(tmp_path, "long.csv", table)
+    write(tmp_path, "odd.csv", {name: [1] for name in long})
+
+    found = await ask(known, uri="long.csv", prediction="answer", target="truth")
+    with pytest.raises(RejectedError) as refused:
+        await ask(known, uri="odd.csv")
+
+    assert len(json.dumps(found)) < 20_000
+    assert len(found["drift"]["unexpected_columns"]) == 30
+    assert len(str(refused.value)) < 3000

@@ -173,6 +173,18 @@ async def test_why_knows_when_a_place_will_be_free(world: Any) -> None:
     assert datetime.fromisoformat(found["until"]) == world.now + timedelta(minutes=10)
 
 
+async def test_who_waits_for_a_person_stands_in_nobodys_way(world: Any) -> None:
+    awaiting = await _awaiting(world)
+    await world.tell(world.registered_as("sun"))
+    world.now += timedelta(seconds=1)
+    waiting = (await world.tell(StartWorkflow(project="sun")))[0].workflow_key
+
+    found, held = await _why(world, waiting), await _why(world, awaiting)
+
+    assert (found["place"], found["of"], found["ahead"]) == (1, 1, [])
+    assert (held["place"], held["ahead"], held["waits"]) == (None, [], True)
+
+
 async def test_why_also_takes_the_message_that_asked(world: Any) -> None:
     await world.tell(world.registered(Consent.NEVER))
     trigger = world.degraded()

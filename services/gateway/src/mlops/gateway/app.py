@@ -107,7 +107,12 @@ async def build(service: Service) -> None:
     replicas = AiohttpReplicas()
     mlflow = _mlflow(settings)
     state = settings.state_dir(NAME)
-    files = FilesFolder(state / "files", settings.files_max_bytes, settings.files_keep)
+    files = FilesFolder(
+        state / "files",
+        settings.files_max_bytes,
+        settings.files_keep,
+        settings.files_total_bytes,
+    )
     outside = Outside(
         replicas,
         PrometheusMeter(metrics.REGISTRY),

@@ -104,7 +104,7 @@ class Files(Protocol):
     async def store(self, kind: Kind, pieces: AsyncIterator[bytes]) -> Stored:
         """Keep a table as a whole, or not at all; the same content is the same file.
 
-        Raises NoTableError, TooLargeError, FullShelfError.
+        Raises NoTableError, TooLargeError, FullShelfError; UnavailableError when nothing can be written.
         """
 
     async def tidy(self) -> int:

@@ -66,6 +66,12 @@ class Settings(ServiceSettings):
         validation_alias=AliasChoices("GATEWAY_FILES_KEEP"),
         description="How long a table is kept after it was last brought.",
     )
+    files_total_bytes: int = Field(
+        default=8 * 1024**3,
+        gt=0,
+        validation_alias=AliasChoices("GATEWAY_FILES_TOTAL_BYTES"),
+        description="How much all tables may have together; the oldest make room for new ones.",
+    )
     judge_timeout_s: float = Field(
         default=120.0,
         gt=0,

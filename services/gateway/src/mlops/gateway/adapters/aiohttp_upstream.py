@@ -12,7 +12,7 @@ from yarl import URL
 
 from mlops.gateway.ports import LostReplicaError, SlowReplicaError, Streamed
 
-_CONNECT_S = 5.0
+_CONNECT = timedelta(seconds=5)
 _PIECE = 64 * 1024
 _CONNECTIONS = 256
 _ADDED_BY_AIOHTTP = ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")
@@ -21,11 +21,18 @@ _ADDED_BY_AIOHTTP = ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")
 class AiohttpUpstream:
     """A server at *url*. Make it inside the running loop, close it at stop."""
 
-    def __init__(self, url: str, quiet: timedelta) -> None:
+    def __init__(
+        self,
+        url: str,
+        quiet: timedelta,
+        connect: timedelta = _CONNECT,
+        connections: int = _CONNECTIONS,
+    ) -> None:
         self.url = url.rstrip("/")
         self._quiet_s = quiet.total_seconds()
+        self._connect_s = connect.total_seconds()
         # uvicorn closes idle connections after 75 s; ours are let go before, so that none is half-dead.
-        connector = aiohttp.TCPConnector(limit=_CONNECTIONS, keepalive_timeout=30)
+        connector = aiohttp.TCPConnector(limit=connections, keepalive_timeout=30)
         self._session = aiohttp.ClientSession(
             connector=connector,
             auto_decompress=False,
@@ -44,7 +51,8 @@ class AiohttpUpstream:
         body: AsyncIterator[bytes] | None,
     ) -> AsyncIterator[Streamed]:
         """Send a request, and give its answer while it comes."""
-        limits = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=self._quiet_s)
+        # `connect` bounds the wait for a free connection, too.
+        limits = aiohttp.ClientTimeout(total=None, connect=self._connect_s, sock_read=self._quiet_s)
         try:
             async with self._session.request(
                 method,
@@ -57,7 +65,7 @@ class AiohttpUpstream:
                 found = [(name.lower(), value) for name, value in response.headers.items()]
                 yield Streamed(response.status, found, _pieces(response))
         except aiohttp.ConnectionTimeoutError as error:
-            raise LostReplicaError(f"no connection within {_CONNECT_S:g} s") from error
+            raise LostReplicaError(f"no connection within {self._connect_s:g} s") from error
         except TimeoutError as error:
             raise SlowReplicaError(f"nothing came for {self._quiet_s:g} s") from error
         except (aiohttp.ClientError, OSError) as error:

@@ -10,11 +10,12 @@ import hashlib
 import os
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import BinaryIO
 
+from mlops.chassis.errors import UnavailableError
 from mlops.gateway.model.tables import HEAD_BYTES, Kind, fault_at_end, fault_at_start
 from mlops.gateway.ports import FullShelfError, NoTableError, Stored, TooLargeError
 
@@ -22,16 +23,21 @@ _WRITTEN_AT_ONCE = 1024 * 1024
 _TAIL_BYTES = 4
 _DRAFT = ".part"
 _ABANDONED_S = 3600.0
+_IN_USE_S = 3600.0
+_TOTAL_BYTES = 8 * 1024**3
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class FilesFolder:
-    """Files in *folder*; what nobody brought or named again for *keep* is let go."""
+    """Files in *folder*, *total_bytes* at most; what nobody brought again for *keep* is let go, the oldest first."""
 
-    def __init__(self, folder: Path, most_bytes: int, keep: timedelta) -> None:
+    def __init__(
+        self, folder: Path, most_bytes: int, keep: timedelta, total_bytes: int = _TOTAL_BYTES
+    ) -> None:
         self._folder = folder
         self._most_bytes = most_bytes
         self._keep_s = keep.total_seconds()
+        self._total_bytes = total_bytes
 
     async def store(self, kind: Kind, pieces: AsyncIterator[bytes]) -> Stored:
         """Write a table while it comes."""
@@ -40,11 +46,12 @@ class FilesFolder:
             place = self._folder / f"{uuid.uuid4().hex}{_DRAFT}"
             with contextlib.closing(await asyncio.to_thread(_Draft, place, kind)) as draft:
                 await self._fill(draft, pieces)
+                await asyncio.to_thread(self._make_room, draft.size, time.time())
                 return await asyncio.to_thread(draft.finish)
         except OSError as error:
             if error.errno in _FULL:
-                raise FullShelfError(str(self._folder)) from error
-            raise
+                raise FullShelfError(f"the disk of {self._folder} is full") from error
+            raise UnavailableError(f"no table can be kept in {self._folder}: {error}") from error
 
     async def tidy(self) -> int:
         """Remove what is too old, and drafts of a gateway that was killed; return how many."""
@@ -61,6 +68,20 @@ class FilesFolder:
                 waiting.clear()
         await asyncio.to_thread(draft.write, bytes(waiting))
 
+    def _make_room(self, size: int, now: float) -> None:
+        """Let the oldest tables go until one of *size* bytes fits; those brought in the last hour may be in use."""
+        known = sorted(_kept(self._folder))
+        held = sum(one_size for _, one_size, _ in known)
+        for brought_at, one_size, path in known:
+            if held + size <= self._total_bytes or brought_at > now - _IN_USE_S:
+                break
+            path.unlink(missing_ok=True)
+            held -= one_size
+        if held + size > self._total_bytes:
+            raise FullShelfError(
+                f"tables of the last hour have {held} bytes, all may have {self._total_bytes}"
+            )
+
     def _tidy(self, now: float) -> int:
         removed = 0
         for path in self._folder.iterdir() if self._folder.is_dir() else ():
@@ -70,6 +91,14 @@ class FilesFolder:
                     path.unlink()
                     removed += 1
         return removed
+
+
+def _kept(folder: Path) -> Iterator[tuple[float, int, Path]]:
+    for path in folder.iterdir():
+        with contextlib.suppress(OSError):  # another gateway may tidy at the same time
+            if path.suffix != _DRAFT and path.is_file():
+                found = path.stat()
+                yield found.st_mtime, found.st_size, path
 
 
 class _Draft:

@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from datetime import timedelta
 
 import orjson
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from mlops.chassis.errors import RejectedError, UnavailableError
@@ -21,6 +23,7 @@ from mlops.gateway.model.mlflow_paths import PREFIX
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _MOST_PROBLEMS = 100
+_QUIET = timedelta(seconds=60)
 _MLFLOW_CODES = {
     401: "UNAUTHENTICATED",
     403: "PERMISSION_DENIED",
@@ -140,11 +143,32 @@ def trace_of(request: Request) -> str | None:
     return shown if _TRACEPARENT.fullmatch(shown) else None
 
 
+async def pieces_of(request: Request, quiet: timedelta = _QUIET) -> AsyncIterator[bytes]:
+    """Yield a body while it comes; CallerError 408 when nothing comes for *quiet*, 400 when the caller hangs up."""
+    pieces = request.stream()
+    while True:
+        try:
+            async with asyncio.timeout(quiet.total_seconds()):
+                piece = await anext(pieces, None)
+        except TimeoutError as error:
+            raise CallerError(
+                408,
+                "the body does not come",
+                f"nothing for {quiet.total_seconds():g} s",
+                "send it again, without pauses",
+            ) from error
+        except ClientDisconnect as error:
+            raise CallerError(400, "the caller hung up", "the body", "send it again") from error
+        if piece is None:
+            return
+        yield piece
+
+
 async def body_of(request: Request, most_bytes: int) -> bytes:
     """Read a body; CallerError 413 above *most_bytes*, after the caller has been heard out for a while."""
     parts: list[bytes] = []
     size = 0
-    async for chunk in request.stream():
+    async for chunk in pieces_of(request):
         size += len(chunk)
         if size <= most_bytes:
             parts.append(chunk)

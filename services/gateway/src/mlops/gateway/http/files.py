@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -11,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from mlops.gateway.errors import CallerError
-from mlops.gateway.http.answers import json_answer
+from mlops.gateway.http.answers import json_answer, pieces_of
 from mlops.gateway.model.tables import kind_of
 from mlops.gateway.ports import Files, FullShelfError, NoTableError, TooLargeError
 
@@ -56,7 +55,7 @@ class Tables:
             )
         self._check_length(request.headers.get("content-length", ""))
         try:
-            stored = await self._files.store(kind, _pieces(request))
+            stored = await self._files.store(kind, pieces_of(request))
         except NoTableError as error:
             fix = "send CSV with a header line in UTF-8, or Parquet"
             raise CallerError(
@@ -67,9 +66,9 @@ class Tables:
         except FullShelfError as error:
             raise CallerError(
                 507,
-                "the disk of the gateway is full",
+                "the gateway has no room for the file",
                 str(error),
-                "make room there, and send it again",
+                "make room on its disk, or raise GATEWAY_FILES_TOTAL_BYTES, and send it again",
             ) from error
         found = {"uri": stored.uri, "sha256": stored.sha256, "bytes": stored.bytes}
         return json_answer(found, 201)
@@ -85,8 +84,3 @@ class Tables:
             f"more than {self._most_bytes} bytes",
             "send fewer rows, or Parquet, or raise GATEWAY_FILES_MAX_BYTES",
         )
-
-
-async def _pieces(request: Request) -> AsyncIterator[bytes]:
-    async for piece in request.stream():
-        yield piece

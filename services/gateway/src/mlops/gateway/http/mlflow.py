@@ -7,22 +7,23 @@ cookie may look.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import structlog
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import RedirectResponse, StreamingResponse
 from starlette.routing import BaseRoute
 from starlette.routing import Route as HttpRoute
 from starlette.types import Message, Receive, Scope, Send
 
 from mlops.gateway.errors import CallerError
-from mlops.gateway.http.answers import body_of
+from mlops.gateway.http.answers import body_of, pieces_of
 from mlops.gateway.http.door import is_visitor
 from mlops.gateway.model.mlflow_paths import (
     GRAPHQL,
     PREFIX,
-    is_file,
+    may_run,
     offered,
     only_queries,
     only_reads,
@@ -52,14 +53,15 @@ class Mlflow:
         path = str(scope["path"]).removeprefix(PREFIX)
         if self._upstream is None:
             raise _unknown_address()
-        body = await _checked(request, path)
+        target = _target(scope)
+        body = _Body(await _checked(request, path))
         answering = _Answering(send)
         try:
             async with self._upstream.open(
-                request.method, _target(scope), _headers(request), body
+                request.method, target, _headers(request), body.pieces
             ) as streamed:
                 answer = _answer(streamed, path, self._upstream.url)
-                await answer(scope, receive, answering)
+                await answer(scope, body.heard(receive), answering)
         except (LostReplicaError, SlowReplicaError) as error:
             if not answering.begun:
                 raise _failed(error) from error
@@ -77,6 +79,32 @@ class _Answering:
     async def __call__(self, message: Message) -> None:
         self.begun = True
         await self._send(message)
+
+
+class _Body:
+    """What a caller sends; while it comes nobody else may listen to the caller, or would take a part of it."""
+
+    def __init__(self, pieces: AsyncIterator[bytes] | None) -> None:
+        self._over = asyncio.Event()
+        self.pieces = None if pieces is None else self._passed(pieces)
+        if pieces is None:
+            self._over.set()
+
+    def heard(self, receive: Receive) -> Receive:
+        """Return how to hear from the caller once the body is over."""
+
+        async def after_the_body() -> Message:
+            await self._over.wait()
+            return await receive()
+
+        return after_the_body
+
+    async def _passed(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        try:
+            async for piece in pieces:
+                yield piece
+        finally:
+            self._over.set()
 
 
 async def _checked(request: Request, path: str) -> AsyncIterator[bytes] | None:
@@ -108,11 +136,11 @@ def _stream(request: Request) -> AsyncIterator[bytes] | None:
 
 async def _body(request: Request) -> AsyncIterator[bytes]:
     try:
-        async for piece in request.stream():
+        async for piece in pieces_of(request):
             if piece:
                 yield piece
-    except ClientDisconnect as error:
-        raise ConnectionResetError("the caller hung up") from error
+    except CallerError as error:
+        raise ConnectionResetError(str(error)) from error
 
 
 async def _again(body: bytes) -> AsyncIterator[bytes]:
@@ -120,9 +148,13 @@ async def _again(body: bytes) -> AsyncIterator[bytes]:
 
 
 def _target(scope: Scope) -> str:
-    path = bytes(scope["raw_path"]).decode("ascii", "replace").removeprefix(PREFIX)
+    """Return the address on the wire: MLflow must read the same path as was checked here."""
+    path = bytes(scope["raw_path"]).decode("ascii", "replace")
+    if not path.startswith(f"{PREFIX}/"):
+        raise CallerError(404, "no such path", path, f"write {PREFIX}/ as it is")
     query = bytes(scope["query_string"]).decode("ascii", "replace")
-    return f"{path}?{query}" if query else path
+    target = f"{path}?{query}" if query else path
+    return target.removeprefix(PREFIX).replace("#", "%23")
 
 
 def _headers(request: Request) -> list[tuple[str, str]]:
@@ -136,7 +168,7 @@ def _headers(request: Request) -> list[tuple[str, str]]:
 def _answer(streamed: Streamed, path: str, upstream: str) -> StreamingResponse:
     answer = StreamingResponse(streamed.pieces, streamed.status)
     headers = passed_out(streamed.headers, upstream)
-    if is_file(path):
+    if not may_run(path):
         headers.append(("content-security-policy", "sandbox"))
     answer.raw_headers = [
         (name.encode("latin-1"), value.encode(errors="surrogateescape")) for name, value in headers

@@ -81,7 +81,7 @@ class OutsideEvents:
         if mode is Mode.BATCH:
             found = await self._batch(request)
         else:
-            found = [await self._one(await _values(request, mode))]
+            found = [await self._one(await _values(request, mode), set())]
         for event in found:
             await self._bus.publish(event)
         ids = [event.id for event in found]
@@ -95,16 +95,21 @@ class OutsideEvents:
             raise CallerError(
                 413, "too many events", str(len(values)), f"send at most {_AT_ONCE} at once"
             )
-        found = []
+        found: list[Event] = []
+        known: set[str] = set()
+        ids: set[str] = set()
         for index, one in enumerate(values):
             try:
-                found.append(await self._one(one))
+                event = await self._one(one, known)
+                _check_new(event, ids)
             except CallerError as error:
                 error.which = f"event {index} of the batch: {error.which}"
                 raise
+            found.append(event)
         return found
 
-    async def _one(self, values: object) -> Event:
+    async def _one(self, values: object, known: set[str]) -> Event:
+        """Return one event; its project is asked for unless it is *known*."""
         if not isinstance(values, dict):
             raise CallerError(400, "not a CloudEvent", "the body", "send one JSON object")
         event = read_event(values)
@@ -115,8 +120,17 @@ class OutsideEvents:
                 f"time: {event.time.isoformat()}",
                 "set the clock of the machine that tells it",
             )
-        await self._known.check(event.scope)
+        if event.scope not in known:
+            await self._known.check(event.scope)
+            known.add(event.scope)
         return event
+
+
+def _check_new(event: Event, ids: set[str]) -> None:
+    # The bus stores an id once: the second event would be lost without a word.
+    if event.id in ids:
+        raise CallerError(422, "an id stands twice", event.id, "give each event an id of its own")
+    ids.add(event.id)
 
 
 async def _values(request: Request, mode: Mode) -> object:
@@ -125,7 +139,13 @@ async def _values(request: Request, mode: Mode) -> object:
         return _parsed(body)
     if (kind := media_type(request.headers)) not in _JSON:
         raise CallerError(415, "the data is not JSON", kind, "send data as application/json")
-    return {**attributes_of(request.headers), "data": _parsed(body)}
+    try:
+        attributes = attributes_of(request.headers)
+    except ValueError as error:
+        raise CallerError(
+            400, "a ce- header cannot be read", str(error), "percent-encode it as UTF-8"
+        ) from error
+    return {**attributes, "data": _parsed(body)}
 
 
 def _parsed(body: bytes) -> object:

@@ -47,15 +47,23 @@ def media_type(headers: Mapping[str, str]) -> str:
 
 
 def attributes_of(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return the attributes that stand in the `ce-` headers of a binary event."""
+    """Return the attributes that stand in the `ce-` headers of a binary event.
+
+    Raises ValueError, which names the header, for what is not percent-encoded UTF-8.
+    """
     return {
-        name.removeprefix(_PREFIX): _value(text)
+        name.removeprefix(_PREFIX): _value(name, text)
         for name, text in headers.items()
         if name.startswith(_PREFIX)
     }
 
 
-def _value(text: str) -> str:
+def _value(name: str, text: str) -> str:
+    if not text.isascii():  # it was read as Latin-1; nobody knows what was meant
+        raise ValueError(f"{name} holds letters that are not percent-encoded")
     quoted = _QUOTED.fullmatch(text)
     plain = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else text
-    return unquote(plain)
+    try:
+        return unquote(plain, errors="strict")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{name} is not UTF-8: {error}") from error

@@ -7,8 +7,10 @@ Paths are MLflow's own, without the prefix under which the gateway shows it.
 from __future__ import annotations
 
 import json
+import posixpath
 import re
 from collections.abc import Iterable, Mapping
+from urllib.parse import urlsplit
 
 PREFIX = "/mlflow"
 GRAPHQL = "/graphql"
@@ -24,13 +26,10 @@ _ASKING = re.compile(
     r")"
 )
 # MLflow runs commands on its own machine for callers of that machine; behind a gateway everybody seems to be one.
-_LOCAL_ONLY = re.compile(r"/+(?:ajax-)?api/[^/]+/+mlflow/+assistant(?:/.*)?")
-_FILES = re.compile(
-    r"/(?:get-artifact|model-versions/get-artifact|(?:ajax-)?api/\d\.0/mlflow-artifacts/artifacts/.*"
-    r"|ajax-api/\d\.0/mlflow/(?:get-trace-artifact|logged-models/[^/]+/artifacts/files))"
-)
+_LOCAL_ONLY = re.compile(r"/(?:ajax-)?api/[^/]+/mlflow/assistant")
+_OWN_FILES = "/static-files/"
+# Also where it is only a word in a text or a remark: whoever tells these apart can be misled, the word cannot be hidden.
 _NOT_A_QUERY = re.compile(r"\b(?:mutation|subscription)\b")
-_GRAPHQL_TEXT = re.compile(r'"""[\s\S]*?"""|"(?:\\.|[^"\\\n])*"|#[^\n]*')
 
 _HOP_BY_HOP = {
     "connection",
@@ -50,8 +49,8 @@ _KEPT_OUT = {"date", "server", "set-cookie"}
 
 
 def offered(path: str) -> bool:
-    """Return whether a path is passed on for anybody."""
-    return not _LOCAL_ONLY.fullmatch(path)
+    """Return whether a path is passed on for anybody, however it is written."""
+    return not _LOCAL_ONLY.match(posixpath.normpath(f"/{path.lstrip('/')}"))
 
 
 def only_reads(method: str, path: str) -> bool:
@@ -68,12 +67,12 @@ def only_queries(body: bytes) -> bool:
     except ValueError:
         return False
     text = asked.get("query") if isinstance(asked, dict) else None
-    return isinstance(text, str) and not _NOT_A_QUERY.search(_GRAPHQL_TEXT.sub(" ", text))
+    return isinstance(text, str) and not _NOT_A_QUERY.search(text)
 
 
-def is_file(path: str) -> bool:
-    """Return whether a path answers with bytes that somebody logged, which a browser must not run as ours."""
-    return bool(_FILES.fullmatch(path))
+def may_run(path: str) -> bool:
+    """Return whether a browser may run what a path answers: the interface itself, nothing that somebody logged."""
+    return path == "/" or path.startswith(_OWN_FILES)
 
 
 def passed_in(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -119,4 +118,8 @@ def _named_by_connection(headers: Iterable[tuple[str, str]]) -> set[str]:
 
 def _moved(location: str, upstream: str) -> str:
     path = location.removeprefix(upstream)
+    if path == location:
+        path = location.removeprefix(urlsplit(upstream).path)
+    elif path[:1] in ("", "?", "#"):
+        path = f"/{path}"
     return f"{PREFIX}{path}" if path.startswith("/") and not path.startswith("//") else location

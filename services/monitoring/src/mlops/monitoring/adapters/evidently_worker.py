@@ -12,6 +12,7 @@ import math
 import traceback
 import uuid
 import warnings
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,19 @@ from mlops.chassis.sidecar import serve
 _FEW_DISTINCT = 10
 _LEAST_ROWS = 2
 _NICENESS = 10
+_MOST_HELD = 256 * 1024 * 1024
+_AT_ONCE = 200  # rows; a small file may hold huge ones
+# What pyarrow and pandas raise for files that are not what they seem.
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    TypeError,
+    LookupError,
+    OverflowError,
+    MemoryError,
+    NotImplementedError,
+    pa.ArrowException,
+)
 _MOST_CHARACTERS = 32 * 1024 * 1024  # half of what a sidecar's answer may have
 # The default tests of Evidently change their meaning with the number of reference rows; these do not.
 _METHODS = {
@@ -77,10 +91,13 @@ def columns(path: str, newest: int) -> dict[str, Any]:
     """Return the columns of the *newest* (last) rows of a Parquet file as JSON values, and how many rows it has."""
     try:
         frame, rows = _newest_rows(path, newest)
-    except (OSError, ValueError, NotImplementedError, pa.ArrowException) as error:
+    except _UNREADABLE as error:
         raise RejectedError(f"{path!r} cannot be read as Parquet: {error}") from error
     found = {str(name): [_plain(value) for value in frame[name]] for name in frame.columns}
-    if (size := len(json.dumps(found))) > _MOST_CHARACTERS:
+    size = sum(len(value) for values in found.values() for value in values if type(value) is str)
+    if size <= _MOST_CHARACTERS:  # else it might not even be written down
+        size = len(json.dumps(found))
+    if size > _MOST_CHARACTERS:
         raise RejectedError(
             f"{path!r}: its newest {len(frame)} rows are {size} characters as JSON, {_MOST_CHARACTERS} are read; "
             "keep the columns that the model gets"
@@ -96,11 +113,32 @@ def _newest_rows(path: str, newest: int) -> tuple[pd.DataFrame, int]:
             group -= 1
             held += file.metadata.row_group(group).num_rows
         groups = list(range(group, file.metadata.num_row_groups))
-        kept: list[pa.RecordBatch] = []
-        for batch in file.iter_batches(batch_size=newest, row_groups=groups):
-            kept = [*kept, batch][-2:]
-        table = pa.Table.from_batches(kept, schema=file.schema_arrow)
+        kept: deque[pa.RecordBatch] = deque()
+        for batch in file.iter_batches(batch_size=_AT_ONCE, row_groups=groups):
+            kept.append(_plain_batch(batch))
+            if sum(map(len, kept)) - len(kept[0]) >= newest:
+                kept.popleft()
+            if sum(one.nbytes for one in kept) > _MOST_HELD:
+                raise RejectedError(
+                    f"{path!r}: its newest rows are more than {_MOST_HELD} bytes; "
+                    "keep the columns that the model gets"
+                )
+        schema = kept[0].schema if kept else file.schema_arrow
+        table = pa.Table.from_batches(list(kept), schema=schema)
     return table.slice(max(0, len(table) - newest)).to_pandas(), rows
+
+
+def _plain_batch(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Return the rows with words written out: only then is it known how large they are."""
+    columns = [
+        column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+        for column in batch.columns
+    ]
+    fields = [
+        field.with_type(column.type) for field, column in zip(batch.schema, columns, strict=True)
+    ]
+    schema = pa.schema(fields, metadata=batch.schema.metadata)
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
 def _plain(value: Any) -> Any:

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import asyncio
 import csv
-import itertools
 import math
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -19,6 +19,11 @@ from mlops.monitoring.ports import Table
 
 _MOST_BYTES = 256 * 1024 * 1024
 _MOST_ROWS = 20_000
+_MOST_HELD = (
+    64 * 1024 * 1024
+)  # characters; a few hundred megabytes of memory while a table is judged
+_CELL = 16  # what even an empty field takes
+_SHOWN = 64
 _TIMEOUT = timedelta(seconds=60)
 _WORDS: dict[str, Value] = {"": None, "true": True, "false": False, "nan": None, "null": None}
 
@@ -94,19 +99,38 @@ def _csv(path: Path) -> Table:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets write a mark first
             rows = csv.reader(file)
-            names = next(rows, [])
-            count = itertools.count()
-            numbered = ((next(count), rows.line_num, row) for row in rows if row)
-            placed = deque(numbered, maxlen=_MOST_ROWS)
+            names = _names(path, next(rows, []))
+            held, count = _newest((rows.line_num, row) for row in rows if row)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise RejectedError(f"{str(path)!r} cannot be read as CSV: {error}") from error
-    for _, line, row in placed:
+    for line, row in held:
         if len(row) != len(names):
             raise RejectedError(
                 f"{str(path)!r}: line {line} has {len(row)} fields, the header has {len(names)}"
             )
-    columns = {name: [_value(row[i]) for *_, row in placed] for i, name in enumerate(names)}
-    return Table(columns, next(count))
+    columns = {name: [_value(row[i]) for _, row in held] for i, name in enumerate(names)}
+    return Table(columns, count)
+
+
+def _names(path: Path, names: list[str]) -> list[str]:
+    twice = sorted({name[:_SHOWN] for name, times in Counter(names).items() if times > 1})
+    if twice:
+        raise RejectedError(f"{str(path)!r} names columns twice: {', '.join(twice[:5])}")
+    return names
+
+
+def _newest(rows: Iterable[tuple[int, list[str]]]) -> tuple[list[tuple[int, list[str]]], int]:
+    """Return the last rows, as many as are looked at and fit into memory, and how many there were."""
+    held: deque[tuple[int, int, list[str]]] = deque()
+    size = count = 0
+    for line, row in rows:
+        count += 1
+        takes = sum(map(len, row)) + _CELL * len(row)
+        held.append((takes, line, row))
+        size += takes
+        while len(held) > 1 and (len(held) > _MOST_ROWS or size > _MOST_HELD):
+            size -= held.popleft()[0]
+    return [(line, row) for _, line, row in held], count
 
 
 def _value(text: str) -> Value:

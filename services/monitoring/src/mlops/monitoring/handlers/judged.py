@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from mlops.monitoring.handlers import telling
@@ -13,6 +14,7 @@ from mlops.monitoring.ports import Baseline, Table
 
 _MOST_COLUMNS = 500
 _MOST_NAMES = 200
+_LONGEST_NAME = 256
 
 
 def answer(found: Judgement, table: Table, baseline: Baseline, promise: Promise) -> dict[str, Any]:
@@ -46,14 +48,18 @@ def _drift(found: Judgement) -> dict[str, Any]:
             *own,
             *(_column(one, "missing" if one.test == "missing" else "data") for one in columns),
         ],
-        "missing_columns": list(found.missing[:_MOST_NAMES]),
-        "unexpected_columns": list(found.unexpected[:_MOST_NAMES]),
+        "missing_columns": _short(found.missing),
+        "unexpected_columns": _short(found.unexpected),
     }
+
+
+def _short(names: Sequence[str]) -> list[str]:
+    return [name[:_LONGEST_NAME] for name in names[:_MOST_NAMES]]
 
 
 def _column(one: ColumnVerdict, kind: str) -> dict[str, Any]:
     return {
-        "name": one.name[:256],
+        "name": one.name[:_LONGEST_NAME],
         "kind": kind,
         "test": one.test,
         "score": one.score,

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -27,6 +27,9 @@ from mlops.monitoring.model.tables import (
 )
 from mlops.monitoring.model.windows import ModelKey, Row, Watched, Window
 from mlops.monitoring.ports import Baseline, Columns, Ledger, Page, Tables, WatchedProject
+
+_MOST_SHOWN = 20
+_LONGEST_SHOWN = 64
 
 
 class TableHandlers:
@@ -141,7 +144,7 @@ def _parts(uri: str, columns: Columns, prediction: object, target: object) -> Pa
         return take_apart(columns, *named)
     except KeyError as error:
         raise RejectedError(
-            f"{uri!r} has no column {error.args[0]!r}; it has {sorted(columns)[:20]}"
+            f"{uri!r} has no column {error.args[0]!r}; it has {_shown(columns)}"
         ) from error
 
 
@@ -151,8 +154,8 @@ def _check_fit(uri: str, parts: Parts, baseline: Baseline) -> None:
     if not parts.rows:
         raise RejectedError(f"{uri!r} has no rows; bring some predictions")
     raise RejectedError(
-        f"{uri!r} has no column of the reference: it has {sorted(parts.features)[:20]}, "
-        f"the reference has {sorted(baseline.features)[:20]}; bring the columns that the model gets"
+        f"{uri!r} has no column of the reference: it has {_shown(parts.features)}, "
+        f"the reference has {_shown(baseline.features)}; bring the columns that the model gets"
     )
 
 
@@ -168,7 +171,7 @@ def _rows_of(turn: Turn, command: SetReference, parts: Parts) -> list[Row]:
     if not names:
         raise RejectedError(
             f"{command.uri!r} has no column that model {turn.key.model!r} gets: the file has "
-            f"{sorted(parts.features)[:20]}, the newest requests have {sorted(seen)[:20] or 'not come yet'}; "
+            f"{_shown(parts.features)}, the newest requests have {_shown(seen) or 'not come yet'}; "
             "name the columns of target and prediction, and all others are taken"
         )
     if parts.rows < MIN_ROWS:
@@ -181,6 +184,11 @@ def _rows_of(turn: Turn, command: SetReference, parts: Parts) -> list[Row]:
         Row(str(i), turn.cause.time, {name: columns[name][i] for name in names}, answers[i])
         for i in range(parts.rows)
     ]
+
+
+def _shown(names: Iterable[str]) -> list[str]:
+    """Return some of the names, short: a stranger's table may have any."""
+    return [name[:_LONGEST_SHOWN] for name in sorted(names)[:_MOST_SHOWN]]
 
 
 def _features_seen(turn: Turn) -> set[str]:

@@ -54,7 +54,7 @@ class Questions:
         for queue in queues:
             entry = queue.entry(wanted) or queue.entry_of(wanted)
             if entry is not None:
-                return self._because(queue, entry, admission.rulings(world, now))
+                return self._because(world, queue, entry, now)
             declined = queue.refusal_of(wanted)
             if declined is not None:
                 return {
@@ -63,17 +63,19 @@ class Questions:
                 }
         raise RejectedError(_unknown(wanted, queues))
 
-    def _because(self, queue: Queue, entry: Entry, rulings: Sequence[Ruling]) -> dict[str, Any]:
-        place = next((at for at, found in enumerate(rulings, 1) if found.key == entry.key), None)
-        ruling = rulings[place - 1] if place else None
+    def _because(self, world: World, queue: Queue, entry: Entry, now: datetime) -> dict[str, Any]:
+        rulings = admission.rulings(world, now)
+        ruling = next((found for found in rulings if found.key == entry.key), None)
+        line = _line(world, rulings)
+        place = line.index(entry.key) + 1 if entry.key in line else None
         reason = ruling.reason if ruling else _standing(entry)
         until = ruling.expected_start_at if ruling else None
         note = self._books.notes.get(entry.key)
         return {
             **_answer(queue, entry.state.value, note or reason, until),
             "place": place,
-            "of": len(rulings),
-            "ahead": [found.key for found in rulings[: (place or 1) - 1]][:_RECENT],
+            "of": len(line),
+            "ahead": line[: (place or 1) - 1][:_RECENT],
             "workflow": self._entry(entry, ruling),
         }
 
@@ -103,6 +105,16 @@ class Questions:
         shown = {name: value for name, value in asdict(entry).items() if name not in _ENTRY_HIDES}
         decision = asdict(ruling) if ruling else None
         return {**shown, "decision": decision, "note": self._books.notes.get(entry.key)}
+
+
+def _line(world: World, rulings: Sequence[Ruling]) -> list[str]:
+    """Return who waits, in the order of admission; who waits for a person stands in nobody's way."""
+    held = {
+        entry.key
+        for queue in world.queues.values()
+        for entry in queue.in_state(State.AWAITS_APPROVAL)
+    }
+    return [found.key for found in rulings if found.key not in held]
 
 
 def _answer(queue: Queue, state: str, reason: str, until: datetime | None) -> dict[str, Any]:
