@@ -38,7 +38,14 @@ def die():
 def pid():
     return os.getpid()
 
-serve({f.__name__: f for f in (add, refuse, fail, hang, die, pid)})
+def slow():
+    time.sleep(1)
+    return "late"
+
+def talk():
+    return "x" * 100_000
+
+serve({f.__name__: f for f in (add, refuse, fail, hang, die, pid, slow, talk)})
 """
 SOON = timedelta(seconds=20)
 
@@ -117,3 +124,24 @@ async def test_a_child_that_will_not_leave_is_killed(tmp_path: Path) -> None:
         while psutil.pid_exists(pid):
             await asyncio.sleep(0.05)
     await child.close()
+
+
+async def test_the_reply_to_a_cancelled_call_is_not_the_next_ones(sidecar: Sidecar) -> None:
+    await sidecar.call("pid", SOON)
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await sidecar.call("slow", SOON)
+
+    assert await sidecar.call("add", SOON, a=1, b=1) == 2
+
+
+async def test_an_answer_that_is_too_long_is_said_so_and_ends_the_child(
+    sidecar: Sidecar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mlops.chassis.sidecar._LINE_LIMIT", 1000)
+
+    with pytest.raises(UnavailableError, match="answered with more than 1000 bytes"):
+        await sidecar.call("talk", SOON)
+
+    assert await sidecar.call("add", SOON, a=1, b=1) == 2

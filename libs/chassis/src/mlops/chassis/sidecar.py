@@ -71,6 +71,9 @@ class Sidecar:
                 raise UnavailableError(
                     f"{self._module}.{function} gave no answer within {timeout.total_seconds():g} s"
                 ) from error
+            except asyncio.CancelledError:
+                await self._kill()  # its reply would be taken for that of the next call
+                raise
             finally:
                 self._retire_later()
         if "ok" in reply:
@@ -111,6 +114,11 @@ class Sidecar:
         except (BrokenPipeError, ConnectionResetError) as error:
             await self._kill()
             raise UnavailableError(f"{self._module} died during {function}") from error
+        except ValueError as error:
+            await self._kill()
+            raise UnavailableError(
+                f"{self._module}.{function} answered with more than {_LINE_LIMIT} bytes"
+            ) from error
         if not line:
             await self._kill()
             raise UnavailableError(f"{self._module} died during {function}")
