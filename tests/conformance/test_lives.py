@@ -107,18 +107,27 @@ async def test_what_a_run_logs_is_a_sign_beside_the_longest_beat(lab: Lab, proje
     assert before.mark != after.mark
 
 
-async def test_an_end_that_crosses_with_ours_is_the_last_word(lab: Lab, project: str) -> None:
+@pytest.mark.parametrize("kind", [RunWentStale, RunEnded])
+async def test_an_end_that_crosses_with_ours_is_the_last_word(
+    lab: Lab, project: str, kind: type[RunWentStale | RunEnded]
+) -> None:
     if isinstance(lab, MemoryLab):
         pytest.skip("one thing at a time happens in memory")
     from mlflow.store.tracking.dbmodels.models import SqlRun  # noqa: PLC0415 - it takes seconds
 
-    run_id = await lab.start_run(project, tags={HEARTBEAT: "5000 a"})
+    key = f"{project}-w3"
+    run_id = await lab.start_run(project, tags={HEARTBEAT: "5000 a", WORKFLOW: key})
     ours: list[bool] = []
 
     def crossing(*_: object) -> None:
         # The client has read RUNNING, and has written nothing yet.
+        now = datetime.now(UTC)
+        if kind is RunEnded:
+            over = lab.lives.end_workflow(project, key, now, Why("cancelled"))
+            ours.append(asyncio.run(over) == [run_id])
+            return
         stale = Stale(run_id, "5000 a", 5000, "silent")
-        ours.append(asyncio.run(lab.lives.end_stale(stale, datetime.now(UTC))))
+        ours.append(asyncio.run(lab.lives.end_stale(stale, now)))
 
     sa.event.listen(SqlRun, "before_update", crossing)
     try:
@@ -127,10 +136,11 @@ async def test_an_end_that_crosses_with_ours_is_the_last_word(lab: Lab, project:
         sa.event.remove(SqlRun, "before_update", crossing)
 
     status, ended_ms, tags = await lab.status(project, run_id)
-    _, stale, ended = await changes(lab)
+    _, first, ended = await changes(lab)
     assert ours == [True]
-    assert (status, ended_ms, STALE in tags) == ("FINISHED", 2000, False)
-    assert isinstance(stale, RunWentStale)
+    assert (status, ended_ms) == ("FINISHED", 2000)
+    assert not {STALE, ENDED_BY} & tags.keys()
+    assert isinstance(first, kind)
     assert isinstance(ended, RunEnded)
     assert ended.again
 

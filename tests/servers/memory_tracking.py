@@ -57,6 +57,15 @@ class MemoryTracking:
         found = [key for key, run in self.runs.items() if run.tags.get(CLIENT_RUN) == ref]
         return self._answer(lost, found[0] if found else None)
 
+    def remove_twins(self, ref: str, run_id: str) -> None:
+        lost = self._trouble()
+        for key, run in self.runs.items():
+            twin = key != run_id and run.tags.get(CLIENT_RUN) == ref
+            if twin and not run.points and not run.params:
+                del run.tags[CLIENT_RUN]
+                run.deleted = True
+        self._answer(lost, None)
+
     def run(self, run_id: str) -> RunState:
         lost = self._trouble()
         run = self._known(run_id)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from mlops.chassis.errors import UnavailableError
 from mlops.contracts.orchestration_bridge import WorkflowCancelled, WorkflowFailed, WorkflowKind
 from mlops.contracts.tracking import (
     ModelRegistered,
@@ -255,6 +256,34 @@ async def test_a_model_rejected_for_a_run_that_came_back_is_judged_by_what_it_lo
     assert promoted.candidate_metrics == {"accuracy": 0.9}
     assert promoted.causation_id == completed.id
     assert len(world.rejected) == 1
+
+
+async def test_a_judgement_that_died_between_its_new_tags_is_made_after_all(
+    world: Any, looking: Looking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.project()
+    run_id = beating(world)
+    world.tracking.register("rain", "rain", run_id)
+    await world.settle()
+    await looking.until(400)
+    await world.settle()
+    annotate = world.tracking.annotate
+    died: list[int] = []
+
+    async def dies_once(project: str, name: str, version: int, tags: dict[str, str]) -> None:
+        whole = len(tags) == 1 or bool(died)
+        await annotate(project, name, version, tags if whole else dict(list(tags.items())[:-1]))
+        if not whole:
+            died.append(version)
+            raise UnavailableError("killed")
+
+    monkeypatch.setattr(world.tracking, "annotate", dies_once)
+    world.tracking.tag(run_id, "mlops.heartbeat", f"{NOW_MS + 500_000} a")
+    world.tracking.log(run_id, {"accuracy": 0.9})
+    world.tracking.end_run(run_id)
+    await world.settle()
+
+    assert (died, len(world.promoted), len(world.rejected)) == ([1], 1, 1)
 
 
 async def test_a_model_that_was_judged_is_not_judged_again_because_its_run_ends_again(

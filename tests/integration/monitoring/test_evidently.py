@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa  # type: ignore[import-untyped]  # it has no types
+import pyarrow.parquet as pq  # type: ignore[import-untyped]  # it has no types
 import pytest
 
 from mlops.chassis.errors import RejectedError
@@ -131,6 +133,7 @@ async def test_whatever_parquet_holds_becomes_plain_values(
             "day": [pd.Timestamp("2026-05-01", tz="UTC"), pd.NaT, pd.NaT],
             "count": pd.array([1, None, 3], dtype="Int64"),
             "calm": [True, False, True],
+            "sky": pd.Categorical(["blue", None, "grey"]),
         }
     ).to_parquet(tmp_path / "a.parquet")
 
@@ -142,6 +145,7 @@ async def test_whatever_parquet_holds_becomes_plain_values(
         "day": ["2026-05-01 00:00:00+00:00", None, None],
         "count": [1, None, 3],
         "calm": [True, False, True],
+        "sky": ["blue", None, "grey"],
     }
 
 
@@ -161,3 +165,26 @@ async def test_too_much_parquet_is_refused_and_the_child_answers_on(
     newest = long.columns["x"]
     assert long.rows == 20_001
     assert (newest[0], newest[-1], len(newest)) == (1, 20_000, 20_000)
+
+
+@pytest.mark.parametrize("as_words", [False, True])
+async def test_a_small_file_of_huge_rows_is_refused_before_it_is_unpacked(
+    tmp_path: Path, sidecar: Sidecar, *, as_words: bool
+) -> None:
+    words = pa.DictionaryArray.from_arrays([0] * 20_000, ["x" * 1024 * 1024])
+    pq.write_table(pa.table({"text": words}), tmp_path / "a.parquet", store_schema=as_words)
+    assert (tmp_path / "a.parquet").stat().st_size < 2 * 1024 * 1024
+
+    with pytest.raises(RejectedError, match="keep the columns that the model gets"):
+        await FileTables(sidecar).read("a.parquet", str(tmp_path))
+
+
+async def test_a_file_that_says_wrong_things_of_itself_is_refused(
+    tmp_path: Path, sidecar: Sidecar
+) -> None:
+    said = {"index_columns": ["absent"], "columns": 7, "column_indexes": []}
+    table = pa.table({"x": [1]}).replace_schema_metadata({"pandas": json.dumps(said)})
+    pq.write_table(table, tmp_path / "a.parquet")
+
+    with pytest.raises(RejectedError, match="cannot be read as Parquet"):
+        await FileTables(sidecar).read("a.parquet", str(tmp_path))

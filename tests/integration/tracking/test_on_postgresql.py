@@ -35,6 +35,20 @@ mlflow.set_experiment("rain")
 mlflow.start_run(tags={"mlops.heartbeat": "1 a"})
 os._exit(0)
 """
+COME_BACK = """
+import mlflow
+from concurrent.futures import ThreadPoolExecutor
+client = mlflow.MlflowClient()
+experiment = client.get_experiment_by_name("rain").experiment_id
+(run,) = client.search_runs([experiment])
+
+def beat(number):
+    client.set_tag(run.info.run_id, "mlops.heartbeat", f"{number} a")
+
+with ThreadPoolExecutor(8) as threads:
+    list(threads.map(beat, range(2, 10)))
+print(client.get_run(run.info.run_id).info.status)
+"""
 BY_THE_CLIENT = ("run.started", "model.registered", "run.completed")
 
 # Where a transaction stops until the test lets go of lock 1.
@@ -175,6 +189,24 @@ async def test_a_stale_run_is_told_once_over_kill_minus_nine(
     assert len(before) == heard
     assert [event["type"] for event in told] == ["run.started", "run.stale"]
     assert await database.ask("SELECT status FROM runs") == [("KILLED",)]
+
+
+async def test_a_stale_run_whose_writers_come_back_together_is_opened_once(
+    unstarted: Any, database: Database, listener: Any
+) -> None:
+    unstarted.more.update({"TRACKING_REAP_EVERY": "0.5s", "TRACKING_STALE_AFTER": "6s"})
+    await unstarted.start()
+    await listener.register("rain")
+    await unstarted.run_client(BEAT_AND_DIE)
+    await listener.wait_for(1, "run.stale")
+
+    said = await unstarted.run_client(COME_BACK)
+    await database.until("SELECT id FROM mlops_outbox WHERE told_ms IS NULL", 0)
+
+    told = await listener.events("run.started", "run.stale")
+    assert "RUNNING" in said
+    assert [event["type"] for event in told[:3]] == ["run.started", "run.stale", "run.started"]
+    assert [event["data"].get("resumed") for event in told].count(True) == 1
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ class Lives(Protocol):
         """Keep how long runs have been silent, instead of what was kept before."""
 
     async def end_stale(self, run: Stale, now: datetime) -> bool:
-        """Set a run KILLED at its last sign of life; False when it has ended, or beaten, meanwhile."""
+        """Set a run KILLED at its last sign of life; False when it has ended, or given a sign, meanwhile."""
 
     async def end_workflow(self, project: str, key: str, at: datetime, why: Why) -> list[str]:
         """Set the RUNNING runs of a workflow KILLED and return them; the same again ends nothing."""

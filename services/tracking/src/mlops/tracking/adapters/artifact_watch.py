@@ -35,6 +35,7 @@ class ArtifactWatch:
         self._reason: str | None = None
         self._looked_at = float("-inf")
         self._one_at_a_time = asyncio.Lock()
+        self._looking: asyncio.Task[Any] | None = None
         self._log = structlog.get_logger("artifacts")
 
     async def check(self) -> str | None:
@@ -49,14 +50,16 @@ class ArtifactWatch:
         return self._reason
 
     async def _look(self) -> str | None:
-        try:
-            async with asyncio.timeout(_PATIENCE_S):
-                await asyncio.to_thread(self._artifacts.list_artifacts, None)
-        except TimeoutError:
+        # One at a time: each holds a thread for as long as the store keeps silent.
+        if self._looking is None:
+            self._looking = asyncio.create_task(
+                asyncio.to_thread(self._artifacts.list_artifacts, None)
+            )
+        done, _ = await asyncio.wait([self._looking], timeout=_PATIENCE_S)
+        if not done:
             return f"artifacts {self._uri}: no answer within {_PATIENCE_S:.0f} s; check the network"
-        except Exception as error:  # noqa: BLE001 - any store of any vendor may be behind a URI
-            return explain(self._uri, str(error))
-        return None
+        error, self._looking = self._looking.exception(), None
+        return None if error is None else explain(self._uri, str(error))
 
     def _note(self, reason: str | None) -> None:
         before, self._reason = self._reason, reason

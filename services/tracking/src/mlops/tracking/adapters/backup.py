@@ -26,6 +26,7 @@ from mlops.tracking.adapters.backup_files import (
 from mlops.tracking.adapters.database_postgres import PostgresDatabase
 from mlops.tracking.adapters.database_sqlite import SqliteDatabase
 from mlops.tracking.adapters.sqlite import path_of
+from mlops.tracking.adapters.unfinished import check_whole
 from mlops.tracking.errors import StoreError
 from mlops.tracking.model.places import folder_of, is_folder
 
@@ -72,6 +73,9 @@ def backup(
     """
     began = time.monotonic()
     database = database_of(store_uri)
+    target = target.resolve()
+    _check_apart(target, artifacts)
+    check_whole(artifacts)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise StoreError(f"{target} exists already; name a new folder")
     partial = target.with_name(target.name + ".partial")
@@ -100,6 +104,14 @@ def backup(
         "artifacts_included": manifest.artifacts_included,
         "took_s": round(time.monotonic() - began, 2),
     }
+
+
+def _check_apart(target: Path, artifacts: str) -> None:
+    # A copy that is part of what is copied never ends.
+    if is_folder(artifacts) and target.is_relative_to(Path(folder_of(artifacts)).resolve()):
+        raise StoreError(
+            f"the backup {target} would lie among the artifacts {artifacts}; name a folder elsewhere"
+        )
 
 
 def _write(

@@ -60,6 +60,7 @@ def read_manifest(folder: Path) -> Manifest:
         found = json.loads(path.read_text(encoding="utf-8"))
         files = [Copied(**each) for each in found.pop("files")]
         manifest = Manifest(**found, files=files)
+        _check_kinds(manifest)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise StoreError(
             f"{folder} holds no readable backup ({MANIFEST}: {error}); name the folder that `backup` wrote"
@@ -78,7 +79,7 @@ def check(folder: Path, manifest: Manifest, say: Say) -> None:
         if number and number % _SAY_EVERY == 0:
             say(f"checked {number} of {len(manifest.files)} files")
         path = folder / file.path
-        if ".." in Path(file.path).parts or Path(file.path).is_absolute():
+        if "\0" in file.path or ".." in Path(file.path).parts or Path(file.path).is_absolute():
             raise StoreError(f"backup {folder} names the file {file.path!r} outside of itself")
         if not path.is_file():
             raise StoreError(f"backup {folder} lacks {file.path}; take another copy of the backup")
@@ -105,7 +106,7 @@ def copy_tree(source: Path, target: Path, inside: str, say: Say) -> list[Copied]
     """Copy the files below *source* and return them under the name *inside*; what vanishes meanwhile is no loss."""
     copied = []
     target.mkdir(parents=True, exist_ok=True)
-    for path in files_of(source):
+    for path in files_of(source, say):
         relative = path.relative_to(source)
         try:
             digest, size = copy(path, target / relative)
@@ -118,14 +119,45 @@ def copy_tree(source: Path, target: Path, inside: str, say: Say) -> list[Copied]
     return copied
 
 
-def files_of(folder: Path) -> Iterator[Path]:
-    """Yield the regular files below a folder, in order; links are not followed."""
-    for root, folders, names in os.walk(folder):
+def copy_listed(folder: Path, manifest: Manifest, target: Path, say: Say) -> None:
+    """Copy the artifacts that a manifest names, and nothing else; StoreError when one is not what was written."""
+    target.mkdir(parents=True, exist_ok=True)
+    listed = [file for file in manifest.files if file.path.startswith(f"{ARTIFACTS}/")]
+    for number, file in enumerate(listed, start=1):
+        digest, _ = copy(folder / file.path, target / file.path.removeprefix(f"{ARTIFACTS}/"))
+        if digest != file.sha256:
+            raise StoreError(f"backup {folder} changed while it was read: {file.path}; try again")
+        if number % _SAY_EVERY == 0:
+            say(f"{ARTIFACTS}: {number} of {len(listed)} files")
+
+
+def files_of(folder: Path, say: Say) -> Iterator[Path]:
+    """Yield the regular files below a folder, in order; links are not followed, but said.
+
+    Raises OSError for a folder that is there and cannot be read.
+    """
+    for root, folders, names in os.walk(folder, onerror=_unless_gone):
         folders.sort()
-        for name in sorted(names):
+        for name in sorted([*names, *folders]):
             path = Path(root) / name
-            if path.is_file() and not path.is_symlink():
+            if path.is_symlink():
+                say(f"left out: {path} is a link")
+            elif path.is_file():
                 yield path
+
+
+def _unless_gone(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
+
+
+def _check_kinds(manifest: Manifest) -> None:
+    texts = [manifest.database, manifest.store, manifest.schema_revision, manifest.mlflow]
+    texts += [text for file in manifest.files for text in (file.path, file.sha256)]
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError("a text is none")
+    if not isinstance(manifest.counts, dict) or not isinstance(manifest.artifacts_included, bool):
+        raise TypeError("counts or artifacts_included are not what they were")
 
 
 def sha256(path: Path) -> str:

@@ -32,7 +32,7 @@ class SqliteDatabase:
     dump_name = "database.sqlite"
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._path = path.resolve()
 
     def dump(self, target: Path) -> tuple[str, dict[str, int]]:
         """Write a consistent copy and return its schema's revision and what it holds; blocks no writer."""
@@ -53,8 +53,13 @@ class SqliteDatabase:
         """Return what it holds now; nothing counts as nothing."""
         if not self._path.exists():
             return {}
-        with _open(self._path) as connection:
-            return _facts(connection)[1]
+        try:
+            with _open(self._path) as connection:
+                return _facts(connection)[1]
+        except sqlite3.DatabaseError as error:
+            raise StoreError(
+                f"store {self._path} is damaged: {error}; restore with --force, which moves it aside"
+            ) from error
 
     def check_unused(self) -> None:
         """Return when nobody has it open; write-ahead logging can be switched off then only."""
@@ -81,7 +86,7 @@ class SqliteDatabase:
             else None
         )
         if aside is not None:
-            self._move(self._path, aside)
+            self._keep(aside)
         new.replace(self._path)
         sync(self._path.parent)
         return str(aside) if aside else None
@@ -92,8 +97,21 @@ class SqliteDatabase:
         if aside is not None:
             self._move(Path(aside), self._path)
 
+    def _keep(self, aside: Path) -> None:
+        """Give the old a second name, so that there is a whole store at every moment."""
+        try:
+            aside.hardlink_to(self._path)
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without hard links
+            self._path.replace(aside)
+        self._move_beside(self._path, aside)
+
     def _move(self, here: Path, there: Path) -> None:
         here.replace(there)
+        self._move_beside(here, there)
+
+    def _move_beside(self, here: Path, there: Path) -> None:
         for end in _BESIDE:
             beside = here.with_name(here.name + end)
             if beside.exists():

@@ -23,6 +23,7 @@ _MODEL_TAGS = models.SqlRegisteredModelTag.__table__
 _VERSIONS = models.SqlModelVersion.__table__
 _VERSION_TAGS = models.SqlModelVersionTag.__table__
 _ALIASES = models.SqlRegisteredModelAlias.__table__
+_GATE = "mlops.gate."
 _PROMOTION = uuid.UUID("6f6a2f0e-5d8e-4b52-9b0e-0c7c9d3f6f11")
 
 
@@ -69,7 +70,7 @@ class ImportedModels:
         )
         with self._copier.target.begin() as connection:
             known = self._known(connection, name)
-            ours = [v for v in versions if known.get(v["version"], v["run_id"]) == v["run_id"]]
+            ours = [it for it in versions if self._is_same(it, known.get(it["version"]))]
             numbers = {version["version"] for version in ours}
             self.counts["models_new"] += 0 if self._is_there(connection, name) else 1
             self.counts["versions_new"] += len([n for n in numbers if n not in known])
@@ -77,12 +78,9 @@ class ImportedModels:
             add(connection, _MODELS, [{**row, **here}])
             add(connection, _MODEL_TAGS, [{**tag, **here} for tag in tags])
             add(connection, _VERSIONS, [self._version(version) for version in ours])
-            add(
-                connection,
-                _VERSION_TAGS,
-                [{**tag, **here} for tag in version_tags if tag["version"] in numbers],
-            )
             add(connection, _VERSION_TAGS, self._undecided(name, numbers - set(known)))
+            kept = [tag for tag in version_tags if tag["version"] in numbers and _may_come(tag)]
+            add(connection, _VERSION_TAGS, [{**tag, **here} for tag in kept])
             wanted = [{**alias, **here} for alias in aliases if alias["version"] in numbers]
             add(connection, _ALIASES, wanted)
             self._compare(connection, name, wanted)
@@ -99,7 +97,7 @@ class ImportedModels:
                 "workspace": self._project,
                 "name": name,
                 "version": number,
-                "key": f"mlops.gate.{key}",
+                "key": f"{_GATE}{key}",
                 "value": text,
             }
             for number in sorted(numbers)
@@ -121,8 +119,15 @@ class ImportedModels:
             elif alias["alias"] == CHAMPION:
                 self._champions.append((name, int(alias["version"])))
 
-    def _known(self, connection: sa.Connection, name: str) -> dict[int, str | None]:
-        return {row.version: row.run_id for row in self._of(connection, _VERSIONS, name)}
+    def _is_same(self, version: dict[str, Any], known: Any) -> bool:
+        if known is None:
+            return True
+        if version["run_id"] or known.run_id:
+            return bool(version["run_id"] == known.run_id)
+        return bool(self._version(version)["source"] == known.source)
+
+    def _known(self, connection: sa.Connection, name: str) -> dict[int, Any]:
+        return {row.version: row for row in self._of(connection, _VERSIONS, name)}
 
     def _is_there(self, connection: sa.Connection, name: str) -> bool:
         return bool(self._of(connection, _MODELS, name))
@@ -130,3 +135,8 @@ class ImportedModels:
     def _of(self, connection: sa.Connection, table: Any, name: str) -> list[Any]:
         ours = (table.c.workspace == self._project, table.c.name == name)
         return list(connection.execute(sa.select(table).where(*ours)))
+
+
+def _may_come(tag: dict[str, Any]) -> bool:
+    # What another gate has decided is not decided here.
+    return not str(tag["key"]).startswith(_GATE)

@@ -31,6 +31,12 @@ class Copier:
             found = connection.execute(sa.select(table).where(*where))
             return [dict(row) for row in found.mappings()]
 
+    def count(self, table: Any) -> int:
+        """Return how many rows the source has."""
+        with self.source.connect() as connection:
+            statement = sa.select(sa.func.count()).select_from(table)
+            return int(connection.execute(statement).scalar_one())
+
     def pages(self, table: Any, key: Any, size: int, *where: Any) -> Iterator[Rows]:
         """Yield rows of the source in pages, by a key that is unique."""
         last = None

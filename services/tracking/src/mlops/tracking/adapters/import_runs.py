@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,11 +14,13 @@ from mlops.tracking.adapters.backup_files import Say
 from mlops.tracking.adapters.import_files import Files
 from mlops.tracking.adapters.import_rows import Copier, Rows
 from mlops.tracking.adapters.tables import closed
+from mlops.tracking.errors import StoreError
 from mlops.tracking.model.places import moved
 
 IMPORTED = "mlops.imported"
 DEFAULT = "default"
 
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _PAGE = 100
 _RUNNING = ("RUNNING", "SCHEDULED")
 _RUNS = models.SqlRun.__table__
@@ -60,9 +63,7 @@ class ImportedRuns:
         self.counts["experiments_of_other_workspaces"] = len(everything) - len(ours)
         for row in ours:
             self._experiment(row, say)
-        self.counts["traces_left_out"] = len(
-            self._copier.read(models.SqlTraceInfo.__table__.c.request_id)
-        )
+        self.counts["traces_left_out"] = self._copier.count(models.SqlTraceInfo.__table__)
 
     def _experiment(self, row: dict[str, Any], say: Say) -> None:
         old = row["experiment_id"]
@@ -107,6 +108,7 @@ class ImportedRuns:
         return {row["dataset_uuid"]: here[row["name"], row["digest"]] for row in rows}
 
     def _runs(self, rows: Rows, new: int, location: str, datasets: dict[str, str]) -> None:
+        _check_ids([row["run_uuid"] for row in rows])
         known = self._known([row["run_uuid"] for row in rows])
         ours = [row for row in rows if known.get(row["run_uuid"], (new, ""))[0] == new]
         fresh = [row for row in ours if row["run_uuid"] not in known]
@@ -148,6 +150,7 @@ class ImportedRuns:
     def _logged_models(self, rows: Rows, new: int, location: str) -> None:
         with self._copier.target.connect() as connection:
             known = set(connection.execute(sa.select(_LOGGED.c.model_id)).scalars())
+        _check_ids([row["model_id"] for row in rows])
         for row in rows:
             name = row["model_id"]
             place = f"{location}/models/{name}/artifacts"
@@ -184,6 +187,13 @@ def closed_because(engine: sa.Engine, project: str) -> str | None:
     with engine.connect() as connection:
         found = connection.execute(sa.select(closed.c.reason).where(closed.c.project == project))
         return found.scalar()
+
+
+def _check_ids(ids: list[str]) -> None:
+    # They become names of folders.
+    for found in ids:
+        if not _ID.fullmatch(found):
+            raise StoreError(f"{found[:80]!r} is no id that MLflow gives; mend the source")
 
 
 def _with(rows: Rows, **values: Any) -> Rows:

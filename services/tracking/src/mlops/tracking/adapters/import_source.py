@@ -13,7 +13,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from mlops.tracking.adapters.database_sqlite import REVISION, SqliteDatabase
-from mlops.tracking.adapters.reach import reach
+from mlops.tracking.adapters.reach import reach, shown
 from mlops.tracking.adapters.schema import knows
 from mlops.tracking.adapters.sqlite import path_of
 from mlops.tracking.errors import StoreError
@@ -62,20 +62,24 @@ def _server(uri: str) -> Source:
         raise StoreError(
             f"{uri.partition(':')[0]}: only sqlite, postgresql and folders `mlruns` are read"
         )
-    reach(uri)
-    engine = sa.create_engine(uri, poolclass=sa.NullPool)
-    shown = sa.make_url(uri).render_as_string(hide_password=True)
-    if _revision(engine, shown) != _newest():
+    try:
+        reach(uri)
+        engine = sa.create_engine(uri, poolclass=sa.NullPool)
+    except (sa.exc.ArgumentError, ModuleNotFoundError, ValueError) as error:
+        raise StoreError(
+            f"cannot open that postgresql database: {error}; write postgresql://user:password@host/name"
+        ) from error
+    name = shown(uri)
+    if _revision(engine, name) != _newest():
         engine.dispose()
         raise StoreError(
-            f"{shown} has the schema of another MLflow; run `mlflow db upgrade` of MLflow 3.17 on a copy of it first"
+            f"{name} has the schema of another MLflow; run `mlflow db upgrade` of MLflow 3.17 on a copy of it first"
         )
-    return Source(engine, shown, Path.cwd())
+    return Source(engine, name, Path.cwd())
 
 
 def _from_files(folder: Path, target: Path) -> None:
-    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - seconds; see commands.py
-    from mlflow.store.fs2db import migrate  # noqa: PLC0415 - the same
+    from mlflow.store.fs2db import migrate  # noqa: PLC0415 - seconds; see commands.py
 
     try:
         with (
@@ -87,14 +91,7 @@ def _from_files(folder: Path, target: Path) -> None:
                 "ignore"
             )  # MLflow's own use of deprecated names is not ours to mend
             migrate(folder, f"sqlite:///{target}", progress=False)
-    except (
-        MlflowException,
-        OSError,
-        KeyError,
-        TypeError,
-        ValueError,
-        sa.exc.SQLAlchemyError,
-    ) as error:
+    except Exception as error:  # whatever stands in a stranger's files
         raise StoreError(f"cannot read {folder} as a folder of runs: {error}") from error
 
 
@@ -114,28 +111,33 @@ def _repeats_ignored() -> Iterator[None]:
         sa.event.remove(sa.Engine, "before_cursor_execute", ignore)
 
 
-def _upgraded(copied: Path, shown: Path) -> sa.Engine:
+def _upgraded(copied: Path, path: Path) -> sa.Engine:
     from mlflow.store.db.utils import _upgrade_db  # noqa: PLC0415 - the same; no public name, see the test
 
     engine = sa.create_engine(f"sqlite:///{copied}")
-    revision = _revision(engine, str(shown))
+    revision = _revision(engine, str(path))
     if not knows(revision):
         raise StoreError(
-            f"{shown} has the schema {revision!r} of an MLflow newer than this installation's; upgrade it first"
+            f"{path} has the schema {revision!r} of an MLflow newer than this installation's; upgrade it first"
         )
     if revision != _newest():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            _upgrade_db(engine)
+            try:
+                _upgrade_db(engine)
+            except Exception as error:  # MLflow's and Alembic's own, and those of the database
+                raise StoreError(
+                    f"cannot bring a copy of {path} to this schema: {error}"
+                ) from error
     return engine
 
 
-def _revision(engine: sa.Engine, shown: str) -> str:
+def _revision(engine: sa.Engine, name: str) -> str:
     try:
         with engine.connect() as connection:
             found = connection.execute(sa.text(REVISION)).scalar()
     except sa.exc.SQLAlchemyError as error:
-        raise StoreError(f"{shown} is no database of MLflow: {error.__cause__ or error}") from error
+        raise StoreError(f"{name} is no database of MLflow: {error.__cause__ or error}") from error
     return str(found or "")
 
 

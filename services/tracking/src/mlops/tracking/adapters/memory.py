@@ -23,7 +23,7 @@ from mlops.tracking.model.changes import (
     Why,
 )
 from mlops.tracking.model.facts import Origin, Package, RunFacts
-from mlops.tracking.model.signs import HEARTBEAT, RESUMED, STALE
+from mlops.tracking.model.signs import ENDED_BY, HEARTBEAT, RESUMED, STALE
 from mlops.tracking.ports import Version
 
 
@@ -88,6 +88,7 @@ class MemoryTracking:
         if status == "RUNNING":
             ended_ms = None if was_stale else run.ended_ms
             self.tag(run_id, HEARTBEAT, None)
+            self.tag(run_id, ENDED_BY, None)
             self.move(run_id, status, ended_ms)
             self._write(run.project, replace(self._began(run_id), resumed=True))
             return

@@ -47,11 +47,14 @@ class MemoryLives:
         known = self.tracking.running.get(run.run_id)
         if known is None or known.facts.tags.get(HEARTBEAT) != run.beat:
             return False
+        if run.mark and self._sign(run.run_id).mark != run.mark:
+            return False
+        again = known.ended_ms is not None or RESUMED in known.facts.tags
         last_ms = end_ms(known.started_ms, run.last_seen_ms, int(now.timestamp() * 1000))
         self.tracking.move(run.run_id, "KILLED", last_ms)
         self.tracking.tag(run.run_id, STALE, run.reason)
         about = self.tracking.about(run.run_id)
-        change = RunWentStale(*about, last_ms, run.reason, again=RESUMED in known.facts.tags)
+        change = RunWentStale(*about, last_ms, run.reason, again=again)
         self.tracking.write(known.project, change)
         return True
 

@@ -40,7 +40,7 @@ def move_in(
     """
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="mlops-import-") as scratch:
-        say(f"reading {uri.rpartition('@')[2]}")
+        say("reading the source")
         with opened(uri, Path(scratch)) as source, _failures_named(source):
             say("opening the store")
             server = open_server(store_uri, artifacts)
@@ -64,7 +64,7 @@ def _copy(
     from mlops.tracking.adapters.import_runs import ImportedRuns  # noqa: PLC0415
 
     copier = Copier(source.engine, server.engine)
-    moving = Files(server.artifacts, source.folder, files)
+    moving = Files(server.artifacts, source.folder, files, say)
     mark = f"{datetime.now(UTC).isoformat(timespec='seconds')} {source.name}"
     runs = ImportedRuns(copier, server.tracking, moving, project, mark)
     runs.copy(say)
@@ -106,4 +106,9 @@ def _failures_named(source: Source) -> Iterator[None]:
             f"cannot copy {source.name}: {cause}; what came so far stays; try again"
         ) from error
     except OSError as error:
+        raise StoreError(f"cannot copy {source.name}: {error}") from error
+    except Exception as error:
+        # Its class is not imported here, see _copy.
+        if type(error).__name__ not in ("MlflowException", "RestException"):
+            raise
         raise StoreError(f"cannot copy {source.name}: {error}") from error

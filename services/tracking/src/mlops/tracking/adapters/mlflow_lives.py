@@ -25,7 +25,6 @@ from mlops.tracking.model.changes import RunEnded, RunWentStale, Why
 from mlops.tracking.model.signs import (
     ENDED_BY,
     HEARTBEAT,
-    RESUMED,
     STALE,
     WORKFLOW,
     Heard,
@@ -72,11 +71,12 @@ _WORKFLOWS = (
     .outerjoin(SqlTag, sa.and_(SqlTag.run_uuid == SqlRun.run_uuid, SqlTag.key == WORKFLOW))
     .where(*_RUNNING)
 )
-_KILL = (
-    sa.update(SqlRun)
-    .where(SqlRun.run_uuid == _RUN_ID, *_RUNNING)
-    .values(status="KILLED", end_time=sa.bindparam("ended"))
+_SIGN = (
+    sa.select(SqlRun.run_uuid, SqlRun.start_time, SqlTag.value)
+    .outerjoin(SqlTag, _BEAT)
+    .where(SqlRun.run_uuid == _RUN_ID)
 )
+_KILL = sa.update(SqlRun).where(SqlRun.run_uuid == _RUN_ID, *_RUNNING).values(status="KILLED")
 _SET_END = (
     sa.update(SqlRun).where(SqlRun.run_uuid == _RUN_ID).values(end_time=sa.bindparam("ended"))
 )
@@ -161,8 +161,11 @@ class MlflowLives:
         with self._ending() as connection:
             # Written first: on SQLite that takes the lock, and nothing that was read can be old.
             kill = _KILL.where(_STILL_SILENT)
-            given = {"run_id": stale.run_id, "beat": stale.beat or "", "ended": now_ms}
+            given = {"run_id": stale.run_id, "beat": stale.beat or ""}
             if not connection.execute(kill, given).rowcount:
+                return False
+            if _has_moved(connection, stale):
+                connection.rollback()
                 return False
             run = connection.execute(_RUN, {"run_id": stale.run_id}).one()
             last_ms = end_ms(run.start_time, stale.last_seen_ms, now_ms)
@@ -172,7 +175,7 @@ class MlflowLives:
                 *_about(stale.run_id, run),
                 last_seen_ms=last_ms,
                 reason=stale.reason,
-                again=outbox_runs.tag_of(connection, stale.run_id, RESUMED) is not None,
+                again=outbox_runs.ended_before(connection, stale.run_id, run.end_time),
             )
             outbox.put(connection, change, run.experiment_id)
         self._told()
@@ -180,20 +183,19 @@ class MlflowLives:
 
     def _end(self, run_id: str, ended_ms: int, why: Why) -> bool:
         with self._ending() as connection:
-            before = connection.execute(_RUN, {"run_id": run_id}).one_or_none()
-            given = {"run_id": run_id, "ended": ended_ms}
-            if before is None or not connection.execute(_KILL, given).rowcount:
+            if not connection.execute(_KILL, {"run_id": run_id}).rowcount:
                 return False
+            run = connection.execute(_RUN, {"run_id": run_id}).one()
+            connection.execute(_SET_END, {"run_id": run_id, "ended": ended_ms})
             outbox_runs.set_tag(connection, run_id, ENDED_BY, why.reason)
-            again = outbox_runs.tag_of(connection, run_id, RESUMED) is not None
             change = RunEnded(
-                *_about(run_id, before),
+                *_about(run_id, run),
                 ended_ms=ended_ms,
                 status="KILLED",
-                again=again or before.end_time is not None,
+                again=outbox_runs.ended_before(connection, run_id, run.end_time),
                 why=why,
             )
-            outbox.put(connection, change, before.experiment_id)
+            outbox.put(connection, change, run.experiment_id)
         self._told()
         return True
 
@@ -202,6 +204,9 @@ class MlflowLives:
         with _translated(), self._writing.begin() as connection:
             if connection.dialect.name == "sqlite":
                 connection.exec_driver_sql("PRAGMA busy_timeout = 20000")
+            elif connection.dialect.name == "postgresql":
+                # A client that hangs in its transaction must not hold up the end of all others.
+                connection.exec_driver_sql("SET LOCAL lock_timeout = 20000")
             yield connection
 
 
@@ -223,9 +228,17 @@ def _page(connection: sa.Connection, runs: Sequence[Any]) -> list[Sign]:
 def _sign(run: Any, logged: tuple[Any, ...], counts: Sequence[int]) -> Sign:
     run_id, started_ms, beat = run
     metrics, times, steps, latest_ms = logged
-    mark = "/".join(str(part) for part in (beat or "", metrics, times, steps, *counts))
+    # The beat last: what is cut from it stands for nothing that was logged.
+    mark = "/".join(str(part) for part in (metrics, times, steps, *counts, beat or ""))
     seen = [each for each in (beat_ms(beat), latest_ms) if each is not None]
     return Sign(run_id, mark[:_LONGEST_MARK], beat, started_ms, max(seen, default=None))
+
+
+def _has_moved(connection: sa.Connection, stale: Stale) -> bool:
+    if not stale.mark:
+        return False
+    runs = connection.execute(_SIGN, {"run_id": stale.run_id}).all()
+    return [sign.mark for sign in _page(connection, runs)] != [stale.mark]
 
 
 def _about(run_id: str, run: Any) -> tuple[str, str, str, str, int | None]:

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from mlops.chassis.health import Asgi
 from mlops.chassis.lean import without
-from mlops.tracking.adapters.reach import reach
+from mlops.tracking.adapters.reach import reach, shown
 from mlops.tracking.adapters.sqlite import prepare
+from mlops.tracking.adapters.unfinished import check_whole
 from mlops.tracking.errors import StoreError
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def open_server(store_uri: str, artifacts: str) -> Server:
 
     Raises StoreError, naming the store, the cause and the fix.
     """
+    check_whole(artifacts)
     prepare(store_uri)
     reach(store_uri)
     _need_driver(artifacts)
@@ -90,7 +92,7 @@ def open_server(store_uri: str, artifacts: str) -> Server:
     except ModuleNotFoundError as error:
         raise StoreError(_driver(store_uri, error)) from error
     except (sa.exc.SQLAlchemyError, MlflowException, OSError) as error:
-        raise StoreError(f"cannot open the store {_shown(store_uri)}: {error}") from error
+        raise StoreError(f"cannot open the store {shown(store_uri)}: {error}") from error
 
 
 def _stores(app: Asgi, handlers: Any, workspace_helpers: Any) -> Server:
@@ -118,12 +120,6 @@ def _need_driver(artifacts: str) -> None:
 
 def _driver(store_uri: str, error: ModuleNotFoundError) -> str:
     return (
-        f"the driver {error.name!r} of store {_shown(store_uri)} is not installed; install it "
+        f"the driver {error.name!r} of store {shown(store_uri)} is not installed; install it "
         "(for PostgreSQL: the extra `postgres` of mlops-tracking)"
     )
-
-
-def _shown(store_uri: str) -> str:
-    from sqlalchemy.engine import make_url  # noqa: PLC0415 - see open_server
-
-    return make_url(store_uri).render_as_string(hide_password=True)

@@ -7,6 +7,7 @@ Only the standard facets are used, by their standard names. Which transport emit
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -41,6 +42,8 @@ PRODUCER = "urn:mlops:tracking"
 _UNFIT = frozenset({400, 413, 422})  # this event; any other status is about us, or about the sink
 _PACKAGES = {"mlflow": "mlflow", "airflow": "apache-airflow-core"}
 _SOURCE = "MLOPS"
+_LOGIN = re.compile(r"//[^/@\s]*@")
+_VALUE = re.compile(r"([?&][^=&\s]+=)[^&\s]+")
 
 Values = Mapping[str, Any]
 Pairs = Sequence[tuple[str, str]]
@@ -53,7 +56,7 @@ def tell(telling: Values) -> str:
     except requests.HTTPError as error:
         raise _refused(error) from error
     except (requests.RequestException, OSError) as error:
-        raise UnavailableError(f"the sink of lineage is away: {error}") from error
+        raise UnavailableError(f"the sink of lineage is away: {_said(error)}") from error
     return "told"
 
 
@@ -186,8 +189,13 @@ def _engine(name: str) -> processing_engine_run.ProcessingEngineRunFacet | None:
 def _refused(error: requests.HTTPError) -> RejectedError | UnavailableError:
     status = error.response.status_code if error.response is not None else 0
     if status in _UNFIT:
-        return RejectedError(f"the sink of lineage does not take this event: {error}")
-    return UnavailableError(f"the sink of lineage refuses: {error}")
+        return RejectedError(f"the sink of lineage does not take this event: {_said(error)}")
+    return UnavailableError(f"the sink of lineage refuses: {_said(error)}")
+
+
+def _said(error: Exception) -> str:
+    # The address may hold a password or a key, and dead letters and logs are read by many.
+    return _VALUE.sub(r"\1***", _LOGIN.sub("//***@", str(error)))
 
 
 @cache

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from mlflow.store.tracking.dbmodels.models import SqlRun, SqlTag
 
 from mlops.tracking.model.changes import RunBegan, RunEnded
-from mlops.tracking.model.signs import HEARTBEAT, RESUMED, STALE
+from mlops.tracking.model.signs import ENDED_BY, HEARTBEAT, RESUMED, STALE
 
 ENDED = ("FINISHED", "FAILED", "KILLED")
 _LONGEST_TAG = 1000
@@ -45,9 +45,9 @@ def set_tag(connection: sa.Connection, run_id: str, key: str, text: str) -> None
     connection.execute(_SET_TAG, given)
 
 
-def untag(connection: sa.Connection, run_id: str, key: str) -> None:
-    """Remove a tag of a run, if it is there."""
-    connection.execute(_UNTAG, {"tag": key, "run_id": run_id})
+def untag(connection: sa.Connection, run_id: str, key: str) -> bool:
+    """Remove a tag of a run; say whether it was there."""
+    return bool(connection.execute(_UNTAG, {"tag": key, "run_id": run_id}).rowcount)
 
 
 def began(run: Any) -> RunBegan:
@@ -62,10 +62,13 @@ def moved(connection: sa.Connection, run: Any) -> RunBegan | RunEnded | None:
     before = _before(run, "status")
     if run.status == before:
         return None
-    was_stale = before == "KILLED" and repair(connection, run.run_uuid)
+    # Whatever the client saw before: we may have ended the run since.
+    was_stale = repair(connection, run.run_uuid)
+    was_over = before not in ENDED and untag(connection, run.run_uuid, ENDED_BY)
     if run.status == "RUNNING" and before in ENDED:
         # Who beat until that end may not be who goes on; if it is, the next beat is soon.
         untag(connection, run.run_uuid, HEARTBEAT)
+        untag(connection, run.run_uuid, ENDED_BY)
         if was_stale:
             connection.execute(_REOPEN, {"run_id": run.run_uuid})
         return replace(began(run), resumed=True)
@@ -79,8 +82,16 @@ def moved(connection: sa.Connection, run: Any) -> RunBegan | RunEnded | None:
         run.start_time,
         run.end_time,
         run.status,
-        again=_ended_before(connection, run, before),
+        again=was_over
+        or before in ENDED
+        or ended_before(connection, run.run_uuid, _before(run, "end_time")),
     )
+
+
+def ended_before(connection: sa.Connection, run_id: str, end_ms: int | None) -> bool:
+    """Say whether a run that was RUNNING had ended before; *end_ms* is the end that it had while it ran."""
+    # MLflow leaves the old end on a run that is opened again; we do not, and leave a note instead.
+    return end_ms is not None or tag_of(connection, run_id, RESUMED) is not None
 
 
 def returned(connection: sa.Connection, run_id: str) -> tuple[int, RunBegan] | None:
@@ -88,11 +99,15 @@ def returned(connection: sa.Connection, run_id: str) -> tuple[int, RunBegan] | N
 
     None when it was not we who ended it.
     """
+    if tag_of(connection, run_id, STALE) is None:
+        return None
+    # Its row first, as whoever sets a status does: in another order the two wait for each other.
+    locked = _RUN.with_for_update(key_share=True)
+    found = connection.execute(locked, {"run_id": run_id}).one()
     if not repair(connection, run_id):
         return None
     if not connection.execute(_REOPEN, {"run_id": run_id}).rowcount:
         return None
-    found = connection.execute(_RUN, {"run_id": run_id}).one()
     change = RunBegan(
         run_id,
         str(found.experiment_id),
@@ -107,19 +122,12 @@ def returned(connection: sa.Connection, run_id: str) -> tuple[int, RunBegan] | N
 def repair(connection: sa.Connection, run_id: str) -> bool:
     """Take back that a run is stale, and leave a note; say whether it was."""
     why = tag_of(connection, run_id, STALE)
-    if why is None:
+    # Two that come back at once: the second waits here for the first, and has nothing to repair.
+    if why is None or not untag(connection, run_id, STALE):
         return False
-    untag(connection, run_id, STALE)
     at = datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds")
     set_tag(connection, run_id, RESUMED, f"came back at {at}; before: {why}")
     return True
-
-
-def _ended_before(connection: sa.Connection, run: Any, before: str | None) -> bool:
-    # MLflow leaves the old end on a run that is opened again; we do not, and leave a note instead.
-    if before in ENDED or _before(run, "end_time") is not None:
-        return True
-    return tag_of(connection, run.run_uuid, RESUMED) is not None
 
 
 def _before(instance: Any, attribute: str) -> Any:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from mlops.tracking.errors import StoreError
 
+SECRETS = ("password", "sslpassword")
+
 _FIXES = {
     "authentication failed": "correct user and password in TRACKING_STORE_URI",
     "no password": "give the password in TRACKING_STORE_URI",
@@ -38,11 +40,18 @@ def reach(store_uri: str) -> None:
         return
     except (sa.exc.SQLAlchemyError, TypeError) as error:
         cause = str(getattr(error, "orig", error))
-        shown = url.render_as_string(hide_password=True)
-        raise StoreError(explain(shown, cause)) from error
+        raise StoreError(explain(shown(store_uri), cause)) from error
 
 
-def explain(shown: str, cause: str) -> str:
+def shown(store_uri: str) -> str:
+    """Return a URI as people may read it: without passwords, wherever they stand in it."""
+    import sqlalchemy as sa  # noqa: PLC0415 - see reach
+
+    url = sa.make_url(store_uri).difference_update_query(SECRETS)
+    return url.render_as_string(hide_password=True)
+
+
+def explain(place: str, cause: str) -> str:
     """Return what is wrong with a store on a server, and the fix."""
     found = next((fix for word, fix in _FIXES.items() if word in cause.lower()), "see the error")
-    return f"store {shown}: {' '.join(cause.split())}; {found}"
+    return f"store {place}: {' '.join(cause.split())}; {found}"

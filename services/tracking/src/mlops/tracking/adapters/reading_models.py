@@ -17,7 +17,7 @@ from mlflow.store.model_registry.dbmodels.models import (
 )
 
 from mlops.chassis.errors import UnavailableError
-from mlops.tracking.adapters.reading_runs import newest_metrics
+from mlops.tracking.adapters.reading_runs import begins, newest_metrics
 from mlops.tracking.model.facts import LONGEST_VALUE
 from mlops.tracking.model.records import APPLE, PROJECT, ModelRecord, VersionRecord
 
@@ -188,7 +188,7 @@ def _labels(wanted: list[tuple[str, str, int]]) -> sa.Select[Any]:
     key = sa.tuple_(kind.workspace, kind.name, kind.version)
     value = sa.func.substr(kind.value, 1, LONGEST_VALUE).label("value")
     return sa.select(kind.workspace, kind.name, kind.version, kind.key, value).where(
-        key.in_(wanted), (kind.key == PROJECT) | kind.key.startswith(APPLE)
+        key.in_(wanted), (kind.key == PROJECT) | begins(kind.key, APPLE)
     )
 
 
@@ -207,7 +207,7 @@ def _version_tags(project: str, name: str, numbers: list[int]) -> sa.Select[Any]
     return (
         sa.select(kind.version, kind.key, value)
         .where(kind.workspace == project, kind.name == name, kind.version.in_(numbers))
-        .order_by(sa.not_(kind.key.startswith("mlops.")), kind.key)
+        .order_by(sa.not_(begins(kind.key, "mlops.")), kind.key)
         .limit(_MOST_TAGS * max(1, len(numbers)))
     )
 

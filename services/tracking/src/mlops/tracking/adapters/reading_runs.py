@@ -130,8 +130,9 @@ class SqlReadings:
     def _samples(self, wanted: Wanted, metrics: Collection[str]) -> list[RunRecord]:
         chosen = _newest(wanted).with_only_columns(SqlRun.run_uuid).subquery()
         ids = sa.select(chosen.c.run_uuid)
-        tags = sa.select(SqlTag.run_uuid, SqlTag.key, SqlTag.value).where(
-            SqlTag.run_uuid.in_(ids), SqlTag.key.startswith("mlops.") | SqlTag.key.startswith("hw.")
+        value = sa.func.substr(SqlTag.value, 1, LONGEST_VALUE).label("value")
+        tags = sa.select(SqlTag.run_uuid, SqlTag.key, value).where(
+            SqlTag.run_uuid.in_(ids), begins(SqlTag.key, "mlops.") | begins(SqlTag.key, "hw.")
         )
         logged = sa.select(
             SqlLatestMetric.run_uuid,
@@ -185,7 +186,7 @@ def newest_metrics(ids: Sequence[str], first: Collection[str] = THROUGHPUT) -> s
     columns = (SqlLatestMetric.key, SqlLatestMetric.value, SqlLatestMetric.is_nan)
     wanted = (
         SqlLatestMetric.run_uuid.in_(ids),
-        sa.not_(SqlLatestMetric.key.startswith(SYSTEM_METRICS)),
+        sa.not_(begins(SqlLatestMetric.key, SYSTEM_METRICS)),
     )
     order = (sa.case((SqlLatestMetric.key.in_([*first]), 0), else_=1), SqlLatestMetric.key)
     return _ranked(SqlLatestMetric, columns, wanted, order, MOST_OF_A_RUN)
@@ -193,11 +194,16 @@ def newest_metrics(ids: Sequence[str], first: Collection[str] = THROUGHPUT) -> s
 
 def _tags(ids: Sequence[str]) -> sa.Select[Any]:
     columns = (SqlTag.key, sa.func.substr(SqlTag.value, 1, LONGEST_VALUE).label("value"))
-    ours = SqlTag.key.startswith("mlops.") | SqlTag.key.startswith("hw.")
+    ours = begins(SqlTag.key, "mlops.") | begins(SqlTag.key, "hw.")
     known = SqlTag.key.in_(_TAGS_OF_INTEREST)
-    wanted = (SqlTag.run_uuid.in_(ids), known | sa.not_(SqlTag.key.startswith("mlflow.")))
+    wanted = (SqlTag.run_uuid.in_(ids), known | sa.not_(begins(SqlTag.key, "mlflow.")))
     order = (sa.case((ours, 0), (known, 1), else_=2), SqlTag.key)
     return _ranked(SqlTag, columns, wanted, order, MOST_TAGS_OF_A_RUN)
+
+
+def begins(column: Any, prefix: str) -> sa.ColumnElement[bool]:
+    """Say whether a text begins so; LIKE would take capitals for the same on SQLite, and on PostgreSQL not."""
+    return sa.func.substr(column, 1, len(prefix)) == prefix
 
 
 def _ranked(

@@ -2,7 +2,8 @@
 """Restore: a backup takes the place of store and artifacts; everything is checked first, and nothing is thrown away.
 
 Events that were told when the backup was made are marked so in it and are not told again; the few that were not are
-told after the restore, under the ids they always had.
+told after the restore, under the ids they always had. Killed at any line it leaves a whole store; between store and
+artifacts a file says so, and the service does not start until the restore has been run again.
 """
 
 from __future__ import annotations
@@ -20,12 +21,15 @@ from mlops.tracking.adapters.backup_files import (
     Manifest,
     Say,
     check,
-    copy_tree,
+    copy_listed,
     read_manifest,
+    sync,
 )
 from mlops.tracking.adapters.locks import lock_of
+from mlops.tracking.adapters.reach import reach
 from mlops.tracking.adapters.schema import knows
 from mlops.tracking.adapters.sqlite import path_of
+from mlops.tracking.adapters.unfinished import Unfinished
 from mlops.tracking.errors import StoreError
 from mlops.tracking.model.places import folder_of, is_folder
 
@@ -42,6 +46,7 @@ def restore(
     database = database_of(store_uri)
     manifest = read_manifest(source)
     _check_fits(manifest, database, source)
+    reach(store_uri)
     say(f"checking {len(manifest.files)} files")
     check(source, manifest, say)
     with _locked(store_uri):
@@ -83,6 +88,13 @@ def _check_fits(manifest: Manifest, database: Database, source: Path) -> None:
             f"backup {source} is of a {manifest.store} store, this one is {database.kind}; "
             "set TRACKING_STORE_URI to a store of that kind, or move it in with `import`"
         )
+    if manifest.database != database.dump_name or manifest.database not in {
+        file.path for file in manifest.files
+    }:
+        raise StoreError(
+            f"backup {source} names {manifest.database!r} as its database, which is none of its checked files; "
+            "take another copy of the backup"
+        )
     if not knows(manifest.schema_revision):
         raise StoreError(
             f"backup {source} has the schema {manifest.schema_revision!r} of MLflow {manifest.mlflow}, which is newer "
@@ -105,65 +117,109 @@ def _check_empty(database: Database, artifacts: str) -> None:
 def _swap(
     source: Path, manifest: Manifest, database: Database, artifacts: str, say: Say
 ) -> list[str]:
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-    put = _Artifacts(source, artifacts, stamp) if manifest.artifacts_included else None
-    if put is not None:
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
+    put = _kind(manifest, artifacts)(source, manifest, artifacts, stamp)
+    if manifest.artifacts_included:
         say(f"artifacts: {artifacts}")
-        put.prepare(say)
+    put.prepare(say)
     say(f"database: {database.kind}")
     try:
         old = database.load(source / manifest.database, stamp)
-    except OSError as error:
+    except (OSError, StoreError) as error:
+        put.give_up()
         raise StoreError(f"cannot restore the database: {error}") from error
-    aside = [old] if old else []
-    if put is not None:
-        try:
-            aside += put.place()
-        except OSError as error:
-            database.undo(old)
-            raise StoreError(f"cannot restore the artifacts {artifacts}: {error}") from error
-    return aside
+    try:
+        return [*([old] if old else []), *put.place()]
+    except OSError as error:
+        database.undo(old)
+        put.give_up()
+        raise StoreError(f"cannot restore the artifacts {artifacts}: {error}") from error
 
 
-class _Artifacts:
-    """The artifacts of a backup on their way: copied beside the old ones, then put in their place."""
+def _kind(manifest: Manifest, artifacts: str) -> type[_Put]:
+    if not manifest.artifacts_included:
+        return _Put
+    return _Folder if is_folder(artifacts) else _Remote
 
-    def __init__(self, source: Path, artifacts: str, stamp: str) -> None:
-        self._source = source / ARTIFACTS
+
+class _Put:
+    """Artifacts of a backup on their way; these stay where they are."""
+
+    def __init__(self, source: Path, manifest: Manifest, artifacts: str, stamp: str) -> None:
+        self._source = source
+        self._manifest = manifest
         self._uri = artifacts
-        self._target = Path(folder_of(artifacts))
-        self._new = self._target.with_name(self._target.name + ".restoring")
-        self._old = self._target.with_name(f"{self._target.name}.before-{stamp}")
+        self._stamp = stamp
 
     def prepare(self, say: Say) -> None:
         """Do what takes long; nothing is in its place yet."""
-        if not is_folder(self._uri):
-            self._upload()
-            return
+
+    def give_up(self) -> None:
+        """Nothing has been exchanged, or all of it is back."""
+
+    def place(self) -> list[str]:
+        """Exchange them; return where the old ones are now, of earlier attempts too."""
+        return []
+
+
+class _Folder(_Put):
+    """Copied beside the old ones, then put in their place."""
+
+    def __init__(self, source: Path, manifest: Manifest, artifacts: str, stamp: str) -> None:
+        super().__init__(source, manifest, artifacts, stamp)
+        # Where a link points to: there is the disk for them.
+        self._target = Path(folder_of(artifacts)).resolve()
+        self._new = self._target.with_name(self._target.name + ".restoring")
+        self._old = self._target.with_name(f"{self._target.name}.before-{stamp}")
+        self._unfinished = Unfinished(self._target)
+        self._broke_off_before = self._unfinished.is_there()
+
+    def prepare(self, say: Say) -> None:
+        """Do what takes long; nothing is in its place yet."""
         try:
             shutil.rmtree(self._new, ignore_errors=True)
             self._target.parent.mkdir(parents=True, exist_ok=True)
-            copy_tree(self._source, self._new, ARTIFACTS, say)
-        except OSError as error:
+            copy_listed(self._source, self._manifest, self._new, say)
+            self._unfinished.begin([str(self._old)])
+        except (OSError, StoreError) as error:
             shutil.rmtree(self._new, ignore_errors=True)
-            raise StoreError(f"cannot restore the artifacts {self._uri}: {error}") from error
+            if isinstance(error, StoreError):
+                raise
+            raise StoreError(f"cannot restore the artifacts {self._target}: {error}") from error
+
+    def give_up(self) -> None:
+        """Nothing has been exchanged, or all of it is back."""
+        if not self._broke_off_before:
+            self._unfinished.end()
 
     def place(self) -> list[str]:
-        """Exchange the folders; return where the old one is now."""
-        if not is_folder(self._uri):
-            return []
+        """Exchange the folders; return where the old ones are now, of earlier attempts too."""
         had = self._target.exists()
         if had:
             self._target.replace(self._old)
-        self._new.replace(self._target)
-        return [str(self._old)] if had else []
+        try:
+            self._new.replace(self._target)
+        except OSError:
+            if had:
+                self._old.replace(self._target)
+            raise
+        sync(self._target.parent)
+        moved = self._unfinished.moved()
+        self._unfinished.end()
+        return moved
 
-    def _upload(self) -> None:
+
+class _Remote(_Put):
+    """To S3 or the like: written over what is there, nothing is removed."""
+
+    def prepare(self, say: Say) -> None:
+        """Upload them."""
+        del say
         from mlflow.store.artifact.artifact_repository_registry import (  # noqa: PLC0415 - seconds that a folder saves
             get_artifact_repository,
         )
 
         try:
-            get_artifact_repository(self._uri).log_artifacts(str(self._source))
+            get_artifact_repository(self._uri).log_artifacts(str(self._source / ARTIFACTS))
         except Exception as error:  # any store of any vendor may be behind a URI
             raise StoreError(f"cannot write the artifacts {self._uri}: {error}") from error

@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from mlops.contracts.message import Message
+from mlops.contracts.tracking import PromoteModel, RunCompleted, RunFailed, RunStale
 from mlops.tracking.model.gate import Outcome, Verdict
 
 _PREFIX = "mlops.gate."
@@ -33,6 +35,11 @@ def tags(verdict: Verdict, causation_id: str) -> dict[str, str]:
     return {f"{_PREFIX}{name}": str(value) for name, value in values.items()}
 
 
+def undecided() -> dict[str, str]:
+    """Return the tag with which nothing is decided, whatever the others say."""
+    return {f"{_PREFIX}decision": ""}
+
+
 def read(found: Mapping[str, str]) -> Decision | None:
     """Return the decision that stands in a version's tags, or None."""
     own = {
@@ -52,6 +59,23 @@ def read(found: Mapping[str, str]) -> Decision | None:
     except ValueError:
         return None  # no decision, or somebody edited the tags: judge anew
     return Decision(verdict, own.get("causation_id", ""))
+
+
+def is_done(decided: Decision, command: PromoteModel) -> bool:
+    """Say whether this command has been decided already."""
+    # With another outcome the process died between the tags: the command is still to be done.
+    return decided.causation_id == command.id and decided.verdict.outcome is Outcome.PROMOTE
+
+
+def is_open_again(decided: Decision, event: Message) -> bool:
+    """Say whether a rejection for want of a figure is void: its run has come back since, and ends again."""
+    return (
+        isinstance(event, RunCompleted | RunFailed | RunStale)
+        and event.again
+        and event.id != decided.causation_id
+        and decided.verdict.outcome is Outcome.REJECT
+        and decided.verdict.candidate is None
+    )
 
 
 def _text(value: float | None) -> str:

@@ -72,7 +72,7 @@ class Gate:
                 raise UnknownModelError(await self._unknown(command))
             champion = await self._registry.champion(command.project, command.name)
             decided = decisions.read(version.tags)
-            if decided is not None and _is_done(command, decided):
+            if decided is not None and decisions.is_done(decided, command):
                 return await self._repeat(command, version, champion, decided)
             if champion is not None and champion.version == version.version:
                 raise RejectedError(
@@ -103,13 +103,19 @@ class Gate:
     ) -> Sequence[Message]:
         champion = await self._registry.champion(event.project, version.name)
         decided = decisions.read(version.tags)
-        if decided is not None:
+        if decided is not None and not decisions.is_open_again(decided, event):
             return await self._repeat(event, version, champion, decided)
         if champion is not None and champion.version == version.version:
             return []  # a client was faster
         verdict = _judge(project, version, champion)
         if verdict.outcome is Outcome.WAIT:
             return []
+        if decided is not None:
+            if verdict.candidate is None:
+                return []  # as was said before
+            # Half of the new tags among the old ones must not look like a decision.
+            undecided = decisions.undecided()
+            await self._registry.annotate(event.scope, version.name, version.version, undecided)
         return await self._carry_out(event, version, champion, verdict)
 
     async def _repeat(
@@ -233,8 +239,3 @@ def _nominated(
         champion_metrics=_champion_metrics(champion, verdict),
         reason=verdict.reason[:1000],
     )
-
-
-def _is_done(command: PromoteModel, decided: decisions.Decision) -> bool:
-    # With another outcome the process died between the tags: the command is still to be done.
-    return decided.causation_id == command.id and decided.verdict.outcome is Outcome.PROMOTE

@@ -85,11 +85,17 @@ class Projects:
         return []
 
     async def _admit(self, project: str, known: TrackedProject) -> None:
-        # From the state, not from the message: a redelivery, or one that comes late, does the same.
-        if known.archived:
-            await self._workspaces.close(project, "archived")
-        else:
-            await self._workspaces.reopen(project)
+        # From the state, not from the message: a redelivery, or one that comes late, does the same. The state is
+        # looked at again afterwards: archive and registration may be handled at the same time.
+        while True:
+            if known.archived:
+                await self._workspaces.close(project, "archived")
+            else:
+                await self._workspaces.reopen(project)
+            now = await self._projects.get(project)
+            if now is None or now.archived == known.archived:
+                return
+            known = now
 
 
 def _is_older(event: Message, now: TrackedProject) -> bool:

@@ -23,7 +23,7 @@ class Asked:
         strange = sorted(key for key in self._words if key not in known)
         if strange:
             raise RejectedError(
-                f"query {verb}: unknown {strange[0]!r}; it takes {', '.join(known)}"
+                f"query {verb}: unknown {strange[0][:40]!r}; it takes {', '.join(known)}"
             )
 
     def text(self, name: str) -> str | None:
@@ -31,8 +31,8 @@ class Asked:
         value = self._words.get(name)
         if value is None:
             return None
-        if isinstance(value, bool | dict | list) or len(str(value)) > _LONGEST:
-            raise self.refuse(name, f"must be a text of at most {_LONGEST} characters")
+        if isinstance(value, bool | dict | list) or not _is_plain(str(value)):
+            raise self.refuse(name, f"must be a text of at most {_LONGEST} characters, without NUL")
         return str(value)
 
     def needed(self, name: str, example: str) -> str:
@@ -50,7 +50,9 @@ class Asked:
         except ValueError:
             found = least - 1
         if isinstance(value, bool) or not least <= found <= most:
-            raise self.refuse(name, f"must be a whole number from {least} to {most}, not {value!r}")
+            raise self.refuse(
+                name, f"must be a whole number from {least} to {most}, not {str(value)[:40]!r}"
+            )
         return found
 
     def choice(self, name: str, *choices: str) -> str | None:
@@ -74,7 +76,9 @@ class Asked:
         """Return the different names of a list with commas."""
         value = self._words.get(name, "")
         parts = value.split(",") if isinstance(value, str) else value
-        if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
+        if not isinstance(parts, list) or not all(
+            isinstance(part, str) and _is_plain(part) for part in parts
+        ):
             raise self.refuse(name, "must be names with commas between them")
         found = list(dict.fromkeys(part.strip() for part in parts if part.strip()))
         if not least <= len(found) <= most:
@@ -87,3 +91,12 @@ class Asked:
     def refuse(self, name: str, why: str) -> RejectedError:
         """Return the error for a word that cannot be."""
         return RejectedError(f"query {self._verb}: {name} {why}")
+
+
+def _is_plain(text: str) -> bool:
+    # Databases take no NUL, and half a surrogate is no text.
+    return (
+        len(text) <= _LONGEST
+        and "\0" not in text
+        and not any("\ud800" <= each <= "\udfff" for each in text)
+    )

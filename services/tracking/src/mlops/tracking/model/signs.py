@@ -52,12 +52,13 @@ class Heard:
 
 @dataclass(frozen=True)
 class Stale:
-    """A run that is to be ended, and why."""
+    """A run that is to be ended, and why; *mark* is what it had logged by then, where that is known."""
 
     run_id: str
     beat: str | None
     last_seen_ms: int | None
     reason: str
+    mark: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,11 @@ def look(watch: Watch, signs: Sequence[Sign], now_s: float, limits: Limits) -> W
 def stale(watch: Watch, signs: Sequence[Sign], limits: Limits) -> list[Stale]:
     """Return the runs that were silent for too long."""
     found = [(sign, _reason(sign, watch.heard[sign.run_id], limits)) for sign in signs]
-    return [Stale(sign.run_id, sign.beat, sign.last_ms, reason) for sign, reason in found if reason]
+    return [
+        Stale(sign.run_id, sign.beat, sign.last_ms, reason, sign.mark)
+        for sign, reason in found
+        if reason
+    ]
 
 
 def beat_ms(beat: str | None) -> int | None:
