@@ -28,6 +28,8 @@ IDLE = timedelta(seconds=60)
 LEAVE = timedelta(seconds=10)
 
 _LINE_LIMIT = 64 * 1024 * 1024
+_CHUNK = 1024 * 1024
+_READ_AWAY_S = 2.0
 
 
 class Sidecar:
@@ -131,6 +133,7 @@ class Sidecar:
             return
         with contextlib.suppress(ProcessLookupError):
             child.kill()
+        await _read_away(child.stdout)
         await child.wait()
 
     def _stay(self) -> None:
@@ -152,6 +155,14 @@ class Sidecar:
         leaving = asyncio.create_task(_let_go(child, self._leave_s))
         self._leaving.add(leaving)
         leaving.add_done_callback(self._leaving.discard)
+
+
+async def _read_away(pipe: asyncio.StreamReader | None) -> None:
+    # A pipe that is not read to its end is never closed; a process that the child left may hold it open.
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_READ_AWAY_S):
+            while pipe is not None and await pipe.read(_CHUNK):
+                pass
 
 
 async def _let_go(child: asyncio.subprocess.Process, within_s: float) -> None:
