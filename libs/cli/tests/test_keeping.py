@@ -87,6 +87,40 @@ def test_what_was_refused_can_be_tried_again(door: Door, spool: Path) -> None:
     assert [one["waiting"] for one in door.json("spool", "list")[0]["journals"]] == [1]
 
 
+def test_refused_ones_are_tried_again_by_the_beginning_that_list_shows(
+    door: Door, spool: Path
+) -> None:
+    spool.mkdir()
+    for journal in ("aaaaaaaa-1", "bbbbbbbb-2"):
+        Refusals(spool).add(Refusal(journal, NOWHERE, journal, "", START.decode(), "{}", 1, "no"))
+
+    found = door.json("spool", "retry", "aaaaaaaa")
+
+    assert found == {"entries": 1}
+    assert [one["journal"] for one in door.json("spool", "list")[0]["refused"]] == ["bbbbbbbb-2"]
+
+
+def test_what_a_living_process_writes_is_neither_thrown_away_nor_waited_for(
+    door: Door, spool: Path
+) -> None:
+    spool.mkdir()
+    journal = Journal(spool, NOWHERE, Quota(spool, 1_000_000_000))
+    journal.append(encode_object(START, "r1", {"name": "first"}), 1)
+    journal.sync()
+    try:
+        thrown = door.run("spool", "discard", journal.id, "--yes", "--json")
+        flushed = door.run("spool", "flush", "--timeout", "5")
+        (listed,) = door.json("spool", "list")[0]["journals"]
+    finally:
+        journal.close(remove=False)
+
+    assert (thrown.exit_code, thrown.stdout) == (1, "")
+    assert "still writes" in thrown.stderr
+    assert flushed.exit_code == 1
+    assert "their writers still run" in flushed.stderr
+    assert (listed["writing"], listed["waiting"]) == (True, 1)
+
+
 def test_nothing_is_thrown_away_without_a_yes(door: Door, spool: Path) -> None:
     journal = left_behind(spool)
 

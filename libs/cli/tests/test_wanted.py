@@ -73,3 +73,10 @@ def test_a_wrong_file_is_named_and_neither_used_nor_overwritten(
 
     assert json.dumps({"mqtt": True}) in str(raised.value)
     assert home.settings.read_text() == text
+
+
+def test_a_file_that_cannot_be_read_is_named(home: Home) -> None:
+    home.settings.mkdir()
+
+    with pytest.raises(wanted.SettingsError, match="cannot be read"):
+        wanted.read(home)

@@ -216,5 +216,5 @@ def test_list_says_how_many_runs_read_a_version(door: Door) -> None:
 
     assert found[0]["uses"] == 7
     assert door.queries("/api/v1/query/versioning/versions") == [
-        {"project": "rain", "name": "days"}
+        {"project": "rain", "name": "days", "limit": "200"}
     ]

@@ -26,6 +26,7 @@ from mlops.client.spool import (
 )
 from mlops.client.spool.journal import Journal
 from mlops.client.spool.lock import Lock
+from mlops.client.spool.quota import Quota
 from mlops.client.spool.record import (
     ARTIFACT,
     END,
@@ -114,16 +115,14 @@ def test_a_journal_cut_anywhere_gives_all_that_is_whole(cut: int, noise: bytes, 
         cut = min(cut, len(whole))
         later = b"".join(point("a", 100 + step) for step in range(more))
         file.write_bytes(whole[:cut] + noise.replace(b"\n", b"") + b"\n" + later)
-        kept = whole[:cut].count(b"\n") - 1
+        kept = max(0, whole[:cut].count(b"\n") - 1)
         server = MemoryTracking()
         journal.close(remove=False)
-        if kept < 0:
-            return  # not even the run's start is whole
 
         flush(folder, server)
 
         # A cut at the very end of a line damages nothing.
-        found = steps(server, "a")
+        found = steps(server, "a") if server.runs else []
         assert found[:kept] == list(range(kept))
         assert [step for step in found if step >= 100] == [100 + step for step in range(more)]
 
@@ -293,7 +292,7 @@ def test_two_who_want_to_adopt_do_not_both(tmp_path: Path) -> None:
 
 
 def test_spool_is_for_its_owner_only_and_holds_no_secret(tmp_path: Path) -> None:
-    journal = journal_in(tmp_path / "spool")
+    journal = Journal(tmp_path / "spool", TARGET, Quota(tmp_path, 1 << 30))
 
     assert (tmp_path / "spool").stat().st_mode & 0o777 == 0o700
     assert journal.folder.stat().st_mode & 0o777 == 0o700
@@ -319,3 +318,4 @@ def test_damaged_state_only_means_to_send_again(tmp_path: Path) -> None:
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "sleep", lambda _: None)
+    monkeypatch.setattr("mlops.client.spool.courier.SETTLE_S", 0.0)

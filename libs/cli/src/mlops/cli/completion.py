@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Completion: names from the running platform while a word is typed; silently none when it does not answer at once."""
+"""Completion: names from the running platform while a word is typed; silently none when it does not answer at once.
+
+The shell evaluates what it is offered: names it could obey are left out, notes are words only.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,8 +15,12 @@ from typing import Any
 from mlops.cli.errors import CliError
 from mlops.cli.gateway import Gateway
 from mlops.cli.home import find_home
+from mlops.cli.output import harmless
 
 _QUICK_S = 1.0
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+/-]*")
+_NO_WORD = re.compile(r"[^\w ,.=/-]")
+_LONGEST_NOTE = 100
 _Names = Iterable[tuple[str, str]]
 
 
@@ -39,10 +47,18 @@ def runs(incomplete: str) -> list[tuple[str, str]]:
 def _offered(incomplete: str, ask: Callable[[Gateway], _Names]) -> list[tuple[str, str]]:
     try:
         with Gateway(find_home(None, os.environ, Path.cwd()), call_s=_QUICK_S) as gateway:
-            found = dict(ask(gateway))
-    except (CliError, OSError, KeyError, TypeError, ValueError):
+            found = dict(offerable(ask(gateway)))
+    except (CliError, OSError, AttributeError, LookupError, TypeError, ValueError):
         return []  # a person who types must not read about it
     return [(name, note) for name, note in found.items() if name.startswith(incomplete)]
+
+
+def offerable(found: _Names) -> _Names:
+    """Yield what a shell may be given."""
+    for name, note in found:
+        if _PLAIN.fullmatch(name):
+            words = _NO_WORD.sub("", harmless(" ".join(note.split())))
+            yield name, words[:_LONGEST_NOTE]
 
 
 def _projects(gateway: Gateway) -> _Names:

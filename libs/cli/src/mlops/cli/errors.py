@@ -23,6 +23,10 @@ class InputError(CliError):
     code: ClassVar[int] = 2
 
 
+class DeniedError(CliError):
+    """The platform does not let the caller in: asking again does not help."""
+
+
 class NotRunningError(CliError):
     """The platform, or the part that is needed, is not running."""
 

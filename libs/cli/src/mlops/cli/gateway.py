@@ -11,13 +11,14 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from mlops.cli.errors import CliError, InputError, NotRunningError
+from mlops.cli.errors import CliError, DeniedError, InputError, NotRunningError
 from mlops.cli.home import Home, read_json
 
 if TYPE_CHECKING:
     import httpx
 
 _CALL_S = 30.0
+_DENIED = {401, 403}
 _REFUSED = {400, 404, 409, 413, 415, 422}
 _FIX = "start it with `mlops up`; `mlops status` tells what runs"
 
@@ -126,7 +127,19 @@ def where(home: Home) -> tuple[str, str]:
             f"there is no token for the gateway at {address}",
             "set MLOPS_TOKEN, or start the platform of this home with `mlops up`",
         )
-    return address.rstrip("/"), str(token)
+    if not address.startswith(("http://", "https://")):
+        raise InputError(
+            f"{address!r} is no address", "correct MLOPS_GATEWAY_URL: it begins with http://"
+        )
+    return address.rstrip("/"), _sendable(str(token).strip())
+
+
+def _sendable(token: str) -> str:
+    if token.isascii() and token.isprintable():
+        return token
+    raise InputError(
+        "the token for the gateway holds letters that cannot be sent", "set MLOPS_TOKEN again"
+    )
 
 
 def refusal(status: int, body: Mapping[str, Any], path: str) -> CliError:
@@ -134,10 +147,14 @@ def refusal(status: int, body: Mapping[str, Any], path: str) -> CliError:
     told = body.get("error", body)
     if not isinstance(told, dict):
         told = {"what": str(told)}
-    problems = "".join(f"\n  {one['field']}: {one['problem']}" for one in told.get("problems", ()))
+    problems = "".join(
+        f"\n  {one.get('field')}: {one.get('problem')}" for one in told.get("problems") or ()
+    )
     which = f": {told['which']}" if told.get("which") and not problems else ""
     what = f"{told.get('what') or f'the gateway answers {status} to {path}'}{which}{problems}"
     fix = str(told.get("fix", ""))
+    if status in _DENIED:
+        return DeniedError(what, fix)
     return InputError(what, fix) if status in _REFUSED else CliError(what, fix)
 
 

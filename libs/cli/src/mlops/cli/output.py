@@ -1,14 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Output: results on standard output, as text for people or JSON for programs; errors on standard error."""
+"""Output: results on standard output, as text for people or JSON for programs; errors on standard error.
+
+Names, tags and reasons were written by others: what a terminal would obey in them is left out.
+"""
 
 from __future__ import annotations
 
 import json
+import math
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
+from rich.cells import cell_len
 from rich.console import Console
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -30,25 +37,67 @@ _STYLES = {
 _STYLE_OF = {word: style for style, words in _STYLES.items() for word in words}
 
 
+# Whole sequences that a terminal obeys: titles and the like, then colours and moves.
+_SEQUENCES = re.compile(r"\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b\[[0-?]*[ -/]*[@-~]")
+# What is left of them, and what turns the direction of writing.
+_UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_HALVES = re.compile(r"[\ud800-\udfff]")
+
+
+class _Harmless(Console):
+    """A console on which text is only text."""
+
+    def render(self, *things: Any, **more: Any) -> Iterable[Segment]:
+        """Leave out of every text what a terminal would obey; Rich's own commands stay."""
+        for one in super().render(*things, **more):
+            yield one if one.control else Segment(harmless(one.text), one.style)
+
+    def on_broken_pipe(self) -> None:
+        """Let the word end as the one that reads wishes, not as a failure."""
+        raise BrokenPipeError
+
+
+def harmless(text: str) -> str:
+    """Return what can be seen of a text that others wrote."""
+    return _HALVES.sub("\ufffd", _UNSEEN.sub("", _SEQUENCES.sub("", text)))
+
+
 def console() -> Console:
     """Return where results go."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
+    return _Harmless(highlight=False, width=None if sys.stdout.isatty() else _WIDE)
 
 
 def errors() -> Console:
     """Return where errors and progress go."""
-    return Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else _WIDE)
+    return _Harmless(stderr=True, highlight=False, width=None if sys.stderr.isatty() else _WIDE)
 
 
 def print_json(content: object) -> None:
     """Print a result for programs."""
-    sys.stdout.write(json.dumps(content, indent=2, default=str) + "\n")
+    sys.stdout.write(as_json(content, indent=2) + "\n")
+    sys.stdout.flush()
 
 
 def print_json_line(content: Mapping[str, object]) -> None:
     """Print one of many results for programs: a line of JSON."""
-    sys.stdout.write(json.dumps(content, default=str) + "\n")
+    sys.stdout.write(as_json(content) + "\n")
     sys.stdout.flush()
+
+
+def as_json(content: object, indent: int | None = None) -> str:
+    """Return JSON that every reader takes: a figure that is none, such as NaN, is null."""
+    try:
+        return json.dumps(content, indent=indent, default=str, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(content), indent=indent, default=str, allow_nan=False)
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: _finite(one) for name, one in value.items()}
+    return [_finite(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def print_rows(
@@ -64,7 +113,7 @@ def print_rows(
     cells = [[cell_of(cell) for cell in row] for row in rows]
     out = console()
     if not cells:
-        out.print(none)
+        out.print(Text(none))
         return
     kept = _fitting(columns, cells, spare, out.width)
     shown = [[row[at] for at in kept] for row in cells]
@@ -100,7 +149,7 @@ def table_of(
         justify: Justify = "right" if numeric or at in at_right else "left"
         wide = max((row[at].cell_len for row in rows), default=0)
         names = at == 0 and wide <= _NAME  # of what the row is about: the last to be broken
-        table.add_column(column, overflow="fold", justify=justify, no_wrap=names)
+        table.add_column(Text(column), overflow="fold", justify=justify, no_wrap=names)
     for row in rows:
         table.add_row(*row)
     return table
@@ -110,7 +159,7 @@ def cell_of(value: object) -> Text:
     """Return a value as a cell: nothing as a dash, known words in their colour."""
     if isinstance(value, Text):
         return value
-    text = words(value)
+    text = harmless(words(value))
     return Text(text, style=_STYLE_OF.get(text.lower(), ""))
 
 
@@ -128,22 +177,25 @@ def words(value: object) -> str:
 def say(text: str, *, quiet: bool = False) -> None:
     """Print a sentence for people, unless *quiet*: then only programs read here."""
     if not quiet:
-        console().print(Text(text))
+        console().print(Text(harmless(text)))
 
 
 def complain(error: CliError) -> None:
     """Print what is wrong, which, and the fix."""
     out = errors()
-    out.print(Text.assemble(("error: ", "bold red"), error.what))
+    out.print(Text.assemble(("error: ", "bold red"), harmless(error.what)))
     if error.fix:
-        out.print(Text.assemble(("fix:   ", "bold"), error.fix))
+        out.print(Text.assemble(("fix:   ", "bold"), harmless(error.fix)))
 
 
 def _fitting(
     columns: Sequence[str], rows: Sequence[Sequence[Text]], spare: Sequence[str], width: int
 ) -> list[int]:
     wide = [
-        max(len(column), *(max(map(len, row[at].plain.splitlines() or [""])) for row in rows))
+        max(
+            cell_len(column),
+            *(max(map(cell_len, row[at].plain.splitlines() or [""])) for row in rows),
+        )
         for at, column in enumerate(columns)
     ]
     kept = list(range(len(columns)))

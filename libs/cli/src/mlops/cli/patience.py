@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from mlops.cli.errors import CliError, InputError
+from mlops.cli.errors import CliError, DeniedError, InputError
 
 R = TypeVar("R")
 _AWAY_S = 60.0
@@ -20,7 +20,7 @@ def patiently(ask: Callable[[], R]) -> R:
     while True:
         try:
             return ask()
-        except InputError:
+        except (InputError, DeniedError):
             raise
         except CliError:
             if time.monotonic() - since > _AWAY_S:

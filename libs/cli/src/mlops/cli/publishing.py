@@ -25,7 +25,7 @@ def messages_in(what: str, fields: str, project: str) -> list[dict[str, Any]]:
     A file holds one object, a list of them, or one a line.
     """
     if what == STDIN or Path(what).is_file():
-        text = sys.stdin.read() if what == STDIN else Path(what).read_text(encoding="utf-8")
+        text = _text(what)
         return [_event(found, project) for found in _objects(text, what)]
     data = _fields(fields)
     return [_event({"type": what, "project": project, "data": data}, project)]
@@ -42,6 +42,13 @@ def send(gateway: Gateway, event: Mapping[str, Any]) -> str:
 def is_stored(what: str) -> bool:
     """Return whether the word names something to be read."""
     return what == STDIN or Path(what).is_file()
+
+
+def _text(what: str) -> str:
+    try:
+        return sys.stdin.read() if what == STDIN else Path(what).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{what} cannot be read: {error}", "give a text file in UTF-8") from error
 
 
 def _objects(text: str, what: str) -> list[dict[str, Any]]:
@@ -72,7 +79,7 @@ def _parsed(line: str, where: str) -> object:
 def _fields(text: str) -> dict[str, Any]:
     fix = """write them as '{"why": "…"}'"""
     try:
-        found = json.loads(sys.stdin.read() if text == STDIN else text)
+        found = json.loads(_text(STDIN) if text == STDIN else text)
     except ValueError as error:
         raise InputError(f"the fields are not JSON: {error}", fix) from error
     if not isinstance(found, dict):

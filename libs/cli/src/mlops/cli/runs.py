@@ -26,6 +26,8 @@ def resolve(gateway: Gateway, meant: str) -> str:
     """
     if _WHOLE.fullmatch(meant):
         return meant
+    if not meant:
+        raise InputError("which run?", "`mlops run list` shows them")
     runs = gateway.query("tracking", "runs", limit=_NEWEST).get("runs", [])
     named = [run for run in runs if run.get("name") == meant]
     found = named or [run for run in runs if str(run["run_id"]).startswith(meant)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from mlops.cli.summary import summary
@@ -54,6 +54,7 @@ def said_of(envelope: Mapping[str, Any]) -> Said | None:
         id_, type_ = str(envelope["id"]), str(envelope["type"])
     except (KeyError, ValueError):
         return None
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
     scope = str(envelope.get("project") or envelope.get("node") or "")
     return Said(
         id=id_,

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +24,7 @@ class Words(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the chosen command."""
+        _replace_letters_that_are_missing()
         try:
             return super().invoke(ctx)
         except CliError as error:
@@ -32,6 +35,9 @@ class Words(TyperGroup):
         except BrokenPipeError:  # the reader, `head` perhaps, has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             raise typer.Exit(0) from None
+        except OSError as error:  # a disk that is full, a folder that may not be written
+            output.complain(_of_the_system(error))
+            raise typer.Exit(CliError.code) from None
 
 
 def new(name: str, about: str) -> typer.Typer:
@@ -47,6 +53,19 @@ def new(name: str, about: str) -> typer.Typer:
     )
     app.callback()(_root)
     return app
+
+
+def _replace_letters_that_are_missing() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _of_the_system(error: OSError) -> CliError:
+    where = f"{error.filename}: " if error.filename else ""
+    return CliError(
+        f"{where}{error.strerror or error}", "see that it is there, may be used, and has space"
+    )
 
 
 def _root(

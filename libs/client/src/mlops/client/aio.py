@@ -37,6 +37,11 @@ def _at_once(
     return directly
 
 
+def _end_unused(starting: asyncio.Future[Run]) -> None:
+    if not starting.cancelled() and starting.exception() is None:
+        starting.result().end("KILLED", flush=False)
+
+
 class AsyncMLOpsClient:
     """MLOpsClient for async code; `client` is the one it stands on.
 
@@ -68,7 +73,14 @@ class AsyncMLOpsClient:
         self, run_name: str | None = None, tags: Mapping[str, Any] | None = None, **options: Any
     ) -> AsyncIterator[Run]:
         """Begin a run and end it as its block ends; see `MLOpsClient.start_run`."""
-        run = await asyncio.to_thread(self.client.start_run, run_name, tags, **options)
+        starting = asyncio.ensure_future(
+            asyncio.to_thread(self.client.start_run, run_name, tags, **options)
+        )
+        try:
+            run = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            starting.add_done_callback(_end_unused)  # it begins all the same, and nobody has it
+            raise
         active.enter(run)
         error: BaseException | None = None
         try:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from mlops.cli import output
-from mlops.cli.aside import IN_THE_WAY, put_aside
+from mlops.cli.aside import IN_THE_WAY, MOST_VERSIONS, put_aside
 from mlops.cli.errors import CliError, InputError
 from mlops.cli.gateway import Gateway
 from mlops.cli.options import HomeOption, JsonOption, ProjectOption, home_of
@@ -107,7 +107,7 @@ def list_(
 ) -> None:
     """Show the versions of a project's datasets, and how many runs have read each."""
     owner = project_named(project, Path.cwd())
-    found = _versions(owner, home, name)
+    found, older = _versions(owner, home, name)
     if as_json:
         output.print_json(found)
         return
@@ -138,6 +138,8 @@ def list_(
     )
     spare = ("made by run", "hash", "path", "files")
     output.print_rows(columns, rows, f"no versions in {owner}; `mlops data add PATH`", spare)
+    if older:
+        output.say(f"\n{older} older versions are not shown" + ("" if name else "; name a DATASET"))
 
 
 def _names_of_paths(project: str) -> dict[str, str]:
@@ -151,17 +153,21 @@ def _names_of_paths(project: str) -> dict[str, str]:
     return {os.path.normpath(at): name for name, at in here.settings.data.datasets.items()}
 
 
-def _versions(project: str, home: Path | None, name: str = "") -> list[dict[str, Any]]:
+def _versions(project: str, home: Path | None, name: str = "") -> tuple[list[dict[str, Any]], int]:
+    """Return the newest versions, and how many older ones did not fit into the answer."""
+    asked: dict[str, str | int] = {"project": project, "name": name, "limit": MOST_VERSIONS}
     with Gateway(home_of(home)) as gateway:
-        found = gateway.query("versioning", "versions", project=project, name=name)
-    return list(found["versions"])
+        found = gateway.query("versioning", "versions", **asked)
+    return list(found["versions"]), int(found.get("older") or 0)
 
 
 def _chosen(names: list[str] | None, project: str, home: Path | None) -> list[str]:
     if names:
         return names
     owner = project_named(project, Path.cwd())
-    found = list(dict.fromkeys(str(one["name"]) for one in _versions(owner, home)))
+    versions, older = _versions(owner, home)
+    in_file = _names_of_paths(project).values() if older else ()
+    found = list(dict.fromkeys((*(str(one["name"]) for one in versions), *in_file)))
     if not found:
         raise InputError(f"{owner} has no versions of any dataset", "`mlops data add PATH`")
     return found
@@ -212,6 +218,9 @@ def _one(
     except InputError as error:
         if may_put_aside is None or IN_THE_WAY not in error.what:
             raise
-        may_put_aside.tell(f"put aside: {put_aside(gateway, project, data['name'])}")
+    else:
+        return {"id": command, "events": events}
+    with put_aside(gateway, project, data) as aside:
         command, events = answered(gateway, type_, project, data, [answer], _WAIT_S)
-    return {"id": command, "events": events}
+        may_put_aside.tell(f"put aside: {aside.kept}")
+    return {"id": command, "events": events, "put_aside": str(aside.kept)}

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -14,7 +16,7 @@ from rich.text import Text
 from mlops.cli import completion, output, publishing
 from mlops.cli.bus import with_bus
 from mlops.cli.commands import dlq
-from mlops.cli.errors import InputError
+from mlops.cli.errors import CliError, InputError
 from mlops.cli.gateway import Gateway
 from mlops.cli.options import HomeOption, JsonOption, ProjectOption, home_of
 from mlops.cli.project import project_named
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from mlops.chassis.bus import Recorded
     from mlops.chassis.bus_nats import NatsBus
 
+_SCOPE = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")  # one word of a subject, as in the messages
 app = typer.Typer(no_args_is_help=True, help="What is said on the bus, and what was given up.")
 app.add_typer(dlq.app, name="dlq")
 
@@ -51,6 +54,10 @@ def tail(
     as_json: JsonOption = False,  # noqa: FBT002 - an option
 ) -> None:
     """Show messages as they are stored, one a line."""
+    if project and not _SCOPE.fullmatch(project):
+        raise InputError(
+            f"{project!r} can be no project and no node", "`mlops projects` shows the names"
+        )
     wanted = matching_types(types or ())
     begin = beginning(since, datetime.now(UTC), live=follow)
 
@@ -110,12 +117,28 @@ def publish(
     name = project if publishing.is_stored(what) else project_named(project, Path.cwd())
     events = publishing.messages_in(what, fields, name)
     with Gateway(home_of(home)) as gateway:
-        ids = [publishing.send(gateway, event) for event in events]
-    if as_json:
-        output.print_json([{"id": id_} for id_ in ids] if len(ids) > 1 else {"id": ids[0]})
-        return
-    for event, id_ in zip(events, ids, strict=True):
+        ids, wrong = _sent(gateway, events)
+    if as_json and (ids or wrong is None):
+        output.print_json([{"id": id_} for id_ in ids] if len(events) > 1 else {"id": ids[0]})
+    for event, id_ in () if as_json else zip(events, ids, strict=False):
         output.say(f"{event['type']} stored as {id_}")
+    if wrong is not None:
+        raise wrong
+
+
+def _sent(
+    gateway: Gateway, events: Sequence[Mapping[str, Any]]
+) -> tuple[list[str], CliError | None]:
+    """Send one after the other; return the ids, and what kept the rest from being sent."""
+    ids: list[str] = []
+    for event in events:
+        try:
+            ids.append(publishing.send(gateway, event))
+        except CliError as error:
+            if ids:
+                error.what += f"; {len(ids)} of {len(events)} were sent before it"
+            return ids, error
+    return ids, None
 
 
 def matching_types(patterns: list[str] | tuple[str, ...]) -> list[str]:
@@ -145,7 +168,7 @@ def beginning(text: str, now: datetime, *, live: bool) -> datetime | None:
         length = parse_duration(text)
         if isinstance(length, timedelta):
             return now - length
-    except ValueError:
+    except (ValueError, OverflowError):
         pass
     try:
         found = datetime.fromisoformat(text)

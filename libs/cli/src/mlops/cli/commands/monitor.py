@@ -53,6 +53,11 @@ def monitor(
 ) -> None:
     """Show how models do: drift, performance, windows and open alerts."""
     if context.invoked_subcommand is not None:
+        if model or project or as_json:
+            raise InputError(
+                "these options stand before the word, which would not hear them",
+                f"write them after it: `mlops monitor {context.invoked_subcommand} …`",
+            )
         return
     with Gateway(home_of(home)) as gateway:
         models = gateway.query("monitoring", "models", project=project, model=model)["models"]

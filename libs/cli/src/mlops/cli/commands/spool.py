@@ -98,10 +98,10 @@ def retry(
     from mlops.client.errors import SpoolError  # noqa: PLC0415 - slow to import; help does without
     from mlops.client.spool import retry_refused  # noqa: PLC0415 - as above
 
+    folders = _folders(folder, home_of(home))
+    meant = _refused_called(folders, journal) if journal else None
     try:
-        entries = sum(
-            retry_refused(one, journal or None) for one in _folders(folder, home_of(home))
-        )
+        entries = sum(retry_refused(one, meant) for one in folders)
     except SpoolError as error:
         raise CliError(str(error), "free some space there, or make it writable") from error
     if as_json:
@@ -137,7 +137,10 @@ def _thrown_away(folders: Sequence[Path], journal: str) -> int:
     from mlops.client.spool import discard_refused, listing  # noqa: PLC0415 - as above
 
     if not journal:
-        return sum(discard_refused(one) for one in folders)
+        try:
+            return sum(discard_refused(one) for one in folders)
+        except SpoolError as error:
+            raise CliError(error.problem, error.hint) from error
     found = [
         (one, state.journal)
         for one in folders
@@ -153,12 +156,29 @@ def _thrown_away(folders: Sequence[Path], journal: str) -> int:
         raise CliError(error.problem, error.hint) from error
 
 
+def _refused_called(folders: Sequence[Path], beginning: str) -> str:
+    """Return the one journal with refused entries that is called so; `list` shows the beginnings."""
+    from mlops.client.spool import listing  # noqa: PLC0415 - slow to import; help does without
+
+    found = {refusal.journal for one in folders for refusal in listing(one).refused}
+    found = {journal for journal in found if journal.startswith(beginning)}
+    if len(found) != 1:
+        which = "of no journal" if not found else f"of {len(found)} journals"
+        raise InputError(
+            f"entries {which} called {beginning!r} were refused", "`mlops spool list` shows which"
+        )
+    return found.pop()
+
+
 def _folders(given: Path | None, home: Home) -> list[Path]:
     """Return where to look: a client that found no platform has written into the user's own folder."""
     from mlops.client.spool import spool_folder  # noqa: PLC0415 - slow to import; help does without
 
     if given is not None:
-        return [given.expanduser().absolute()]
+        folder = given.expanduser().absolute()
+        if not folder.is_dir():
+            raise InputError(f"there is no folder {folder}", "correct --folder")
+        return [folder]
     return list(dict.fromkeys([spool_folder(home.root), spool_folder()]))
 
 
@@ -180,7 +200,7 @@ def _confirm(what: str, *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise InputError(f"{what} would be lost", "say --yes if that is meant")
-    if not typer.confirm(f"throw away {what}?"):
+    if not typer.confirm(f"throw away {what}?", err=True):
         raise InputError("left as it is")
 
 

@@ -37,6 +37,8 @@ def validate(
                 _publish(gateway, name, found, progress)
         except NotRunningError as error:
             found.append(running.without(error))
+        except CliError as error:
+            found.append(running.unclear(error))
     _show(found, as_json=as_json)
     failed = [one.check for one in found if one.outcome == FAILED]
     if failed:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 from rich.text import Text
@@ -147,7 +148,7 @@ def _about(
 ) -> None:
     place = home_of(home)
     with Gateway(place) as gateway:
-        project = str(gateway.get(f"/api/v1/workflows/{workflow}")["project"])
+        project = str(gateway.get(f"/api/v1/workflows/{quote(workflow, safe='')}")["project"])
     wish(place, type_, project, data, answers=[answer], timeout_s=_ANSWER_S, as_json=as_json)
 
 

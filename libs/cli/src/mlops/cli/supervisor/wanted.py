@@ -46,6 +46,8 @@ def _content(home: Home) -> dict[str, bool]:
         found = json.loads(home.settings.read_text())
     except FileNotFoundError:
         return {}
+    except OSError as error:
+        raise SettingsError(f"{home.settings} cannot be read: {error.strerror}; {_FORM}") from error
     except ValueError as error:
         raise SettingsError(f"{home.settings} is not JSON: {error}; {_FORM}") from error
     if not isinstance(found, dict):

@@ -112,6 +112,7 @@ def _git_says(folder: Path, *words: str) -> str | None:
             cwd=folder,
             capture_output=True,
             text=True,
+            errors="replace",
             timeout=_GIT_S,
             check=False,
         )

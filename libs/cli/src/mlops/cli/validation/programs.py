@@ -109,6 +109,7 @@ def _asked(command: Sequence[str], folder: Path, env: Mapping[str, str]) -> Chec
             env=dict(env),
             capture_output=True,
             text=True,
+            errors="replace",
             timeout=_ASK_S,
             check=False,
         )

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mlops.cli.errors import CliError, NotRunningError
+from mlops.cli.errors import CliError
 from mlops.cli.gateway import Gateway
 from mlops.cli.validation.check import FAILED, PASSED, SKIPPED, WARNED, Check
 
@@ -20,12 +20,17 @@ def without(error: CliError) -> Check:
     return Check("platform", SKIPPED, error.what, error.fix)
 
 
+def unclear(error: CliError) -> Check:
+    """Return the check for a platform that cannot be asked."""
+    return Check("platform", FAILED, error.what, error.fix)
+
+
 def checks(gateway: Gateway, project: str) -> Iterator[Check]:
     """Yield what the platform says; nothing more after the first that fails."""
     try:
         gateway.get("/v2/health/live")
-    except NotRunningError as error:
-        yield Check("platform", FAILED, error.what, error.fix)
+    except CliError as error:
+        yield unclear(error)
         return
     yield Check("platform", PASSED, f"the gateway answers at {gateway.address}")
     try:

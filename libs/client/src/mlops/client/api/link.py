@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import uuid
 from collections.abc import Mapping, Sequence
@@ -41,6 +42,7 @@ class Link:
         self._where = where
         self._given = transport
         self._made: Transport | None = None
+        self._made_by = os.getpid()
         self._making = threading.Lock()
 
     def command(self, type_: str, data: Mapping[str, Any]) -> str:
@@ -69,10 +71,13 @@ class Link:
     @property
     def _transport(self) -> Transport:
         with self._making:
+            if self._made_by != os.getpid():
+                self._made = None  # a forked child must not talk on its parent's connection
             if self._made is None:
                 from mlops.client.transport import Transport  # noqa: PLC0415 - httpx takes its time
 
                 self._made = Transport(self._endpoints(), self._given)
+                self._made_by = os.getpid()
             return self._made
 
     def _endpoints(self) -> Endpoints:

@@ -131,7 +131,8 @@ class ModelCalls(RunCalls):
         """Roll out a version; return its tag and a handle that can wait for it.
 
         *model* is a registered name, or the path of a model's folder or file, which is logged in a run and registered
-        as `[serve].model` (or under its own name) first. Without *version* the champion is meant, else the newest.
+        as `[serve].model` (or under its own name) first; write `./name` for a path that could be a name. Without
+        *version* the champion is meant, else the newest.
         RefusedError when the platform will not, with its reason.
         Example: `client.deploy_model("rain").wait(timeout_s=600)`
         """
@@ -223,4 +224,8 @@ class ModelCalls(RunCalls):
 def _is_path(model: str | PathLike[str]) -> bool:
     if not isinstance(model, str):
         return True
-    return "/" in model or Path(model).exists()
+    path = Path(model)
+    if "/" in model or (path.suffix and path.is_file()):
+        return True
+    # A folder may have the name of a registered model by chance.
+    return any((path / name).is_file() for name in ("MLmodel", "config.json"))

@@ -24,6 +24,7 @@ class RunCalls(Link):
 
     _channel_made: Channel | None = None
     _outlet_used: Outlet | None = None
+    _outlet_born = 0
     _make_place: Callable[[], None] | None = None
 
     def start_run(
@@ -117,8 +118,11 @@ class RunCalls(Link):
         return run
 
     def _outlet(self) -> Outlet:
-        if self._outlet_used is None:
-            self._outlet_used = self._channel().open()
+        from mlops.client.spool.outlet import generation  # noqa: PLC0415 - only who logs needs it
+
+        if self._outlet_used is None or self._outlet_born != generation():
+            # A forked child has a journal, and things to flush, of its own.
+            self._outlet_used, self._outlet_born = self._channel().open(), generation()
         return self._outlet_used
 
     def _channel(self) -> Channel:
@@ -139,13 +143,17 @@ class RunCalls(Link):
         home = where.home if where else find_home(self._folder)
         experiment = os.environ.get("MLFLOW_EXPERIMENT_NAME") or self.project
         target = spool.Target(found.uri, self.project, experiment)
+        told = os.environ.get("MLFLOW_TRACKING_URI", "")
         return Channel(
             folder=spool.spool_folder(home),
             target=target,
             most_bytes=spool.most_bytes(),
             connect=spool.connector(where),
             environment={
-                "MLFLOW_TRACKING_URI": found.uri,
+                # With the name and password that may stand in it: a subprocess needs them too.
+                "MLFLOW_TRACKING_URI": told
+                if access.to(told, where).uri == found.uri
+                else found.uri,
                 "MLFLOW_WORKSPACE": self.project,
                 "MLFLOW_EXPERIMENT_NAME": experiment,
                 "MLOPS_PROJECT": self.project,

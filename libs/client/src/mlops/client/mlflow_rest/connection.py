@@ -33,7 +33,9 @@ READ_S = 30.0
 _UPLOAD_S = 120.0
 _BLOCK = 1 << 18
 _LOCAL = ("127.0.0.1", "localhost", "::1")
-_PASSING = (408, 409, 425, 429, 502, 503, 504)
+_PASSING = (408, 409, 425, 429, 503)
+# A proxy heard nothing of the server, which may do it all the same.
+_LOST = (502, 504)
 _TOO_LARGE = 413
 # MLflow says these with a status of its own failures.
 _NEVER = ("FEATURE_DISABLED", "NOT_IMPLEMENTED", "ENDPOINT_NOT_FOUND")
@@ -165,8 +167,9 @@ def _hung_up(line: http.client.HTTPConnection) -> bool:
     """Say whether the server closed a connection that was idle: something to read before anything was asked."""
     if line.sock is None:
         return True
-    readable, _, _ = select.select([line.sock], [], [], 0)
-    return bool(readable)
+    ready = select.poll()  # select() fails where a process has more than a thousand files open
+    ready.register(line.sock, select.POLLIN)
+    return bool(ready.poll(0))
 
 
 def _proxy(scheme: str, host: str) -> SplitResult | None:
@@ -188,6 +191,8 @@ def _content(answer: Answer) -> dict[str, Any]:
     message = str((found or {}).get("message", answer.body.decode(errors="replace")))[:1000]
     if code in _NEVER:
         raise RefusedByServerError(code, message)
+    if answer.status in _LOST:
+        raise LostAnswerError(f"{where}: {message[:300]}")
     if answer.status in _PASSING or (found is None and answer.status != _TOO_LARGE):
         raise AwayError(f"{where}: {message[:300] or 'no answer of MLflow'}")
     if answer.status >= _SERVER:

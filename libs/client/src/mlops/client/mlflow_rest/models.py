@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,10 +13,11 @@ from typing import Any
 from mlops.client.mlflow_rest.artifacts import Artifacts
 from mlops.client.mlflow_rest.place import Place
 from mlops.client.mlflow_rest.state import RunState
-from mlops.client.mlflow_rest.trouble import RefusedByServerError
+from mlops.client.mlflow_rest.trouble import AwayError, LostAnswerError, RefusedByServerError
 
 _SPOOL_TAG = "mlops.spool"
 _READY = "LOGGED_MODEL_READY"
+_SETTLE_S = 5.0
 _OWN_LINES = re.compile(r"^(model_id|run_id|artifact_path):.*\n?", re.MULTILINE)
 
 
@@ -47,6 +49,7 @@ class Models:
     def __init__(self, place: Place, artifacts: Artifacts) -> None:
         self._place = place
         self._artifacts = artifacts
+        self._lost: dict[str, float] = {}
 
     def log(self, run: RunState, model: PackedModel) -> SentModel:
         """Send a model; what an earlier attempt has done is kept."""
@@ -79,9 +82,10 @@ class Models:
         body = {
             "experiment_ids": [run.experiment_id],
             "filter": f"tags.`{_SPOOL_TAG}` = '{key}'",
-            "max_results": 1,
+            "max_results": 20,
         }
         models = self._place.post("/logged-models/search", body).get("models", [])
+        models.sort(key=lambda one: one["info"].get("status") not in (_READY, 2))
         return dict(models[0]) if models else None
 
     def _made(self, run: RunState, model: PackedModel) -> dict[str, Any]:
@@ -92,7 +96,7 @@ class Models:
             "tags": _pairs({**model.tags, _SPOOL_TAG: model.key}),
             **({"model_type": model.model_type} if model.model_type else {}),
         }
-        return dict(self._place.post("/logged-models", body)["model"])
+        return dict(self._once(f"model {model.key}", "/logged-models", body)["model"])
 
     def _upload(self, folder: Path, root: str, model_id: str, run_id: str) -> None:
         _write_ids(folder / "MLmodel", model_id, run_id, root)
@@ -115,8 +119,20 @@ class Models:
             "model_id": model_id,
             "tags": _pairs({**model.tags, _SPOOL_TAG: model.key}),
         }
-        made = self._place.post("/model-versions/create", body)
+        made = self._once(f"version of {model.key}", "/model-versions/create", body)
         return int(made["model_version"]["version"])
+
+    def _once(self, what: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Create something; after a lost answer it may still come into being, so that the next try waits."""
+        if time.monotonic() < self._lost.get(what, -_SETTLE_S) + _SETTLE_S:
+            raise AwayError(f"the {what} may be made by now; its answer was lost")
+        try:
+            made = self._place.post(path, body)
+        except LostAnswerError:
+            self._lost[what] = time.monotonic()
+            raise
+        self._lost.pop(what, None)
+        return made
 
     def _version(self, model: PackedModel) -> int | None:
         name = model.registered_name.replace("'", "")
@@ -132,7 +148,10 @@ def _write_ids(file: Path, model_id: str, run_id: str, root: str) -> None:
         return
     own = f"artifact_path: {root}\nmodel_id: {model_id}\nrun_id: {run_id}\n"
     rest = _OWN_LINES.sub("", file.read_text(encoding="utf-8"))
-    file.write_text(own + rest, encoding="utf-8")
+    # Beside the folder, and in one step: whoever is killed here must not leave half a description to be sent.
+    new = file.parent.with_name(f".{file.parent.name}.MLmodel")
+    new.write_text(own + rest, encoding="utf-8")
+    new.replace(file)
 
 
 def _pairs(tags: Mapping[str, str]) -> list[dict[str, str]]:

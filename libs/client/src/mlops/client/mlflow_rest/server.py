@@ -68,6 +68,22 @@ class MlflowServer:
         found = self._place.post("/runs/search", body).get("runs", [])
         return str(found[0]["info"]["run_id"]) if found else None
 
+    def remove_twins(self, ref: str, run_id: str) -> None:
+        """Delete empty runs that lost answers have made beside *run_id*; what anything was logged to stays."""
+        body = {
+            "experiment_ids": [self._place.experiment()],
+            "filter": f"tags.`{CLIENT_RUN}` = '{ref}'",
+            "run_view_type": "ACTIVE_ONLY",
+            "max_results": 20,
+        }
+        for found in self._place.post("/runs/search", body).get("runs", []):
+            twin, data = str(found["info"]["run_id"]), found.get("data", {})
+            if twin == run_id or data.get("metrics") or data.get("params"):
+                continue
+            # The name first: a deleted run must not be found by it.
+            self._place.post("/runs/delete-tag", {"run_id": twin, "key": CLIENT_RUN})
+            self._place.post("/runs/delete", {"run_id": twin})
+
     def run(self, run_id: str) -> RunState:
         """Return a run; RunGoneError when there is none."""
         return state_of(self._place.get("/runs/get", run_id=run_id)["run"])

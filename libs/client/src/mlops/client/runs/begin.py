@@ -83,12 +83,16 @@ def _join(channel: Channel, run_id: str, tags: dict[str, str], *, ends: bool, ow
 
 def _begun(channel: Channel, outlet: Outlet, run: Run) -> Run:
     known = outlet.known
-    if not known.away:
-        outlet.hurry()
-        known.wait(
-            lambda: run.ref in known.runs or run.ref in known.refused or bool(known.away),
-            _FIRST_ANSWER_S,
-        )
+    try:
+        if not known.away:
+            outlet.hurry()
+            known.wait(
+                lambda: run.ref in known.runs or run.ref in known.refused or bool(known.away),
+                _FIRST_ANSWER_S,
+            )
+    except BaseException as error:  # Ctrl-C while it waits: nobody else would end the run
+        run.end_after(error, flush=False)
+        raise
     if refused := known.refused.get(run.ref):
         channel.close(outlet, 0.0)
         raise _refused(run, refused)

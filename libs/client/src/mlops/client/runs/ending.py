@@ -59,7 +59,10 @@ def _at_exit(owner: int) -> None:
     if owner != os.getpid():
         return
     for run in active.all_open():
-        run.end("KILLED", flush=False)
+        try:
+            run.end("KILLED", flush=False)
+        except Exception as error:  # noqa: BLE001 - the others are to be ended too, and all to be delivered
+            active_log(f"a run could not be ended: {error}")
     for told in close_all(flush_timeout_s()):
         if told.waiting or told.refused or told.dropped:
             active_log(str(told))

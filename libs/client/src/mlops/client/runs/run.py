@@ -213,22 +213,28 @@ class Run:
             if self.ended:
                 return
             self.ended = status
-        outlet = self._outlet()
-        active.remove(self)
-        ending.unwatch()
-        if self.watch is not None and (summary := self.watch.stop()):
-            self.set_tags(summary)
-        if self.ends and self._born == generation():
-            if self._dropped:
-                self._tell_dropped(outlet)
-            outlet.add_object(END, self.ref, {"status": status, "at": now_ms()})
-        self._generation = _OVER
+        try:
+            if self.watch is not None and (summary := self.watch.stop()):
+                self.set_tags(summary)
+        finally:  # Ctrl-C and SIGTERM may come while the sampler stops
+            outlet = self._written_end(status)
         if not flush or self._nested:  # the outer run's end waits for both
             self._channel.release(outlet)
             return
         told = self._channel.close(outlet, ending.flush_timeout_s())
         if told.waiting or told.refused or told.dropped:
             log.warning("mlops: run %s: %s", self.run_id or self.ref, told)
+
+    def _written_end(self, status: str) -> Outlet:
+        outlet = self._outlet()
+        if self.ends and self._born == generation():
+            if self._dropped:
+                self._tell_dropped(outlet)
+            outlet.add_object(END, self.ref, {"status": status, "at": now_ms()})
+        self._generation = _OVER
+        active.remove(self)
+        ending.unwatch()
+        return outlet
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -255,9 +261,11 @@ class Run:
         with self._mutex:
             if self._generation != generation():
                 run_id = self.run_id
-                self._now = self._channel.open()
+                outlet = self._channel.open()
+                # In this order: who logs without asking here must not come before the JOIN.
+                outlet.add_object(JOIN, self.ref, {"run_id": run_id})
+                self._now = outlet
                 self._generation = generation()
-                self._now.add_object(JOIN, self.ref, {"run_id": run_id})
             return self._now
 
     def _key(self, name: object) -> bytes:

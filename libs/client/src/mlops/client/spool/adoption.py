@@ -4,7 +4,11 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+import os
+import re
 import shutil
+import stat
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,6 +26,8 @@ from mlops.client.spool.target import Target
 
 Connect = Callable[[Target], Server]
 _HALF_MADE_S = 3600
+_NAME = re.compile(r"[0-9a-f]{32}")
+log = logging.getLogger("mlops.client")
 
 
 @dataclass(frozen=True)
@@ -50,13 +56,14 @@ class Unheard:
 
 def journals(spool: Path) -> list[Path]:
     """Return the folders of all journals, oldest first."""
-    with contextlib.suppress(OSError):
-        found = [entry for entry in spool.iterdir() if (entry / "target.json").is_file()]
-        return sorted(
-            (entry for entry in found if not entry.name.startswith(".")),
-            key=lambda entry: (entry / "target.json").stat().st_mtime,
-        )
-    return []
+    found: list[tuple[float, Path]] = []
+    with contextlib.suppress(OSError), os.scandir(spool) as entries:
+        for entry in entries:
+            if _NAME.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
+                with contextlib.suppress(OSError):  # delivered and removed meanwhile
+                    made = os.stat(os.path.join(entry.path, "target.json")).st_mtime  # noqa: PTH116, PTH118 - thousands
+                    found.append((made, Path(entry.path)))
+    return [folder for _, folder in sorted(found)]
 
 
 def adopt(
@@ -68,6 +75,10 @@ def adopt(
     for folder in journals(spool):
         target = Target.load(folder)
         if target is None or not wanted(target) or time.monotonic() >= deadline:
+            continue
+        if not _is_mine(folder):
+            told = f"{folder} belongs to another user; let that user run `mlops spool flush`"
+            yield Adopted(folder.name, target, problem=told)
             continue
         lock = Lock.take(folder)
         if lock is None:
@@ -89,13 +100,16 @@ def _deliver(
         whole = _bring(folder, target, server, sent, refusals, deadline)
         if whole:
             _end_runs(folder, server, sent)
-            shutil.rmtree(folder, ignore_errors=True)
+            segments.remove(folder)
         else:
             problem = "the time is over"
     except AwayError as error:
         problem = str(error)
     except OSError as error:
         problem = f"{folder} cannot be read: {error}"
+    except Exception as error:
+        log.exception("mlops: journal %s is left for later", folder.name)
+        problem = f"{type(error).__name__}: {error}"
     finally:
         server.close()
     if problem:
@@ -127,6 +141,8 @@ def _end_runs(folder: Path, server: Server, sent: Sent) -> None:
         if ref in sent.lent:
             continue  # whoever lent it by MLFLOW_RUN_ID says how it ended
         with contextlib.suppress(RefusedByServerError):
+            if ref in sent.doubted:
+                server.remove_twins(ref, run_id)
             run = server.run(run_id)
             if run.status == "RUNNING" and run.tags.get(HEARTBEAT, "").endswith(folder.name):
                 server.set_status(run_id, "KILLED", last_ms)
@@ -140,11 +156,20 @@ def _last_ms(folder: Path) -> int:
     return int((max(times) or time.time()) * 1000)
 
 
+def _is_mine(folder: Path) -> bool:
+    """Say whether its records may be trusted: they name files to be sent and removed."""
+    with contextlib.suppress(OSError):
+        found = folder.lstat()
+        return found.st_uid == os.geteuid() and stat.S_ISDIR(found.st_mode)
+    return False
+
+
 def _clear_half_made(spool: Path) -> None:
     """Remove folders of writers that died while they made them; nothing was logged to those."""
     with contextlib.suppress(OSError):
         for entry in spool.glob(".*"):
-            old = entry.is_dir() and entry.stat().st_mtime < time.time() - _HALF_MADE_S
+            half_made = _NAME.fullmatch(entry.name[1:]) and entry.is_dir() and _is_mine(entry)
+            old = half_made and entry.stat().st_mtime < time.time() - _HALF_MADE_S
             lock = Lock.take(entry) if old else None
             if lock is not None:
                 shutil.rmtree(entry, ignore_errors=True)

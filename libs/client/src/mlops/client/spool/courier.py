@@ -6,8 +6,8 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Protocol
+from pathlib import Path, PurePath
+from typing import Any, Protocol
 
 from mlops.client.mlflow_rest.models import PackedModel, SentModel
 from mlops.client.mlflow_rest.server import HEARTBEAT
@@ -15,6 +15,7 @@ from mlops.client.mlflow_rest.state import NewRun, RunState
 from mlops.client.mlflow_rest.trouble import (
     AwayError,
     FaultError,
+    LostAnswerError,
     RefusedByServerError,
     RunGoneError,
 )
@@ -27,9 +28,14 @@ from mlops.client.spool.target import Target
 from mlops.client.spool.trash import Trash
 
 _PARENT = "mlflow.parentRunId"
+_RECOVERED = "mlops.recovered"
 _YIELD_EVERY = 64
 _FAULTS = 8
 _REFUSED_RUN = ""
+_OUTSIDE_PREFIX = "mlops-model-"
+# A creation whose answer was lost may still happen for so long; only then it is tried again.
+SETTLE_S = 5.0
+_TWINS_S = 60.0
 
 
 class Server(Protocol):
@@ -37,6 +43,7 @@ class Server(Protocol):
 
     def create_run(self, run: NewRun) -> str: ...  # noqa: D102 - see MlflowServer
     def find_run(self, ref: str) -> str | None: ...  # noqa: D102
+    def remove_twins(self, ref: str, run_id: str) -> None: ...  # noqa: D102
     def run(self, run_id: str) -> RunState: ...  # noqa: D102
     def log_batch(self, body: bytes) -> None: ...  # noqa: D102
     def set_status(self, run_id: str, status: str, ended_ms: int | None = None) -> None: ...  # noqa: D102
@@ -75,7 +82,8 @@ class Courier:
         self._refusals = refusals
         self._news = news
         self._look_first = look_first
-        self._tried: set[str] = set()
+        self._lost: dict[str, float] = {}
+        self._made_at: dict[str, float] = {}
         self._key: object = None
         self._steps: list[Batch | Record] = []
         self._at = 0
@@ -105,10 +113,12 @@ class Courier:
     def beat(self, writer: str) -> None:
         """Tell the server that the open runs are alive."""
         value = f"{int(time.time() * 1000)} {writer}"
-        for run_id in self._sent.open_runs.values():
+        for ref, run_id in self._sent.open_runs.items():
             with contextlib.suppress(RefusedByServerError):
                 tag = record.pair(HEARTBEAT, value)
                 self._server.log_batch(batch.request(run_id, {record.TAGS: tag}))
+                if time.monotonic() > self._made_at.get(ref, 0.0) + _TWINS_S:
+                    self._settle(ref, run_id)
 
     def _records(self, lines: bytes) -> Iterator[Record]:
         for number, line in enumerate(lines.split(b"\n")):
@@ -150,54 +160,79 @@ class Courier:
         action(one)
 
     def _start(self, one: Record) -> None:
-        told = one.content()
+        told = _told(one)
         ref = one.ref
-        if ref not in self._sent.begun:
-            self._sent.begun.append(ref)
+        self._sent.begin(ref)
         run_id = self._sent.runs.get(ref)
-        if not run_id and (self._look_first or ref in self._tried):
+        if not run_id and (self._look_first or ref in self._lost):
             run_id = self._server.find_run(ref)
         if not run_id:
             tags = {str(key): str(value) for key, value in told["tags"].items()}
             parent = told.get("parent")
             if parent and (parent_id := self._parent(str(parent))):
                 tags[_PARENT] = parent_id
-            self._tried.add(ref)
-            run_id = self._server.create_run(NewRun(ref, str(told["name"]), int(told["at"]), tags))
+            run_id = self._created(NewRun(ref, str(told["name"]), int(told["at"]), tags))
         self._know(ref, run_id)
 
+    def _created(self, run: NewRun) -> str:
+        """Make a run; a lost answer is waited for, and who made it before may show up later as its twin."""
+        ref = run.ref
+        if time.monotonic() < self._lost.get(ref, -SETTLE_S) + SETTLE_S:
+            raise AwayError(f"the run {run.name or ref} may be made by now; its answer was lost")
+        if (self._look_first or ref in self._lost) and ref not in self._sent.doubted:
+            self._sent.doubted.append(ref)
+        try:
+            run_id = self._server.create_run(run)
+        except LostAnswerError:
+            self._lost[ref] = time.monotonic()
+            raise
+        self._lost.pop(ref, None)
+        self._made_at[ref] = time.monotonic()
+        return run_id
+
+    def _settle(self, ref: str, run_id: str) -> None:
+        if ref in self._sent.doubted:
+            self._server.remove_twins(ref, run_id)
+            self._sent.doubted.remove(ref)
+        self._made_at.pop(ref, None)
+
     def _join(self, one: Record) -> None:
-        told = one.content()
+        told = _told(one)
         run_id = told.get("run_id")
         if not run_id:
-            self._know(one.ref, self._run_id(one.ref))
+            run_id = self._sent.runs.get(one.ref) or self._server.find_run(one.ref)
+            if run_id is None:
+                raise AwayError(f"the run {one.ref} is not known to {self._target.uri} yet")
+            self._know(one.ref, run_id)
             return
         if told.get("resume"):
             self._server.resume(run_id)
-            if one.ref not in self._sent.begun:
-                self._sent.begun.append(one.ref)
-            if not told.get("owned"):
-                self._sent.lent.append(one.ref)
+            self._sent.begin(one.ref, lent=not told.get("owned"))
         elif self._server.run(run_id).deleted:
             raise RunGoneError("INVALID_PARAMETER_VALUE", f"run {run_id} is deleted")
         self._know(one.ref, str(run_id))
 
     def _end(self, one: Record) -> None:
-        told = one.content()
-        self._server.set_status(self._run_id(one.ref), str(told["status"]), int(told["at"]))
-        self._sent.ended.append(one.ref)
+        told = _told(one)
+        run_id = self._run_id(one.ref)
+        self._settle(one.ref, run_id)
+        self._server.set_status(run_id, str(told["status"]), int(told["at"]))
+        self._sent.end(one.ref)
 
     def _artifact(self, one: Record) -> None:
-        told = one.content()
+        told = _told(one)
         file = self._file(told)
         if not file.is_file():
             raise RefusedByServerError("FILE_MISSING", f"{file} is no longer there")
-        self._server.upload(self._run_id(one.ref), str(told["path"]), file)
+        try:
+            self._server.upload(self._run_id(one.ref), str(told["path"]), file)
+        except (FileNotFoundError, PermissionError) as error:
+            raise RefusedByServerError("FILE_UNREADABLE", str(error)) from error
         if file.is_relative_to(self._folder.parent):
             self._trash.add(file)
 
     def _model(self, one: Record) -> None:
-        told = one.content()
+        told = _told(one)
         folder = self._file(told)
         if not folder.is_dir():
             raise RefusedByServerError("FILE_MISSING", f"{folder} is no longer there")
@@ -211,7 +246,9 @@ class Courier:
             step=int(told.get("step", 0)),
         )
         self._news.model_sent(model.key, self._server.log_model(self._run_id(one.ref), model))
-        self._trash.add(folder)
+        spooled = folder.is_relative_to(self._folder.parent)
+        if spooled or folder.parent.name.startswith(_OUTSIDE_PREFIX):
+            self._trash.add(folder)
 
     def _log(self, step: Batch) -> None:
         run_id = self._run_id(step.ref)
@@ -259,14 +296,14 @@ class Courier:
             self._news.run_refused(step.ref, error)
         body = step.body
         if step.kind == record.MODEL:
-            self._news.model_sent(str(step.content()["id"]), error)
+            self._news.model_sent(str(step.content().get("id")), error)
         if step.kind in (record.ARTIFACT, record.MODEL):
             body = self._kept_files(step)
         self._keep(step.ref, step.kind, body, 1, str(error))
 
     def _kept_files(self, step: Record) -> bytes:
         told = step.content()
-        if told.get("in_place"):
+        if told.get("in_place") or not _is_inside(str(told.get("file", ""))):
             return step.body
         place = self._refusals.keep_files(self._folder, str(told["file"]))
         return record.dumps({**told, "file": place, "in_place": True})
@@ -291,17 +328,28 @@ class Courier:
         if found == _REFUSED_RUN and found is not None:
             raise RunGoneError("RESOURCE_DOES_NOT_EXIST", "its run was refused")
         if found is None:
-            found = self._server.find_run(ref)
-            if found is None:
-                raise AwayError(f"the run {ref} is not known to {self._target.uri} yet")
-            self._sent.runs[ref] = found
+            found = self._server.find_run(ref) or self._recovered(ref)
+            self._know(ref, found)
         return found
+
+    def _recovered(self, ref: str) -> str:
+        """Make a run for records whose start or join was damaged: nothing of them is lost, and nothing waits for it."""
+        at = int(time.time() * 1000)
+        self._sent.begin(ref)
+        tags = {
+            _RECOVERED: "the record of its start was damaged",
+            HEARTBEAT: f"{at} {self._folder.name}",
+        }
+        return self._created(NewRun(ref, f"recovered-{ref[:8]}", at, tags))
 
     def _parent(self, parent: str) -> str | None:
         known = self._sent.runs.get(parent)
         if known is not None:
             return known or None
-        return self._run_id(parent)
+        found = self._server.find_run(parent)
+        if found is None:
+            raise AwayError(f"the run {parent} is not known to {self._target.uri} yet")
+        return found
 
     def _know(self, ref: str, run_id: str) -> None:
         self._sent.runs[ref] = run_id
@@ -309,4 +357,26 @@ class Courier:
 
     def _file(self, told: dict[str, object]) -> Path:
         place = str(told["file"])
-        return Path(place) if told.get("in_place") else self._folder / "files" / place
+        if told.get("in_place"):
+            return Path(place)
+        if not _is_inside(place):
+            raise RefusedByServerError("BAD_RECORD", f"{place} is no file of the journal")
+        return self._folder / "files" / place
+
+
+class _Told(dict[str, Any]):
+    def __missing__(self, key: str) -> Any:
+        raise RefusedByServerError("BAD_RECORD", f"it has no {key}")
+
+
+def _told(one: Record) -> dict[str, Any]:
+    """Return the content of a record; RefusedByServerError when it is not what it should be."""
+    try:
+        return _Told(one.content())
+    except (ValueError, TypeError) as error:
+        raise RefusedByServerError("BAD_RECORD", str(error)) from error
+
+
+def _is_inside(place: str) -> bool:
+    parts = PurePath(place)
+    return bool(parts.parts) and not parts.is_absolute() and ".." not in parts.parts

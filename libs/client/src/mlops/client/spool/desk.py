@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -101,12 +100,15 @@ def retry_refused(folder: Path, journal: str | None = None) -> int:
     """Put refused entries into the spool again (of one journal, or all); return how many; `flush_all` delivers them."""
     refusals = Refusals(folder)
     again: dict[Target, list[Refusal]] = {}
-    for one in refusals.take():
-        if journal is None or one.journal == journal:
-            again.setdefault(one.target, []).append(one)
-        else:
-            refusals.add(one)
-    return sum(_write(folder, target, found) for target, found in again.items())
+    with refusals.taken() as found:
+        for one in found:
+            if journal is None or one.journal == journal:
+                again.setdefault(one.target, []).append(one)
+        count = sum(_write(folder, target, some) for target, some in again.items())
+        for one in found:
+            if journal is not None and one.journal != journal:
+                refusals.keep(one)
+    return count
 
 
 def discard(folder: Path, journal: str) -> int:
@@ -123,9 +125,7 @@ def discard(folder: Path, journal: str) -> int:
         )
     try:
         lost = _state(place).waiting
-        shutil.rmtree(place)
-    except OSError as error:
-        raise SpoolError("spool", f"discard {journal}", str(error)) from error
+        segments.remove(place)
     finally:
         lock.release()
     return lost

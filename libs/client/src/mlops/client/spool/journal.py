@@ -17,11 +17,16 @@ from mlops.client.spool import segments
 from mlops.client.spool.lock import Lock
 from mlops.client.spool.quick_write import quick_write
 from mlops.client.spool.quota import Quota
+from mlops.client.spool.record import decode
 from mlops.client.spool.sent import Sent
 from mlops.client.spool.target import Target
 
 MEMORY_BYTES = 64_000_000
 _RETRY_DISK_S = 5.0
+
+
+class ClosedError(Exception):
+    """The journal was closed meanwhile; what comes now belongs into another."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,13 @@ class Journal:
         self._size = 0
         self._dirty = False
         self._lock: Lock | None = None
+        self._closed = False
         self._open()
+
+    @property
+    def closed(self) -> bool:
+        """Say whether it takes nothing any more."""
+        return self._closed
 
     @property
     def on_disk(self) -> bool:
@@ -66,8 +77,10 @@ class Journal:
         return self._descriptor >= 0 and not self._memory
 
     def append(self, line: bytes, entries: int, *, droppable: bool = False) -> bool:
-        """Keep one line; False means that it was dropped because everything is full."""
+        """Keep one line; False means that it was dropped because everything is full. ClosedError after `close`."""
         with self._mutex:
+            if self._closed:
+                raise ClosedError
             if self._descriptor < 0 or self._memory:
                 return self._fall_back(line, entries)
             if not self._quota.takes(len(line), droppable=droppable):
@@ -101,7 +114,7 @@ class Journal:
         if not chunk.remembered:
             moved = chunk.segment > self.sent.segment
             self.sent.segment, self.sent.offset = chunk.segment, chunk.offset
-            self.save()
+            self.save(durable=moved)
             if moved:
                 self._quota.room += segments.remove_before(self.folder, chunk.segment)
             return True
@@ -112,19 +125,22 @@ class Journal:
                 self._memory_bytes -= len(self._memory.popleft())
         return True
 
-    def save(self) -> None:
+    def save(self, *, durable: bool = False) -> None:
         """Write down how far it is delivered."""
         if self._segment:
             self.sent.dropped = self.dropped
-            self.sent.save(self.folder)
+            self.sent.save(self.folder, durable=durable)
 
     def sync(self) -> None:
         """Bring what is written to the disk itself, so that it survives a power failure too."""
         with self._mutex:
             if not self._dirty or self._descriptor < 0:
                 return
+            try:
+                copy = os.dup(self._descriptor)
+            except OSError:  # too many files are open; the next time then
+                return
             self._dirty = False
-            copy = os.dup(self._descriptor)
         try:
             os.fsync(copy)
         except OSError as error:
@@ -141,38 +157,55 @@ class Journal:
         """Return how many lines only this process has."""
         return len(self._memory)
 
-    def close(self, *, remove: bool) -> None:
-        """Give the journal up; others deliver what is left, or there is nothing left."""
+    def close(self, *, remove: bool) -> int:
+        """Give the journal up; return how many entries are lost because no disk took them.
+
+        Others deliver what is left. With *remove* it goes if really nothing is left: a thread may have been late.
+        """
         with self._mutex:
+            if self._memory and not self._closed:
+                self._recover()
+            self._closed = True
             self._close_file()
-            if remove and self._segment:
-                shutil.rmtree(self.folder, ignore_errors=True)
-            if self._lock is not None:
-                self._lock.release()
-                self._lock = None
+            if remove and self._segment and not self._memory and self._is_delivered():
+                segments.remove(self.folder)
+            self._let_go()
+            found = (decode(line.rstrip(b"\n")) for line in self._memory)
+            return sum(one.entries for one in found if one is not None)
 
     def forget(self) -> None:
         """Let go of everything in a forked child: the journal stays its parent's."""
         self._mutex = threading.Lock()
+        self._closed = True
+        self._let_go()
+        self._close_file()
+        self._memory.clear()
+
+    def _is_delivered(self) -> bool:
+        return segments.read(self.folder, *self.sent.position, closed=True) is None
+
+    def _let_go(self) -> None:
         if self._lock is not None:
             self._lock.release()
             self._lock = None
-        self._close_file()
-        self._memory.clear()
 
     def _open(self) -> None:
         # The folder gets its name once it is locked; until then nobody takes it for a dead writer's.
         new = self.folder.with_name(f".{self.id}")
         try:
-            new.mkdir(parents=True, mode=0o700)
-            self.folder.parent.chmod(0o700)
+            if not new.parent.is_dir():
+                new.parent.mkdir(parents=True, exist_ok=True)
+                new.parent.chmod(0o700)
+            new.mkdir(mode=0o700)
             self.target.save(new)
             self._lock = Lock.take(new)
             new.rename(self.folder)
             self._next_segment()
         except OSError as error:
             self.disk_problem = str(error)
-            shutil.rmtree(new, ignore_errors=True)
+            self._let_go()
+            for folder in (new, self.folder):  # nothing was written to either
+                shutil.rmtree(folder, ignore_errors=True)
 
     def _next_segment(self) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
@@ -191,9 +224,9 @@ class Journal:
         except OSError as error:
             return self._failed(str(error))
         if written != len(line):
-            # Half a line must not stand before the next; what cannot be taken back is closed with a line break.
+            # Half a line must not stand before the next; what cannot be taken back stays alone in its segment.
             with contextlib.suppress(OSError):
-                os.ftruncate(self._descriptor, self._size)
+                os.ftruncate(self._descriptor, os.fstat(self._descriptor).st_size - written)
             return self._failed("no space left on the disk")
         self._size += written
         self._dirty = True

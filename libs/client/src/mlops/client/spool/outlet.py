@@ -8,14 +8,14 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mlops.client.spool.adoption import Connect
-from mlops.client.spool.journal import Journal
+from mlops.client.spool.journal import ClosedError, Journal
 from mlops.client.spool.known import Known
 from mlops.client.spool.quota import Quota
-from mlops.client.spool.record import encode, encode_many, encode_object
+from mlops.client.spool.record import JOIN, encode, encode_many, encode_object
 from mlops.client.spool.sender import Sender
 from mlops.client.spool.target import Target
 
@@ -53,7 +53,7 @@ class Delivery:
         if self.refused:
             told += f", {self.refused} refused by the server (`mlops spool list` says why)"
         if self.dropped:
-            told += f", {self.dropped} metrics dropped because the spool was full"
+            told += f", {self.dropped} dropped because the spool was full or could not be written"
         return told
 
 
@@ -87,7 +87,7 @@ class Outlet:
 
     def add(self, kind: bytes, ref: bytes, entries: int, body: bytes) -> bool:
         """Keep metrics; False when they had to be dropped."""
-        kept = self.journal.append(encode(kind, ref, entries, body), entries, droppable=True)
+        kept = self._append(ref, encode(kind, ref, entries, body), entries, droppable=True)
         if self._sender is None:
             self.start()
         if not kept:
@@ -101,14 +101,14 @@ class Outlet:
         """Keep entries in as many lines as it takes; return how many were dropped."""
         dropped = 0
         for line, entries in encode_many(kind, ref.encode(), fragments):
-            if not self.journal.append(line, entries, droppable=droppable):
+            if not self._append(ref.encode(), line, entries, droppable=droppable):
                 dropped += entries
         self.start()
         return dropped
 
     def add_object(self, kind: bytes, ref: str, content: dict[str, object]) -> None:
         """Keep one record."""
-        self.journal.append(encode_object(kind, ref, content), 1)
+        self._append(ref.encode(), encode_object(kind, ref, content), 1)
         self.start()
 
     def takes(self, size: int) -> bool:
@@ -119,8 +119,13 @@ class Outlet:
         """Start the sender, if it is not."""
         with self._starting:
             if self._sender is None:
-                self._sender = Sender(self.journal, self._quota, self.known, *self._parts)
-                self._sender.start()
+                sender = Sender(self.journal, self._quota, self.known, *self._parts)
+                try:
+                    sender.start()
+                except RuntimeError as error:  # no more threads, or the interpreter ends
+                    self._tell(f"{error}; what is logged waits in {self.folder}")
+                    return
+                self._sender = sender
 
     def hurry(self) -> None:
         """Deliver now."""
@@ -170,15 +175,32 @@ class Outlet:
     def close(self, timeout_s: float) -> Delivery:
         """Flush, end the sender, and leave to others what is not delivered."""
         told = self.flush(timeout_s)
-        if self._sender is not None:
-            self._sender.stop(min(5.0, max(1.0, timeout_s)))
-        self.journal.save()
-        self.journal.close(remove=told.waiting == 0)
-        return told
+        sender, journal = self._sender, self.journal
+        if sender is not None and not sender.stop(min(5.0, max(1.0, timeout_s))):
+            return told  # it still talks to the server; the journal is its own until it has ended
+        journal.save()
+        lost = journal.close(remove=told.waiting == 0)
+        return replace(told, waiting=max(0, told.waiting - lost), dropped=told.dropped + lost)
 
     def forget(self) -> None:
         """Leave everything to the parent, in a forked child."""
         self.journal.forget()
+
+    def _append(self, ref: bytes, line: bytes, entries: int, *, droppable: bool = False) -> bool:
+        try:
+            return self.journal.append(line, entries, droppable=droppable)
+        except ClosedError:
+            self._reopen()
+            join = encode_object(JOIN, ref.decode(), {"run_id": self.known.runs.get(ref.decode())})
+            self.journal.append(join, 1)
+            return self.journal.append(line, entries, droppable=droppable)
+
+    def _reopen(self) -> None:
+        """Go on in a journal of its own: a thread logs while another has closed this outlet."""
+        with self._starting:
+            if self.journal.closed:
+                self.journal = Journal(self.folder, self.target, self._quota)
+                self._sender = None
 
     def _tell(self, problem: str) -> None:
         if not self._told:
@@ -217,11 +239,17 @@ def close_outlet(outlet: Outlet, timeout_s: float) -> Delivery:
     """Give an outlet back; the last one to do so closes it."""
     key = (outlet.folder, outlet.target)
     with _guard:
-        _users[key] = _users.get(key, 1) - 1
-        last = _users[key] <= 0 and _open.get(key) is outlet
-        if last:
-            del _open[key], _users[key]
-    return outlet.close(timeout_s) if last else outlet.flush(timeout_s)
+        mine = _open.get(key) is outlet
+        if mine:
+            _users[key] = _users.get(key, 1) - 1
+    told = outlet.flush(timeout_s)
+    with _guard:
+        # Somebody may have opened it again meanwhile, or closed it.
+        if not mine or _open.get(key) is not outlet or _users.get(key, 0) > 0:
+            return told
+        del _open[key]
+        _users.pop(key, None)
+    return outlet.close(0.0)
 
 
 def release_outlet(outlet: Outlet) -> None:

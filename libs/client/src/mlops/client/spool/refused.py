@@ -5,18 +5,22 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from hashlib import blake2b
 from pathlib import Path
-from zlib import crc32
 
 from mlops.client.spool.target import Target
 
 _FILE = "refused.jsonl"
 _FOLDER = "refused"
+_TAKEN = ".taken"
+log = logging.getLogger("mlops.client")
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,8 @@ class Refusal:
     @property
     def id(self) -> str:
         """Return what is the same when it is refused again after a crash."""
-        return f"{self.journal}:{crc32(f'{self.ref} {self.kind} {self.body}'.encode()):08x}"
+        content = f"{self.ref} {self.kind} {self.body}".encode()
+        return f"{self.journal}:{blake2b(content, digest_size=8).hexdigest()}"
 
 
 class Refusals:
@@ -55,8 +60,13 @@ class Refusals:
         if refusal.id in known:
             return False
         known.add(refusal.id)
+        self.keep(refusal)
+        return True
+
+    def keep(self, refusal: Refusal) -> None:
+        """Keep a refusal, known or not."""
         line = json.dumps({**asdict(refusal), "id": refusal.id}).encode() + b"\n"
-        with contextlib.suppress(OSError):
+        try:
             descriptor = os.open(
                 self._spool / _FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
             )
@@ -64,7 +74,9 @@ class Refusals:
                 os.write(descriptor, line)
             finally:
                 os.close(descriptor)
-        return True
+        except OSError as error:
+            told = "mlops: refused and not to be kept (%s): %s of run %s: %s"
+            log.warning(told, error, refusal.body[:300], refusal.run_id, refusal.reason)
 
     def keep_files(self, journal_folder: Path, name: str) -> str:
         """Keep a folder of copies that goes with a refusal; return where it is."""
@@ -78,35 +90,39 @@ class Refusals:
 
     def all(self) -> list[Refusal]:
         """Return every refusal, oldest first."""
-        return list(_read(self._spool / _FILE))
+        return _once((*self._taken(), self._spool / _FILE))
 
-    def take(self) -> list[Refusal]:
-        """Return every refusal and forget them: who calls this writes them into a journal again."""
+    @contextmanager
+    def taken(self) -> Iterator[list[Refusal]]:
+        """Give every refusal to a block that writes them into a journal; they are forgotten when it is through."""
         file = self._spool / _FILE
-        taken = file.with_suffix(f".{os.getpid()}.taken")
-        try:
-            file.rename(taken)
-        except FileNotFoundError:
-            return []
-        found = list(_read(taken))
-        taken.unlink()
+        with contextlib.suppress(FileNotFoundError):
+            file.rename(file.with_name(f"{_FILE}.{time.time_ns()}{_TAKEN}"))
+        files = self._taken()
+        yield _once(files)
+        for taken in files:
+            taken.unlink(missing_ok=True)
         self._known.clear()
-        return found
 
     def discard(self) -> int:
         """Remove every refusal with its files; return how many entries that were."""
-        entries = sum(one.entries for one in self.take())
-        shutil.rmtree(self._spool / _FOLDER, ignore_errors=True)
-        return entries
+        with self.taken() as found:
+            shutil.rmtree(self._spool / _FOLDER, ignore_errors=True)
+        return sum(one.entries for one in found)
+
+    def _taken(self) -> list[Path]:
+        # More than one when somebody was killed while trying again.
+        return sorted(self._spool.glob(f"{_FILE}.*{_TAKEN}"))
+
+
+def _once(files: Iterable[Path]) -> list[Refusal]:
+    return list({one.id: one for file in files for one in _read(file)}.values())
 
 
 def _read(file: Path) -> Iterator[Refusal]:
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return
-    for line in lines:
-        with contextlib.suppress(ValueError, TypeError, KeyError):
-            found = json.loads(line)
-            found.pop("id", None)
-            yield Refusal(**{**found, "target": Target(**found["target"])})
+    with contextlib.suppress(OSError), file.open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            with contextlib.suppress(ValueError, TypeError, KeyError):
+                found = json.loads(line)
+                found.pop("id", None)
+                yield Refusal(**{**found, "target": Target(**found["target"])})

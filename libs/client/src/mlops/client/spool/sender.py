@@ -25,6 +25,7 @@ BEAT_S = 30.0
 _TURN_S = 1.0
 _PAUSE_S = 0.25
 _MEASURE_S = 5.0
+_MEASURE_SHARE = 100
 _SYNC_S = 1.0
 _ADOPT_S = 30.0
 _ADOPT_FOR_S = 20.0
@@ -50,6 +51,7 @@ class Sender(threading.Thread):
         self._make_place = make_place
         self._wake = threading.Event()
         self._stopped = False
+        self._left_alone = False
         self._breaker = Breaker()
         self._server: Server | None = None
         self._courier: Courier | None = None
@@ -75,18 +77,25 @@ class Sender(threading.Thread):
                 time.sleep(_PAUSE_S)
         if self._server is not None:
             self._server.close()
+        if self._left_alone:
+            self._journal.save()
+            self._journal.close(remove=True)
 
     def hurry(self) -> None:
         """Deliver now: somebody waits."""
         self._breaker = self._breaker.hurried(time.monotonic())
         self._wake.set()
 
-    def stop(self, timeout_s: float) -> None:
-        """End the thread; what is not delivered stays in the spool."""
+    def stop(self, timeout_s: float) -> bool:
+        """End the thread; False when it is still busy: it then closes the journal itself, and nobody else meanwhile."""
         self._stopped = True
         self._wake.set()
-        if self.is_alive():
-            self.join(timeout_s)
+        self.join(timeout_s)
+        if not self.is_alive():
+            return True
+        self._left_alone = True
+        self.join(_PAUSE_S)  # it may have ended just before it could see that
+        return not self.is_alive()
 
     def adopt_now(self) -> None:
         """Look for dead writers' journals at once."""
@@ -114,7 +123,10 @@ class Sender(threading.Thread):
         if self._is_due("sync", _SYNC_S):
             self._journal.sync()
         if self._is_due("measure", _MEASURE_S):
+            began = time.monotonic()
             self._quota.measure()
+            # Thousands of journals are looked at less often.
+            self._due["measure"] += _MEASURE_SHARE * (time.monotonic() - began)
             if self._journal.waits_in_memory():
                 self._journal.recover()
 

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 _FILE = "sent.json"
+_MOST_ENDED = 1000
 
 
 @dataclass
@@ -22,7 +23,7 @@ class Sent:
     begun: list[str] = field(default_factory=list)
     ended: list[str] = field(default_factory=list)
     lent: list[str] = field(default_factory=list)
-    last_ms: int = 0
+    doubted: list[str] = field(default_factory=list)
     delivered: int = 0
     refused: int = 0
     damaged: int = 0
@@ -37,17 +38,34 @@ class Sent:
     @property
     def open_runs(self) -> dict[str, str]:
         """Return the runs that this journal has begun (or resumed) and not ended, and the server knows."""
-        return {
-            ref: self.runs[ref]
-            for ref in self.begun
-            if ref not in self.ended and self.runs.get(ref)
-        }
+        # Asked by others than the one who delivers, too.
+        return {ref: run_id for ref in tuple(self.begun) if (run_id := self.runs.get(ref))}
 
-    def save(self, folder: Path) -> None:
+    def begin(self, ref: str, *, lent: bool = False) -> None:
+        """Note that a run is this journal's to end; a lent one only as long as the process lives."""
+        if ref not in self.begun:
+            self.begun.append(ref)
+        if lent and ref not in self.lent:
+            self.lent.append(ref)
+
+    def end(self, ref: str) -> None:
+        """Note that a run has ended; who is late may still find it among the last thousand."""
+        for refs in (self.begun, self.lent, self.ended, self.doubted):
+            if ref in refs:
+                refs.remove(ref)
+        self.ended.append(ref)
+        while len(self.ended) > _MOST_ENDED:
+            self.runs.pop(self.ended.pop(0), None)
+
+    def save(self, folder: Path, *, durable: bool = False) -> None:
         """Write it; a full or read-only disk is no reason to stop delivering."""
         new = folder / f"{_FILE}.new"
         with contextlib.suppress(OSError):
-            new.write_text(json.dumps(asdict(self)), encoding="utf-8")
+            with new.open("w", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(self)))
+                if durable:
+                    file.flush()
+                    os.fsync(file.fileno())
             os.replace(new, folder / _FILE)  # noqa: PTH105 - half the time of pathlib's, and this is called often
 
     @classmethod

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,7 +19,10 @@ class Target:
 
     def save(self, folder: Path) -> None:
         """Write it into a journal's folder."""
-        (folder / "target.json").write_text(json.dumps(asdict(self)), encoding="utf-8")
+        with (folder / "target.json").open("w", encoding="utf-8") as file:
+            json.dump(asdict(self), file)
+            file.flush()
+            os.fsync(file.fileno())  # without it a power failure would leave records for nobody
 
     @classmethod
     def load(cls, folder: Path) -> Target | None:
