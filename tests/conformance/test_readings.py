@@ -141,6 +141,16 @@ async def test_a_value_that_is_no_number_stays_one(lab: Lab) -> None:
     assert math.isnan(found.metrics["loss"])
 
 
+async def test_capitals_make_another_name(lab: Lab) -> None:
+    lab.run(a_run("a", metrics={"System/loss": 1.0, "system/gpu": 2.0}, tags={"MLflow.own": "yes"}))
+
+    (found,) = await lab.readings.runs(Wanted())
+    (sample,) = await lab.readings.samples(Wanted(), [])
+
+    assert (found.metrics, found.tags) == ({"System/loss": 1.0}, {"MLflow.own": "yes"})
+    assert sample.tags == {}
+
+
 async def test_samples_hold_what_was_asked_for_only(lab: Lab) -> None:
     tags = {"mlops.technique": "lora", "hw.energy_j": "5", "own": "no"}
     lab.run(a_run("a", tags=tags, metrics={"loss": 1.0, "accuracy": 0.5}, params={"lr": "1"}))
@@ -237,6 +247,24 @@ async def test_a_run_knows_the_models_registered_from_it(lab: Lab) -> None:
     )
 
     assert (await lab.readings.some(["r"]))[0].models == run.models
+
+
+@pytest.mark.mlflow
+async def test_one_version_with_many_tags_takes_no_room_of_others(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    engine = engine_of(request, "sqlite", tmp_path)
+    lab = SqlLab(engine)
+    many = {f"t{number:03}": "x" for number in range(250)}
+    first = VersionRecord(1, source_uri="a", tags={"z": "y"})
+    second = VersionRecord(2, source_uri="b", tags={**many, "mlops.project": "rain"})
+    lab.model(ModelRecord("rain", "rain", updated_ms=1), [first, second])
+
+    two, one = await lab.shelf.versions("rain", "rain", 5)
+
+    assert (len(two.tags), two.tags["mlops.project"]) == (100, "rain")
+    assert one.tags == {"z": "y"}
+    engine.dispose()
 
 
 @pytest.mark.mlflow

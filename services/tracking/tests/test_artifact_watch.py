@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from mlops.tracking.adapters import artifact_watch
@@ -57,3 +59,34 @@ async def test_what_fails_is_said_until_it_works_again(monkeypatch: pytest.Monke
 )
 def test_an_error_comes_with_its_fix(error: str, fix: str) -> None:
     assert fix in explain("s3://bucket", error).rpartition("; ")[2]
+
+
+class SilentShelf:
+    """An artifact store that accepts connections and says nothing."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.speak = threading.Event()
+
+    def list_artifacts(self, path: str | None) -> list[str]:
+        del path
+        self.asked += 1
+        self.speak.wait(10)
+        return []
+
+
+async def test_a_store_that_keeps_silent_holds_one_thread_and_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(artifact_watch, "_ILL_FOR_S", 0.0)
+    monkeypatch.setattr(artifact_watch, "_PATIENCE_S", 0.01)
+    shelf = SilentShelf()
+    watch = ArtifactWatch("s3://bucket", shelf)
+
+    said = [await watch.check() for _ in range(5)]
+    shelf.speak.set()
+    monkeypatch.setattr(artifact_watch, "_PATIENCE_S", 5.0)
+
+    assert all("no answer within" in str(each) for each in said)
+    assert await watch.check() is None
+    assert shelf.asked == 1

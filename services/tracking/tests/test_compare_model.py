@@ -88,6 +88,14 @@ def test_a_run_that_broke_off_saved_no_energy() -> None:
     assert (duration.values, duration.best, duration.unit) == ((0.01, 9.0, 8.0), 2, "s")
 
 
+@pytest.mark.parametrize("name", ["peak_memory_gb", "peak_heat_level"])
+def test_a_run_that_broke_off_has_not_met_its_peak(name: str) -> None:
+    broken = a_run(status="FAILED", tags={f"hw.{name}": "1"})
+    runs = [broken, a_run(tags={f"hw.{name}": "3"}), a_run(tags={f"hw.{name}": "2"})]
+
+    assert row(name, runs).best == 2
+
+
 def test_everything_that_any_run_says_has_a_row() -> None:
     first = a_run(
         params={"lr": "0.1"},

@@ -360,3 +360,12 @@ async def test_files_that_are_slow_to_read_are_known_next_time() -> None:
 
     assert before == {}
     assert after == {("rain", "one"): Package(("rain", "one"))}
+
+
+async def test_what_no_database_takes_as_text_is_refused(desk: Desk) -> None:
+    text = "a\0b"
+
+    with pytest.raises(RejectedError, match="query runs: project must be a text"):
+        await desk.ask("runs", project=text)
+    with pytest.raises(RejectedError, match="query compare: runs must be names"):
+        await desk.ask("compare", runs=f"a,{text}")

@@ -16,6 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
+
+from mlops.tracking.adapters.backup import database_of
+from mlops.tracking.adapters.database_postgres import program
 
 pytestmark = [pytest.mark.server, pytest.mark.mlflow, pytest.mark.timeout(240)]
 
@@ -211,3 +215,32 @@ async def test_a_postgresql_store_is_dumped_and_comes_back(
     assert len(re.findall(r"^[0-9a-f]{32} ", said, re.MULTILINE)) == made["runs"]
     assert restored["moved_aside"][0].startswith("public_before_")
     assert files(unstarted.home / "artifacts") == files(saved / "artifacts")
+
+
+async def test_a_postgresql_store_stays_as_it_was_when_a_restore_is_broken_off(
+    unstarted: Any, postgres: Any, tmp_path: Path
+) -> None:
+    name = re.sub("[^a-z0-9]", "_", tmp_path.name.lower())
+    uri = postgres.database(name)
+    unstarted.more["TRACKING_STORE_URI"] = uri
+    await unstarted.start()
+    await unstarted.kill(signal.SIGTERM)
+    await command(unstarted, "backup", str(tmp_path / "saved"))
+    # What reads the dump dies in the middle of it.
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "pg_restore").write_text(
+        f'#!/bin/sh\ncase "$*" in *--list*) exec {program("pg_restore")} "$@";; esac\n'
+        f'{program("pg_restore")} "$@" | head -n 200\nkill -9 $$\n'
+    )
+    (programs / "pg_restore").chmod(0o755)
+    unstarted.more["PATH"] = f"{programs}:{os.environ['PATH']}"
+
+    broken = await command(unstarted, "restore", str(tmp_path / "saved"), "--force", code=1)
+    schemas = sa.inspect(sa.create_engine(uri, poolclass=sa.NullPool)).get_schema_names()
+    unstarted.more["PATH"] = os.environ["PATH"]
+    restored = await command(unstarted, "restore", str(tmp_path / "saved"), "--force")
+
+    assert "pg_restore of" in broken["error"]
+    assert not [schema for schema in schemas if "_before_" in schema]
+    assert database_of(uri).holds()["experiments"] == restored["experiments"] >= 1

@@ -126,6 +126,10 @@ async def move_in(tracking: Any, *words: str, code: int = 0) -> dict[str, Any]:
     return found
 
 
+def _found(folder: Path, pattern: str) -> list[Path]:
+    return list(folder.glob(pattern))
+
+
 @pytest.fixture
 def old(tmp_path: Path) -> Path:
     folder = tmp_path / "old"
@@ -293,3 +297,51 @@ async def test_a_whole_database_of_plain_mlflow_opens_and_its_runs_make_events(
     assert (came["id"], came["note"], came["predicted"]) == (run_id, "hello", [1.0, 2.0])
     assert before == []
     assert (completed["project"], completed["data"]["run_id"]) == ("default", still_open)
+
+
+async def test_a_bent_database_reads_no_other_folder_and_decides_nothing_here(
+    tracking: Any, listener: Any, old: Path
+) -> None:
+    await listener.register("rain")
+    run_id, _ = (await python(BEFORE, f"sqlite:///{old / 'mlflow.db'}", folder=old)).split()
+    secret = old / "secret"
+    secret.mkdir()
+    (secret / "key").write_text("secret")
+    (notes,) = _found(old, f"mlruns/*/{run_id}/artifacts/notes")
+    (notes / "link").symlink_to(secret / "key")
+    store = sqlite3.connect(old / "mlflow.db")
+    store.execute("UPDATE runs SET artifact_uri = ? WHERE run_uuid != ?", (str(secret), run_id))
+    tag = "INSERT INTO model_version_tags (name, version, key, value, workspace) VALUES ('rain', 1, ?, ?, 'default')"
+    gate = {"mlops.gate.decision": "rejected", "mlops.gate.candidate": "no number"}
+    store.executemany(tag, [*gate.items(), ("own", "yes")])
+    store.commit()
+    store.close()
+
+    result = await move_in(tracking, str(old / "mlflow.db"), "--project", "rain")
+
+    here = sqlite3.connect(tracking.home / "state" / "tracking" / "mlflow.db")
+    tags = dict(here.execute("SELECT key, value FROM model_version_tags WHERE version = 1"))
+    here.close()
+    kept = [path.name for path in (tracking.home / "artifacts").rglob("*")]
+    assert not {"key", "link"} & set(kept)
+    assert "a.txt" in kept
+    assert len(result["artifacts_missing"]) == 0
+    assert (tags["mlops.gate.decision"], tags["own"]) == ("waiting", "yes")
+    assert "mlops.gate.candidate" not in tags
+
+
+async def test_files_that_a_killed_import_left_half_are_completed(
+    tracking: Any, listener: Any, old: Path
+) -> None:
+    await listener.register("rain")
+    run_id, _ = (await python(BEFORE, f"sqlite:///{old / 'mlflow.db'}", folder=old)).split()
+    await move_in(tracking, str(old / "mlflow.db"), "--project", "rain")
+    (note,) = _found(tracking.home / "artifacts", f"**/{run_id}/artifacts/notes/a.txt")
+    (model,) = _found(tracking.home / "artifacts", "**/models/*/artifacts/MLmodel")
+    note.write_text("he")
+    model.unlink()
+
+    await move_in(tracking, str(old / "mlflow.db"), "--project", "rain")
+
+    assert note.read_text() == "hello"
+    assert model.exists()

@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import IO, cast
 
 import sqlalchemy as sa
 
@@ -123,8 +124,7 @@ class PostgresDatabase:
                 stderr=said,
             ) as session,
         ):
-            script = session.stdin
-            assert script is not None
+            script = cast("IO[bytes]", session.stdin)
             with contextlib.suppress(BrokenPipeError):
                 script.write(f"BEGIN;\n{first}\n".encode())
                 script.flush()
@@ -137,8 +137,8 @@ class PostgresDatabase:
                 script.close()
             ended = session.wait()
             said.seek(0)
-            self._check(writing[0], ended, said.read().decode(errors="replace"))
-            self._check(reading[0], read.returncode, read.stderr)
+            problems = read.stderr + said.read().decode(errors="replace")
+            self._check(reading[0], read.returncode or ended, problems)
 
     def _run(self, command: Sequence[str]) -> None:
         place, secret = self._place()

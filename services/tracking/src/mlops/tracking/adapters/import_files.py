@@ -73,6 +73,7 @@ class Files:
     def _find(self, uri: str, name: str) -> Path | None:
         # MLflow keeps files of `name` nowhere else; a database may claim any folder of this machine.
         if not _is_own(folder_of(uri) if below_root(uri) is None else below_root(uri) or "", name):
+            self._say(f"left out: {uri} is no place of {name}")
             return None
         proxied = below_root(uri)
         if proxied is not None:
@@ -83,7 +84,7 @@ class Files:
             if self._root:
                 # The folder was moved: its tail is still experiment, run, artifacts.
                 candidates += [self._root.joinpath(*path.parts[-tail:]) for tail in (3, 4)]
-        return next((each for each in candidates if each.is_dir()), None)
+        return next((each for each in candidates if each.is_dir() and not each.is_symlink()), None)
 
 
 def _is_own(path: str, name: str) -> bool:

@@ -204,12 +204,14 @@ def _version_rows(project: str, name: str) -> sa.Select[Any]:
 def _version_tags(project: str, name: str, numbers: list[int]) -> sa.Select[Any]:
     kind = SqlModelVersionTag
     value = sa.func.substr(kind.value, 1, 4 * LONGEST_VALUE).label("value")
-    return (
-        sa.select(kind.version, kind.key, value)
+    order = (sa.not_(begins(kind.key, "mlops.")), kind.key)
+    place = sa.func.row_number().over(partition_by=kind.version, order_by=order).label("place")
+    inner = (
+        sa.select(kind.version, kind.key, value, place)
         .where(kind.workspace == project, kind.name == name, kind.version.in_(numbers))
-        .order_by(sa.not_(begins(kind.key, "mlops.")), kind.key)
-        .limit(_MOST_TAGS * max(1, len(numbers)))
+        .subquery()
     )
+    return sa.select(inner).where(inner.c.place <= _MOST_TAGS).order_by(inner.c.place)
 
 
 def _by_model(rows: Rows) -> dict[Key, Rows]:

@@ -49,6 +49,7 @@ def restore(
     reach(store_uri)
     say(f"checking {len(manifest.files)} files")
     check(source, manifest, say)
+    _check_names_database(manifest, database, source)
     with _locked(store_uri):
         database.check_unused()
         if not force:
@@ -88,17 +89,19 @@ def _check_fits(manifest: Manifest, database: Database, source: Path) -> None:
             f"backup {source} is of a {manifest.store} store, this one is {database.kind}; "
             "set TRACKING_STORE_URI to a store of that kind, or move it in with `import`"
         )
-    if manifest.database != database.dump_name or manifest.database not in {
-        file.path for file in manifest.files
-    }:
-        raise StoreError(
-            f"backup {source} names {manifest.database!r} as its database, which is none of its checked files; "
-            "take another copy of the backup"
-        )
     if not knows(manifest.schema_revision):
         raise StoreError(
             f"backup {source} has the schema {manifest.schema_revision!r} of MLflow {manifest.mlflow}, which is newer "
             "than this installation; upgrade it first"
+        )
+
+
+def _check_names_database(manifest: Manifest, database: Database, source: Path) -> None:
+    checked = {file.path for file in manifest.files}
+    if manifest.database != database.dump_name or manifest.database not in checked:
+        raise StoreError(
+            f"backup {source} names {manifest.database!r} as its database, which is none of its checked files; "
+            "take another copy of the backup"
         )
 
 

@@ -25,7 +25,7 @@ _SMALLER_HARDWARE = dict.fromkeys(
     "min",
 )
 # A run that broke off took less of these, and is not better for it.
-_OF_THE_WHOLE_RUN = ("energy_j", "throttled_s", _DURATION)
+_OF_THE_WHOLE_RUN = ("energy_j", "throttled_s", "peak_memory_gb", "peak_heat_level", _DURATION)
 _UNITS = {
     "_per_second": "1/s",
     "_ms": "ms",
