@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from mlops.cli.supervisor.component import (
@@ -36,7 +38,13 @@ def test_everything_is_chosen_by_default() -> None:
 
 def test_a_group_name_stands_for_its_components() -> None:
     assert names(selected(PLATFORM, ["airflow"], [])) == ["airflow-migrate", "airflow-api"]
-    assert names(selected(PLATFORM, [], ["airflow"])) == ["nats", "bridge"]
+    assert names(selected(PLATFORM, [], ["airflow-api"])) == ["nats", "airflow-migrate"]
+
+
+def test_what_cannot_work_without_what_is_left_out_is_left_out_too() -> None:
+    assert names(selected(PLATFORM, [], ["airflow"])) == ["nats"]
+    ui = replace(component("ui", "nats", "airflow-api", "bridge"), optional=True)
+    assert names(selected([*PLATFORM, ui], [], ["airflow"])) == ["nats", "ui"]
 
 
 def test_needs_that_are_left_out_are_not_waited_for() -> None:

@@ -26,12 +26,18 @@ _NAMES = Annotated[
     list[str] | None,
     typer.Option(help="Components, or a group such as `airflow`; comma or repeat."),
 ]
+_LEFT_OUT = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Components, or a group such as `airflow`; comma or repeat. What needs them is left out too."
+    ),
+]
 
 
 def up(
     home: HomeOption = None,
     only: _NAMES = None,
-    without: _NAMES = None,
+    without: _LEFT_OUT = None,
     mqtt: Annotated[
         bool | None,
         typer.Option(

@@ -54,17 +54,19 @@ def selected(
 ) -> list[Component]:
     """Return the wanted components; a name also stands for all that begin with `<name>-`.
 
-    Needs that were not selected are dropped: `--only` is for people who know what they leave out.
+    Who leaves something out with `--without` leaves out what cannot work without it, too. Needs that `--only` does not
+    name are dropped: it is for people who know what they do.
     """
     for name in (*only, *without):
         if not any(_named(component, name) for component in components):
             known = ", ".join(component.name for component in components)
             raise UnknownComponentError(f"no component {name!r}; there are {known}")
+    left_out = _left_out(components, without)
     chosen = [
         component
         for component in components
         if (not only or any(_named(component, name) for name in only))
-        and not any(_named(component, name) for name in without)
+        and component.name not in left_out
     ]
     present = {component.name for component in chosen}
     return [_with_needs(component, present) for component in chosen]
@@ -82,6 +84,18 @@ def stop_order(components: Sequence[Component]) -> list[list[Component]]:
         groups.append(group)
         left = [component for component in left if component.name in needed]
     return groups
+
+
+def _left_out(components: Sequence[Component], without: Sequence[str]) -> set[str]:
+    found = {one.name for one in components if any(_named(one, name) for name in without)}
+    while more := {
+        one.name
+        for one in components
+        # What is optional waits for all the rest, so that it comes last; it needs none of it.
+        if not one.optional and one.name not in found and not found.isdisjoint(one.needs)
+    }:
+        found |= more
+    return found
 
 
 def _named(component: Component, name: str) -> bool:
