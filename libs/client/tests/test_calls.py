@@ -108,18 +108,72 @@ def test_rollout_that_is_taken_back_says_why(project: Path) -> None:
         one.deploy_model("rainy", 7).wait(5)
 
 
-def test_force_puts_a_changed_file_aside_instead_of_losing_it(project: Path) -> None:
-    (project / "days.csv").write_text("mine")
+class Versions:
+    """Answers for a dataset with changes that no version holds, and for the pulls that are tried one after the other."""
 
-    def answer(request: httpx.Request) -> Any:
+    def __init__(self, *outcomes: str) -> None:
+        self.outcomes = list(outcomes)
+
+    def __call__(self, request: httpx.Request) -> Any:
         if request.url.path == "/api/v1/commands":
             return {"id": "c"}
-        return [{"type": "data.restored", "data": {"name": "days"}}]
+        if request.url.path.endswith("/versions"):
+            return {"versions": [{"name": "days", "version": 1, "path": "days.csv"}]}
+        outcome = self.outcomes.pop(0)
+        if outcome == "restored":
+            return [{"type": "data.restored", "data": {"name": "days"}}]
+        return [
+            {"type": "command.refused", "data": {"refused_by": "versioning", "reason": outcome}}
+        ]
 
-    with client_of(project, answer) as one:
+
+CHANGED = "'days.csv' has changes that no version holds; add it first"
+
+
+def test_force_puts_a_changed_file_aside_instead_of_losing_it(project: Path) -> None:
+    (project / "days.csv").write_text("mine")
+    (project / "days.csv.local").symlink_to("nowhere")
+
+    with client_of(project, Versions(CHANGED, "restored")) as one:
         one.dvc_pull(force=True)
 
-    assert (project / "days.csv.local").read_text() == "mine"
+    assert (project / "days.csv.local1").read_text() == "mine"
+    assert not (project / "days.csv").exists()
+
+
+def test_what_was_put_aside_comes_back_when_the_version_does_not_come(project: Path) -> None:
+    (project / "days.csv").write_text("mine")
+
+    with (
+        client_of(project, Versions(CHANGED, "the remote is away")) as one,
+        pytest.raises(RefusedError, match="the remote is away"),
+    ):
+        one.dvc_pull(force=True)
+
+    assert (project / "days.csv").read_text() == "mine"
+    assert not (project / "days.csv.local").exists()
+
+
+@pytest.mark.parametrize("force", [True, False])
+def test_a_file_without_changes_of_its_own_is_not_touched(project: Path, *, force: bool) -> None:
+    (project / "days.csv").write_text("mine")
+
+    with client_of(project, Versions("restored")) as one:
+        one.dvc_pull("days", force=force)
+
+    assert (project / "days.csv").read_text() == "mine"
+
+
+def test_changes_are_not_put_aside_without_force(project: Path) -> None:
+    (project / "days.csv").write_text("mine")
+
+    with (
+        client_of(project, Versions(CHANGED)) as one,
+        pytest.raises(RefusedError, match="no version holds"),
+    ):
+        one.dvc_pull()
+
+    assert (project / "days.csv").read_text() == "mine"
 
 
 def test_async_client_is_the_same_client(project: Path) -> None:

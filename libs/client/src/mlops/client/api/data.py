@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
-from mlops.client.api.link import Json, Link
-from mlops.client.errors import BadInputError
+from mlops.client.api.link import Json, Link, Params
+from mlops.client.aside import IN_THE_WAY, move_aside
+from mlops.client.errors import BadInputError, RefusedError
 
 Targets = str | Sequence[str] | None
 
@@ -35,15 +35,27 @@ class DataCalls(Link):
     ) -> Json:
         """Fetch the newest version of datasets into the project's folder; return `data.restored` of the last.
 
-        *targets* (or *name*) names one dataset or several; none means all. A file that differs from every known
-        version is never lost silently: with *force* it is put aside as `<name>.local` first, without *force* the
-        service decides (and refuses with the reason).
+        *targets* (or *name*) names one dataset or several; none means all. Changes that no version holds are refused;
+        with *force* they are put aside as `<name>.local` (and back, when the version does not come after all).
         """
-        names = self._names(targets or name)
-        if force:
-            for one in names:
-                self._put_aside(one)
-        return self._each("cmd.data.pull", "data.restored", names)
+        done: Json = {}
+        for one in self._names(targets or name):
+            done = self._pulled(one, force=force)
+        return done
+
+    def _pulled(self, name: str, *, force: bool) -> Json:
+        wish = {"name": name}
+        try:
+            return self._done("cmd.data.pull", wish, ("data.restored",))
+        except RefusedError as error:
+            if not force or IN_THE_WAY not in error.problem:
+                raise
+        aside = move_aside(self.get_workspace_path() / self._path_of(name))
+        try:
+            return self._done("cmd.data.pull", wish, ("data.restored",))
+        except BaseException:
+            aside.put_back()
+            raise
 
     def _each(self, type_: str, done: str, names: Sequence[str]) -> Json:
         told: Json = {}
@@ -65,15 +77,8 @@ class DataCalls(Link):
 
         return dict(project_file.load_project_file(self._folder).settings.data.datasets)
 
-    def _put_aside(self, name: str) -> None:
-        from mlops.client import project_file  # noqa: PLC0415 - as above
-
-        found = project_file.load_project_file(self._folder)
-        path = found.settings.data.datasets.get(name)
-        if path and (local := found.folder / path).exists():
-            local.rename(_free(local))
-
-
-def _free(path: Path) -> Path:
-    names = (f"{path.name}.local{number or ''}" for number in range(1000))
-    return next(path.with_name(name) for name in names if not path.with_name(name).exists())
+    def _path_of(self, name: str) -> str:
+        """Return the path of a dataset in the project's folder, as its newest version says."""
+        asked: Params = {"project": self.project, "name": name, "limit": 1}
+        found = self._get("/api/v1/query/versioning/versions", f"look at dataset {name}", asked)
+        return str(found["versions"][-1]["path"])

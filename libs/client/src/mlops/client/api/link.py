@@ -13,7 +13,13 @@ from urllib.parse import quote
 
 from mlops.client import endpoints
 from mlops.client.endpoints import Endpoints
-from mlops.client.errors import NoAnswerError, NotRunningError, RefusedError
+from mlops.client.errors import (
+    NoAnswerError,
+    NotFoundError,
+    NotRunningError,
+    ProjectFileError,
+    RefusedError,
+)
 
 if TYPE_CHECKING:
     import httpx
@@ -67,6 +73,26 @@ class Link:
         data = {"settings": found.settings.model_dump(mode="json"), "path": str(found.folder)}
         self.project = found.name
         return self._done("cmd.project.register", data, ("project.registered", "project.updated"))
+
+    def get_workspace_path(self) -> Path:
+        """Return the folder of the project: where its file is here, else what it was registered with.
+
+        Raises NotFoundError when neither is known.
+        """
+        from mlops.client import project_file  # noqa: PLC0415 - pydantic takes its time
+
+        try:
+            found = project_file.load_project_file(self._folder)
+        except ProjectFileError:
+            found = None
+        if found is not None and found.name == self.project:
+            return found.folder
+        known = self._get(f"/api/v1/projects/{part(self.project)}", "look at the project")
+        path = next((str(one["path"]) for one in known.get("projects", []) if one.get("path")), "")
+        if not path:
+            hint = "run `mlops register` in its folder"
+            raise NotFoundError("project", "get workspace path", f"{self.project} has none", hint)
+        return Path(path)
 
     @property
     def _transport(self) -> Transport:

@@ -5,14 +5,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 from mlops.client.api.link import Json, Link, Params, part
 from mlops.client.errors import (
     NoAnswerError,
     NotFoundError,
     NotRunningError,
-    ProjectFileError,
     RefusedError,
 )
 
@@ -72,26 +70,6 @@ class WorkflowCalls(Link):
         """Return the newest events of this project, oldest first; *types* like `run.*,drift.detected`."""
         params: Params = {"type": types, "project": self.project, "limit": limit}
         return list(self._get("/api/v1/events", "list events", params))
-
-    def get_workspace_path(self) -> Path:
-        """Return the folder of the project: where its file is here, else what it was registered with.
-
-        Raises NotFoundError when neither is known.
-        """
-        from mlops.client import project_file  # noqa: PLC0415 - pydantic takes its time
-
-        try:
-            found = project_file.load_project_file(self._folder)
-        except ProjectFileError:
-            found = None
-        if found is not None and found.name == self.project:
-            return found.folder
-        known = self.get_status().get("projects", [])
-        path = next((str(one["path"]) for one in known if one.get("path")), "")
-        if not path:
-            hint = "run `mlops register` in its folder"
-            raise NotFoundError("project", "get workspace path", f"{self.project} has none", hint)
-        return Path(path)
 
     def _ended(self, key: str, timeout_s: float) -> Workflow:
         deadline, pause = time.monotonic() + timeout_s, _POLL_S
