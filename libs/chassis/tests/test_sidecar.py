@@ -145,3 +145,25 @@ async def test_an_answer_that_is_too_long_is_said_so_and_ends_the_child(
         await sidecar.call("talk", SOON)
 
     assert await sidecar.call("add", SOON, a=1, b=1) == 2
+
+
+async def test_closing_ends_the_call_under_way_and_those_that_wait(sidecar: Sidecar) -> None:
+    pid = await sidecar.call("pid", SOON)
+    calls = [asyncio.create_task(sidecar.call("hang", SOON)) for _ in range(3)]
+    await asyncio.sleep(0.1)
+
+    await sidecar.close()
+
+    ends = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(end) for end in ends] == [UnavailableError] * 3
+    assert not psutil.pid_exists(pid)
+
+
+async def test_closing_ends_a_child_that_is_just_coming_up(sidecar: Sidecar) -> None:
+    call = asyncio.create_task(sidecar.call("hang", SOON))
+    await asyncio.sleep(0)
+
+    await sidecar.close()
+
+    with pytest.raises(UnavailableError):
+        await call

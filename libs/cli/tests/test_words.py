@@ -22,8 +22,9 @@ from mlops.cli.main import app
 PASSING = ("mlops test",)
 # These look at the checkout or the packages, not at an installation.
 HOMELESS = ("mlops bench", "mlops version")
-SLOW = ("httpx", "pydantic", "structlog", "asyncio", "nats", "numpy", "matplotlib", "mlops.client",
-        "mlops.contracts", "mlops.chassis", "rich.progress", "rich.markdown")  # fmt: skip
+SLOW = ("httpx", "pydantic", "structlog", "asyncio", "nats", "numpy", "matplotlib",
+        "mlops.client.client", "mlops.client.spool", "mlops.client.project_file", "mlops.contracts",
+        "mlops.chassis", "rich.progress", "rich.markdown")  # fmt: skip
 
 
 def every_word(command: Any, name: str) -> Iterator[tuple[str, Any]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mlops.client import endpoints
-from mlops.client.errors import NotRunningError
+from mlops.client.errors import BadInputError, NotRunningError
 
 
 @pytest.fixture
@@ -77,3 +77,22 @@ def test_broken_file_is_named(home: Path) -> None:
 
     with pytest.raises(NotRunningError, match=r"endpoints\.json"):
         endpoints.load(home.parent, {})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"MLOPS_GATEWAY_URL": "far:1"}, "'far:1' is no address"),
+        ({"MLOPS_TOKEN": "se\ncret"}, "cannot be sent"),
+        ({"MLOPS_TOKEN": "sécret"}, "cannot be sent"),
+    ],
+)
+def test_what_cannot_be_used_is_said_and_the_token_is_not_shown(
+    home: Path, wrong: dict[str, str], says: str
+) -> None:
+    env = {"MLOPS_GATEWAY_URL": "http://far:1", "MLOPS_TOKEN": "t", **wrong}
+
+    with pytest.raises(BadInputError, match=says) as told:
+        endpoints.load(home.parent, env)
+
+    assert "cret" not in str(told.value)

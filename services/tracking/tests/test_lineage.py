@@ -273,7 +273,7 @@ def test_without_the_library_there_is_no_lineage_and_the_log_says_how_to_get_it(
     monkeypatch.setattr("mlops.tracking.adapters.openlineage.find_spec", lambda _: None)
 
     assert open_sink(tmp_path, {"OPENLINEAGE_URL": "http://sink"}) is None
-    assert "mlops-tracking[lineage]" in capsys.readouterr().out
+    assert "mlops-tracking[lineage]" in "".join(capsys.readouterr())
 
 
 ALL: tuple[type[Message], ...] = (

@@ -53,6 +53,7 @@ class Sidecar:
         self._child: asyncio.subprocess.Process | None = None
         self._lock = asyncio.Lock()
         self._retirement: asyncio.TimerHandle | None = None
+        self._closings = 0
         self._leaving: set[asyncio.Task[None]] = set()
         self._log = log.get_logger("sidecar")
 
@@ -62,11 +63,12 @@ class Sidecar:
         Raises RejectedError when the child says that it can never work, UnavailableError when it failed, hung
         for *timeout*, or died; a hung child is killed, the next call starts a new one.
         """
+        closings = self._closings
         async with self._lock:
             self._stay()
             try:
                 async with asyncio.timeout(timeout.total_seconds()):
-                    child = await self._running()
+                    child = await self._running(closings)
                     reply = await self._exchange(child, function, arguments)
             except TimeoutError as error:
                 await self._kill()
@@ -84,12 +86,19 @@ class Sidecar:
         raise family(str(reply.get("error", "no reason given")))
 
     async def close(self) -> None:
-        """End the child, and whatever is still on its way out."""
+        """End the child, and whatever is still on its way out; calls that began before fail with UnavailableError."""
+        self._closings += 1
+        _end(self._child)
+        async with (
+            self._lock
+        ):  # the call under way reads the pipe: it hears of the end, nobody else may read
+            await self._kill()
         self._stay()
-        await self._kill()
         await asyncio.gather(*self._leaving)
 
-    async def _running(self) -> asyncio.subprocess.Process:
+    async def _running(self, closings: int) -> asyncio.subprocess.Process:
+        if closings != self._closings:
+            raise UnavailableError(f"{self._module} was closed")
         if self._child is not None and self._child.returncode is None:
             return self._child
         self._log.info("sidecar.starting", module=self._module)
@@ -102,6 +111,8 @@ class Sidecar:
             env=self._env,
             limit=_LINE_LIMIT,
         )
+        if closings != self._closings:  # while the child came up
+            _end(self._child)
         return self._child
 
     async def _exchange(
@@ -131,8 +142,7 @@ class Sidecar:
         child, self._child = self._child, None
         if child is None or child.returncode is not None:
             return
-        with contextlib.suppress(ProcessLookupError):
-            child.kill()
+        _end(child)
         await _read_away(child.stdout)
         await child.wait()
 
@@ -157,6 +167,12 @@ class Sidecar:
         leaving.add_done_callback(self._leaving.discard)
 
 
+def _end(child: asyncio.subprocess.Process | None) -> None:
+    if child is not None:
+        with contextlib.suppress(ProcessLookupError):
+            child.kill()
+
+
 async def _read_away(pipe: asyncio.StreamReader | None) -> None:
     # A pipe that is not read to its end is never closed; a process that the child left may hold it open.
     with contextlib.suppress(TimeoutError):
@@ -173,8 +189,7 @@ async def _let_go(child: asyncio.subprocess.Process, within_s: float) -> None:
         async with asyncio.timeout(within_s):
             await child.wait()
     except TimeoutError:
-        with contextlib.suppress(ProcessLookupError):
-            child.kill()
+        _end(child)
         await child.wait()
 
 

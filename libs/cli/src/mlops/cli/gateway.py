@@ -12,7 +12,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from mlops.cli.errors import CliError, DeniedError, InputError, NotRunningError
-from mlops.cli.home import Home, read_json
+from mlops.cli.home import Home
+from mlops.client import endpoints
+from mlops.client.errors import BadInputError
+from mlops.client.errors import NotRunningError as NoPlatformError
 
 if TYPE_CHECKING:
     import httpx
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
 _CALL_S = 30.0
 _DENIED = {401, 403}
 _REFUSED = {400, 404, 409, 413, 415, 422}
-_FIX = "start it with `mlops up`; `mlops status` tells what runs"
+_FIX = "start it with `mlops up`, or set MLOPS_GATEWAY_URL and MLOPS_TOKEN; `mlops status` tells what runs"
 
 
 class Gateway:
@@ -112,34 +115,14 @@ class Gateway:
 
 
 def where(home: Home) -> tuple[str, str]:
-    """Return the address and the token of the gateway; NotRunningError when there is none.
-
-    The token of an installation is not shown to another address.
-    """
-    own = str(read_json(home.endpoints).get("gateway") or "")
-    address = os.environ.get("MLOPS_GATEWAY_URL") or own
-    known = read_json(home.credentials).get("gateway_token") if address == own else None
-    token = os.environ.get("MLOPS_TOKEN") or known
-    if not address:
-        raise NotRunningError(f"no platform runs in {home.root}", _FIX)
-    if not token:
-        raise NotRunningError(
-            f"there is no token for the gateway at {address}",
-            "set MLOPS_TOKEN, or start the platform of this home with `mlops up`",
-        )
-    if not address.startswith(("http://", "https://")):
-        raise InputError(
-            f"{address!r} is no address", "correct MLOPS_GATEWAY_URL: it begins with http://"
-        )
-    return address.rstrip("/"), _sendable(str(token).strip())
-
-
-def _sendable(token: str) -> str:
-    if token.isascii() and token.isprintable():
-        return token
-    raise InputError(
-        "the token for the gateway holds letters that cannot be sent", "set MLOPS_TOKEN again"
-    )
+    """Return the address and the token of the gateway; NotRunningError when there is none."""
+    try:
+        found = endpoints.load(environ={**os.environ, "MLOPS_HOME": str(home.root)})
+    except BadInputError as error:
+        raise InputError(error.problem, error.hint) from error
+    except NoPlatformError as error:
+        raise NotRunningError(error.problem, _FIX) from error
+    return found.gateway, found.token
 
 
 def refusal(status: int, body: Mapping[str, Any], path: str) -> CliError:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mlops.client.errors import NotRunningError
+from mlops.client.errors import BadInputError, NotRunningError
 
 _HOME = ".mlops"
 _HINT = "start it with `mlops up`, or set MLOPS_HOME, or MLOPS_GATEWAY_URL and MLOPS_TOKEN"
@@ -48,7 +48,7 @@ def find_home(start: Path | None = None, environ: Mapping[str, str] | None = Non
 
 
 def load(start: Path | None = None, environ: Mapping[str, str] | None = None) -> Endpoints:
-    """Return where the platform is; NotRunningError says which file or variable is missing."""
+    """Return where the platform is; NotRunningError says which file or variable is missing, BadInputError which is wrong."""
     env = os.environ if environ is None else environ
     home = find_home(start, env)
     addresses = read(home / "endpoints.json") if home else {}
@@ -58,12 +58,28 @@ def load(start: Path | None = None, environ: Mapping[str, str] | None = None) ->
     # The token of an installation opens its own gateway; another address must not get to see it.
     known = secrets.get("gateway_token", "") if gateway.rstrip("/") == own.rstrip("/") else ""
     token = env.get("MLOPS_TOKEN") or known
-    where = str(home) if home else "no installation here or above"
     if not gateway:
-        raise NotRunningError("endpoints", "find the gateway", where, _HINT)
-    if not token:
-        raise NotRunningError("endpoints", "find the token", where, _HINT)
-    return Endpoints(gateway.rstrip("/"), token, addresses, home)
+        told = f"no platform runs in {home}" if home else "no installation here or above"
+        raise NotRunningError("endpoints", "find the gateway", told, _HINT)
+    if not token.strip():
+        told = f"there is no token for the gateway at {gateway}"
+        raise NotRunningError("endpoints", "find the token", told, _HINT)
+    return Endpoints(_address(gateway), _sendable(token.strip()), addresses, home)
+
+
+def _address(gateway: str) -> str:
+    if gateway.startswith(("http://", "https://")):
+        return gateway.rstrip("/")
+    hint = "correct MLOPS_GATEWAY_URL: it begins with http:// or https://"
+    raise BadInputError("endpoints", "find the gateway", f"{gateway!r} is no address", hint)
+
+
+def _sendable(token: str) -> str:
+    # What would be sent is not shown: the error may land in a log.
+    if token.isascii() and token.isprintable():
+        return token
+    told = "the token for the gateway holds letters that cannot be sent"
+    raise BadInputError("endpoints", "find the token", told, "set MLOPS_TOKEN again")
 
 
 def read(path: Path) -> dict[str, str]:

@@ -14,6 +14,7 @@ from mlops.tracking.model.places import is_folder
 _PATIENCE_S = 10.0
 _WELL_FOR_S = 60.0
 _ILL_FOR_S = 5.0
+_UNREACHABLE = "check the network, or correct AWS_ENDPOINT_URL_S3"
 # MLflow passes on what Amazon says, and not the code of it.
 _FIXES = {
     "signature we calculated": "correct AWS_SECRET_ACCESS_KEY",
@@ -21,8 +22,8 @@ _FIXES = {
     "locate credentials": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
     "bucket does not exist": "create the bucket, or correct TRACKING_ARTIFACTS",
     "access denied": "let this user list, read, write and delete objects of the bucket",
-    "could not connect": "check the network, or correct AWS_ENDPOINT_URL_S3",
-    "connect timeout": "check the network, or correct AWS_ENDPOINT_URL_S3",
+    "could not connect": _UNREACHABLE,
+    "connect timeout": _UNREACHABLE,
 }
 
 
@@ -57,7 +58,7 @@ class ArtifactWatch:
             )
         done, _ = await asyncio.wait([self._looking], timeout=_PATIENCE_S)
         if not done:
-            return f"artifacts {self._uri}: no answer within {_PATIENCE_S:.0f} s; check the network"
+            return f"artifacts {self._uri}: no answer within {_PATIENCE_S:.0f} s; {_UNREACHABLE}"
         error, self._looking = self._looking.exception(), None
         return None if error is None else explain(self._uri, str(error))
 
