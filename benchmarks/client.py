@@ -31,7 +31,8 @@ CALLS = 200  # ours, per block; the peers' calls are slower and fewer
 SYNC_CALLS, ASYNC_CALLS = 10, 40
 PROCESSES, STEPS, KEYS = 8, 12_500, 10  # a million metrics
 PEER_SECONDS = 15.0
-STEP_ROWS, STEPS_PER_BLOCK, STEP_BLOCKS = 20_000, 400, 8
+LOOPS = ((20_000, 400), (80_000, 100))  # rows of a training step, steps of a block
+STEP_BLOCKS = 8
 
 
 def main() -> None:
@@ -44,7 +45,9 @@ def main() -> None:
         peer, _ = stack.enter_context(plain_mlflow(folder / "peer"))
         make_workspace(ours)
         os.environ.update(MLFLOW_TRACKING_URI=ours, MLOPS_SPOOL=str(folder / "spool"))
-        figures = [*latency(peer), *overhead()]
+        figures = latency(peer)
+        for height, steps in LOOPS:
+            figures += overhead(height, steps)
         figures += throughput(folder / "ours" / "state" / "tracking" / "mlflow.db", peer)
     write("client", figures)
 
@@ -76,33 +79,36 @@ def latency(peer: str) -> list[Figure]:
     ]
 
 
-def overhead() -> list[Figure]:
+def overhead(height: int, steps: int) -> list[Figure]:
     """Return how long real training steps take with full logging, as a ratio of the same steps without.
 
-    The blocks last some seconds, so that what the sender does in the background falls into those that caused it.
+    A step that has gone through megabytes leaves cold caches behind, so that a call costs ten times what it does in
+    `latency`. It costs the same at each length of step, therefore there are two. The blocks last some seconds, so that what the sender does in the background falls into those that caused it.
     Processor time is that of all threads of the process; it is the steadier figure on a busy machine.
     """
     from sklearn.linear_model import SGDClassifier  # noqa: PLC0415 - after the servers
 
     random = np.random.default_rng(0)
-    rows = random.normal(size=(STEP_ROWS, 100))
-    labels = (rows[:, 0] + random.normal(size=STEP_ROWS) > 0).astype(int)
+    rows = random.normal(size=(height, 100))
+    labels = (rows[:, 0] + random.normal(size=height) > 0).astype(int)
     model = SGDClassifier(loss="log_loss", random_state=0)
     times: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
     with open_client() as client, client.start_run("overhead") as run:
         for block in range(-1, STEP_BLOCKS * 2):
             logs = block % 4 in (0, 3)  # with, without, without, with …
             began, used = time.perf_counter(), time.process_time()
-            for number in range(STEPS_PER_BLOCK):
+            for number in range(steps):
                 model.partial_fit(rows, labels, classes=[0, 1])
                 if logs:
-                    step = block * STEPS_PER_BLOCK + number
+                    step = block * steps + number
                     run.log_metrics({"loss": 0.1, "accuracy": 0.9, "rate": 1e-3}, step=step)
             if block >= 0:
                 took = time.perf_counter() - began, time.process_time() - used
                 times[logs].append((took[0] * 1000, took[1] * 1000))
     mine, theirs = list(zip(*times[True], strict=True)), list(zip(*times[False], strict=True))
-    metric, peer = f"{STEPS_PER_BLOCK} training steps, all logged", "the same steps, nothing logged"
+    length_ms = statistics.median(theirs[0]) / steps
+    metric = f"{steps} training steps of {length_ms:.0f} ms, all logged"
+    peer = "the same steps, nothing logged"
     return [
         compare("client", f"{metric}: {what}", "ms", mine[which], peer, theirs[which])
         for which, what in enumerate(("elapsed", "processor time"))

@@ -139,6 +139,7 @@ def main() -> None:
 def kill_servers(server: Server, code: str, env: dict[str, str], chance: random.Random) -> Seen:
     """Log while the server is killed ten times; then let the writer end in its own time."""
     with writer(code, env, 0) as (process, seen):
+        begun(process, seen, -1)
         for _ in range(KILLS):
             listen(process, seen, chance.uniform(0.5, 2.0))
             server.kill()
@@ -155,9 +156,7 @@ def kill_clients(server: Server, code: str, env: dict[str, str], chance: random.
     for _ in range(KILLS):
         env = {**env, **({"MLFLOW_RUN_ID": seen.run_id} if seen.run_id else {})}
         with writer(code, env, seen.last + 1, seen) as (process, _):
-            before = seen.last
-            while seen.last == before and process.poll() is None:
-                listen(process, seen, 0.2)
+            begun(process, seen, seen.last)
             listen(process, seen, chance.uniform(0.5, 2.0))
             process.kill()
             listen(process, seen, 5.0)
@@ -178,6 +177,12 @@ def writer(
         finally:
             if process.poll() is None:
                 process.kill()
+
+
+def begun(process: subprocess.Popen[bytes], seen: Seen, before: int) -> None:
+    """Wait until a writer has logged its first point, behind *before*."""
+    while seen.last == before and process.poll() is None:
+        listen(process, seen, 0.2)
 
 
 def listen(process: subprocess.Popen[bytes], seen: Seen, seconds: float) -> None:

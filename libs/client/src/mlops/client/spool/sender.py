@@ -23,6 +23,8 @@ log = logging.getLogger("mlops.client")
 BEAT_S = 30.0
 # Each turn takes the interpreter from the training loop for some tenths of a millisecond; fewer turns, larger batches.
 _TURN_S = 1.0
+# What came since a turn began waits for the next one, unless it fills a request: MLflow takes a thousand metrics in one.
+_FULL = 1000
 _PAUSE_S = 0.25
 _MEASURE_S = 5.0
 _MEASURE_SHARE = 100
@@ -131,6 +133,7 @@ class Sender(threading.Thread):
                 self._journal.recover()
 
     def _deliver(self) -> None:
+        wanted = self._journal.written
         while not self._stopped:
             written = self._journal.written
             chunk = self._journal.read()
@@ -151,6 +154,8 @@ class Sender(threading.Thread):
             self._succeeded()
             if self._is_due("beat", BEAT_S):
                 courier.beat(self._journal.id)
+            if self.processed >= wanted and self._journal.written - self.processed < _FULL:
+                return
 
     def _connected(self) -> Courier:
         if self._courier is None:

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tracking: the few calls of MLflow's REST API that steps need, in the project's workspace."""
+"""Tracking: the few calls of MLflow's REST API that steps need, in the project's workspace.
+
+Not `mlflow_rest`: that one serves a thread that must never wait and lets the spool try again; a step waits in place, until
+its deadline, and names its run by the workflow's key.
+"""
 
 from __future__ import annotations
 
