@@ -24,6 +24,28 @@ class GpuReading:
     temp_c: float | None = None
     power_w: float | None = None
     event_reasons: tuple[str, ...] = ()
+    name: str = ""
+    freq_hz: float | None = None
+
+
+@dataclass(frozen=True)
+class ClusterReading:
+    """Processor cores that share a clock; None where they do not say."""
+
+    name: str
+    kind: str = "unknown"
+    cores: int | None = None
+    busy_ratio: float | None = None
+    freq_hz: float | None = None
+
+
+@dataclass(frozen=True)
+class FanReading:
+    """One fan."""
+
+    name: str
+    rpm: float
+    max_rpm: float | None = None
 
 
 @dataclass(frozen=True)
@@ -34,6 +56,8 @@ class Partial:
     values: Mapping[str, Value] = field(default_factory=dict)
     missing: Mapping[str, str] = field(default_factory=dict)
     gpus: tuple[GpuReading, ...] = ()
+    clusters: tuple[ClusterReading, ...] = ()
+    fans: tuple[FanReading, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -44,6 +68,8 @@ class Reading:
     provenance: Mapping[str, str] = field(default_factory=dict)
     missing: Mapping[str, str] = field(default_factory=dict)
     gpus: tuple[GpuReading, ...] = ()
+    clusters: tuple[ClusterReading, ...] = ()
+    fans: tuple[FanReading, ...] = ()
 
     def number(self, name: str) -> float | None:
         """Return a numeric field, or None."""
