@@ -132,8 +132,13 @@ def test_power_comes_from_energy_and_the_package_is_counted_once(tmp_path: Path)
 
     assert first.values == {}
     assert first.missing["power.package_w"] == "stale"
-    assert second.values == {"power.package_w": 15.0, "power.cpu_w": 2.0}
-    assert second.missing == {"power.dram_w": "unsupported"}
+    assert second.values == {
+        "power.package_w": 15.0,
+        "power.cpu_w": 2.0,
+        "energy.package_j": 30.0,
+        "energy.cpu_j": 4.0,
+    }
+    assert second.missing == {"power.dram_w": "unsupported", "power.system_w": "unsupported"}
 
 
 def test_power_across_a_wrap_of_the_counter(tmp_path: Path) -> None:

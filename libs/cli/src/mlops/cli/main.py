@@ -21,7 +21,10 @@ from mlops.cli.commands import (
     projects,
     runs,
     spool,
+    telemetry,
+    telemetry_record,
     testing,
+    top,
     validate,
     workflows,
 )
@@ -52,6 +55,9 @@ app.add_typer(monitor.app, name="monitor", rich_help_panel=_MODELS)
 app.command(rich_help_panel=_MODELS)(alerts.alerts)
 app.command(rich_help_panel=_BUS)(explain.explain)
 app.add_typer(events.app, name="events", rich_help_panel=_BUS)
+app.command(rich_help_panel=_PLATFORM)(top.top)
+telemetry.app.command()(telemetry_record.record)
+app.add_typer(telemetry.app, name="telemetry", rich_help_panel=_PLATFORM)
 app.add_typer(spool.app, name="spool", rich_help_panel=_KEEP)
 app.command(rich_help_panel=_KEEP)(administration.backup)
 app.command(rich_help_panel=_KEEP)(administration.restore)
