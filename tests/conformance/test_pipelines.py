@@ -15,6 +15,8 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from airflow_client.client.api.pool_api import PoolApi
+from airflow_client.client.api.task_instance_api import TaskInstanceApi
 
 from mlops.chassis.errors import UnavailableError
 from mlops.orchestration_bridge.adapters.airflow import AirflowPipelines
@@ -23,7 +25,7 @@ from mlops.orchestration_bridge.adapters.airflow_rest import AirflowRest
 from mlops.orchestration_bridge.adapters.memory import FakePipelines
 from mlops.orchestration_bridge.errors import PipelineNotReadyError
 from mlops.orchestration_bridge.model.lifecycle import Run
-from mlops.orchestration_bridge.ports.pipelines import Order, Outcome, Pipeline, Pipelines
+from mlops.orchestration_bridge.ports.pipelines import Orchestrator, Order, Outcome, Pipeline
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -53,7 +55,7 @@ def airflow_module() -> ModuleType:
 class Bench:
     """A backend, and how a run of it comes to its end."""
 
-    pipelines: Pipelines
+    pipelines: Orchestrator
     fake: FakePipelines | None = None
 
     async def provisioned(self, kind: str) -> str:
@@ -209,11 +211,54 @@ async def test_an_orchestrator_that_is_away_is_unavailable(tmp_path: Path) -> No
         away.start(order("rain")),
         away.look("rain", "key"),
         away.stop("rain", "key"),
+        away.resize("node-1", 1, local=True),
         FakePipelines(away=1).look("rain", "key"),
     ):
         with pytest.raises(UnavailableError):
             await call
     assert f"does not answer at http://127.0.0.1:{port}" in str(await away.problem())
+
+
+async def test_a_machine_may_be_resized_again_and_again(bench: Bench) -> None:
+    for slots in (3, 1, 1, 3):
+        await bench.pipelines.resize("node-resized", slots, local=False)
+
+
+@pytest.mark.airflow
+async def test_heavy_steps_stand_in_the_pool_of_the_orchestrators_own_machine(
+    airflow: Any, step_program: Path
+) -> None:
+    rest = AirflowRest(airflow.url, "bridge", airflow.password)
+    pipelines = AirflowPipelines(
+        rest, Installation(airflow.dags, step_program.parent, str(step_program))
+    )
+    bench = Bench(pipelines)
+    wanted = order(await bench.provisioned("works"))
+
+    await pipelines.resize("node-other", 5, local=False)
+    await pipelines.resize("node-own", 8, local=True)
+    await pipelines.resize("node-own", 4, local=True)
+
+    pools = PoolApi(rest._client)
+    found = await rest._ask(lambda: pools.get_pool_without_preload_content("n_node-own"))
+    assert found["slots"] == 4
+    await asyncio.sleep(3)  # Airflow reads a touched DAG file within a second or two
+    await bench.started(wanted)
+    assert (await bench.ended(wanted)).completed
+    tasks = TaskInstanceApi(rest._client)
+    told = await rest._ask(
+        lambda: tasks.get_task_instances_without_preload_content(
+            f"{wanted.project}__train", wanted.key
+        )
+    )
+    own = f"p_{wanted.project}"
+    assert {one["task_id"]: one["pool"] for one in told["task_instances"]} == {
+        "data": own,
+        "train": "n_node-own",
+        "evaluate": "n_node-own",
+        "register": own,
+    }
+    await pipelines.close()
 
 
 @pytest.mark.airflow

@@ -122,6 +122,54 @@ def test_why_tells_the_place_and_what_would_help(door: Door) -> None:
     assert f"mlops workflow approve {KEY}" in shown
 
 
+def test_why_shows_the_gate_its_figures_and_the_error_of_the_guess(door: Door) -> None:
+    decision = {
+        "gate": "heat",
+        "reason": "new work is held: n1 is at heat level 2",
+        "share_used_ratio": 0.25,
+        "running": 1,
+        "memory_needed_bytes": 2_400_000_000,
+        "memory_free_bytes": 9_000_000_000,
+        "node": "n1",
+        "thermal_level": 2,
+        "cool_s": 47.0,
+        "expected_error_s": 12.5,
+        "obstacles": [{"reason": "n1 is at heat level 2"}, {"reason": "n2 has no mlx"}],
+    }
+    door.answer(
+        "orchestration_bridge",
+        "why",
+        {
+            "state": "waiting",
+            "waits": True,
+            "reason": decision["reason"],
+            "until": "2026-03-01T12:00:00Z",
+            "workflow": {"decision": decision},
+        },
+    )
+
+    shown = door.run("workflow", "why", KEY).stdout
+
+    assert "± 12.5 s, as such words were off so far" in shown
+    assert "gate     heat" in shown
+    assert "share    25% used, 1 running" in shown
+    assert "memory   2.4 GB needed, 9.0 GB free" in shown
+    assert "machine  n1, heat level 2, cool in about 47.0 s" in shown
+    assert "n2 has no mlx" in shown
+    assert shown.count("n1 is at heat level 2") == 1
+    assert door.json("workflow", "why", KEY)["workflow"]["decision"] == decision
+
+
+def test_why_of_one_that_runs_says_what_it_should_do(door: Door) -> None:
+    door.answer(
+        "orchestration_bridge",
+        "why",
+        {"state": "running", "waits": False, "reason": "n1 is hot", "advice": "checkpoint"},
+    )
+
+    assert "at this heat it should write a checkpoint" in door.run("workflow", "why", KEY).stdout
+
+
 def versioned(name: str) -> dict[str, Any]:
     return event("data.versioned", name=name, version=1)
 

@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mlops.orchestration_bridge.model import admission, heat
+from mlops.orchestration_bridge.model import admission, nodes
 from mlops.orchestration_bridge.model.admission import Ruling, World
 from mlops.orchestration_bridge.model.diagnosis import LONGEST, Wreck, diagnose
-from mlops.orchestration_bridge.model.heat import Node
+from mlops.orchestration_bridge.model.nodes import Node
 from mlops.orchestration_bridge.model.queue import Entry, Policy, Queue, State
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -44,9 +44,9 @@ def queue(name: str, *entries: Entry, weight: float = 1, priority: str = "normal
 
 
 def ruled(
-    *queues: Queue, nodes: dict[str, Node] | None = None, most: int = 2, away: str = ""
+    *queues: Queue, machines: dict[str, Node] | None = None, most: int = 2, away: str = ""
 ) -> dict[str, Ruling]:
-    world = World({q.project: q for q in queues}, nodes or {}, most, away)
+    world = World({q.project: q for q in queues}, machines or {}, most, away)
     return {ruling.key: ruling for ruling in admission.rulings(world, NOON)}
 
 
@@ -96,7 +96,7 @@ def test_the_start_of_a_waiting_one_is_guessed_from_what_runs_and_what_ran() -> 
     ],
 )
 def test_heat_and_silence_hold_new_work(node: Node, reason: str) -> None:
-    found = ruled(queue("a", entry("a-1")), nodes={"n": node})["a-1"]
+    found = ruled(queue("a", entry("a-1")), machines={"n": node})["a-1"]
 
     assert not found.admitted
     assert found.hot
@@ -114,14 +114,14 @@ def test_heat_and_silence_hold_new_work(node: Node, reason: str) -> None:
     ],
 )
 def test_cool_unknown_and_forgotten_machines_hold_nothing(nodes: dict[str, Node]) -> None:
-    assert ruled(queue("a", entry("a-1")), nodes=nodes)["a-1"].admitted
+    assert ruled(queue("a", entry("a-1")), machines=nodes)["a-1"].admitted
 
 
 def test_an_older_word_about_heat_never_wins() -> None:
     hot = Node(3, NOON, reason="hot")
 
-    assert heat.newer(hot, Node(0, NOON - minutes(1))) == hot
-    assert heat.newer(hot, Node(3, NOON + minutes(1), minutes(1))).reason == "hot"
+    assert nodes.newer(hot, Node(0, NOON - minutes(1))) == hot
+    assert nodes.newer(hot, Node(3, NOON + minutes(1), minutes(1))).reason == "hot"
 
 
 def test_nothing_starts_while_the_orchestrator_is_away_and_a_person_is_asked_first() -> None:

@@ -21,11 +21,40 @@ class WorkflowKind(OpenEnum):
     UNKNOWN = "unknown"
 
 
+class Gate(OpenEnum):
+    """What holds a workflow back, in one word."""
+
+    NONE = "none"
+    APPROVAL = "approval"
+    HEAT = "heat"
+    UNKNOWN_NODE = "unknown_node"
+    ORCHESTRATOR = "orchestrator"
+    PARALLEL = "parallel"
+    QUOTA = "quota"
+    MEMORY = "memory"
+    ACCELERATOR = "accelerator"
+    SLOTS = "slots"
+    SHARE = "share"
+    RESERVED = "reserved"
+    UNKNOWN = "unknown"
+
+
+class Obstacle(Part):
+    """What keeps a workflow off one machine."""
+
+    node: str = Field(max_length=63, description="The machine; empty where it has no name.")
+    gate: Gate = Field(description="What holds it, in one word.")
+    reason: str = Field(max_length=500, description="Why, with the figures.")
+
+
 class Decision(Part):
     """Why a workflow may start now, or why it waits and until when."""
 
     admitted: bool = Field(description="Whether it may start now.")
     reason: str = Field(max_length=500, description="Why, in one sentence.")
+    gate: Gate = Field(
+        default=Gate.UNKNOWN, description="What holds it, in one word; none when it may start."
+    )
     running: int = Field(default=0, ge=0, description="Workflows of the project that run now.")
     waiting: int = Field(
         default=0, ge=0, description="Workflows of the project that wait before it."
@@ -42,6 +71,33 @@ class Decision(Part):
     )
     expected_start_at: AwareDatetime | None = Field(
         default=None, description="When it will probably start."
+    )
+    expected_error_s: float | None = Field(
+        default=None,
+        ge=0,
+        description="How far such first words were off so far, mean of the absolute errors here.",
+    )
+    memory_needed_bytes: int | None = Field(
+        default=None, ge=0, description="Memory that must be free: a fifth more than it asks for."
+    )
+    memory_free_bytes: int | None = Field(
+        default=None, ge=0, description="Memory of the node that new work may take."
+    )
+    throttle_expected_s: float | None = Field(
+        default=None, ge=0, description="Until the node will probably slow down under load."
+    )
+    cool_expected_s: float | None = Field(
+        default=None, ge=0, description="Until a hot node will probably be cool."
+    )
+    place: int | None = Field(
+        default=None, ge=1, description="Place among all that wait for no person."
+    )
+    of: int = Field(default=0, ge=0, description="How many wait for no person.")
+    ahead: tuple[str, ...] = Field(
+        default=(), max_length=20, description="The workflows just before it, the next one last."
+    )
+    obstacles: tuple[Obstacle, ...] = Field(
+        default=(), max_length=20, description="What keeps it off each machine; the first few."
     )
 
 

@@ -88,6 +88,10 @@ class TrainSettings(Part):
     timeout: Duration = Field(
         default=timedelta(hours=6), description="A training that takes longer is stopped."
     )
+    latency_critical: bool = Field(
+        default=False,
+        description="Whether it must not run slower than usual: it then waits already where a machine is warm.",
+    )
 
 
 class DataSettings(Part):
@@ -237,6 +241,20 @@ class ShareSettings(Part):
     )
     max_parallel: int = Field(
         default=2, ge=1, le=100, description="Workflows of this project that may run at once."
+    )
+    memory_gb: float | None = Field(
+        default=None, gt=0, description="Memory in GiB that its workflows may hold together."
+    )
+    gpu_hours_per_day: float | None = Field(
+        default=None, ge=0, description="GPU hours that its workflows may take in any 24 hours."
+    )
+    energy_wh_per_day: float | None = Field(
+        default=None, gt=0, description="Watt-hours that its workflows may take in any 24 hours."
+    )
+    serving_memory_gb: float = Field(
+        default=0.0,
+        ge=0,
+        description="Memory in GiB that workflows of all projects leave free for what this one serves.",
     )
 
 

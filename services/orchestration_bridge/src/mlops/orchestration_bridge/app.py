@@ -22,9 +22,10 @@ from mlops.orchestration_bridge.handlers.questions import Questions
 from mlops.orchestration_bridge.handlers.triggers import Triggers
 from mlops.orchestration_bridge.handlers.workflows import Workflows
 from mlops.orchestration_bridge.ports.books import Books, NodeDocument, QueueDocument
-from mlops.orchestration_bridge.ports.pipelines import Pipelines
+from mlops.orchestration_bridge.ports.pipelines import Orchestrator
 from mlops.orchestration_bridge.settings import Settings
 from mlops.orchestration_bridge.sources.dispatcher import Dispatcher
+from mlops.orchestration_bridge.sources.pools import PoolKeeper
 
 NAME = "orchestration_bridge"
 
@@ -38,17 +39,20 @@ _IN_ORDER = Delivery(concurrency=1)
 
 def wire(
     bus: Bus,
-    pipelines: Pipelines,
+    pipelines: Orchestrator,
     *,
     max_parallel: int = 2,
     pause: timedelta = timedelta(seconds=1),
     clock: Clock = utc_now,
+    hosts: tuple[str, ...] = (),
+    local: str = "",
 ) -> Dispatcher:
-    """Subscribe everything; return the dispatcher, whose messages are a source."""
+    """Subscribe everything; return the dispatcher, whose messages are a source, as are those of its pools."""
     books = Books(
         bus.documents("orchestration_bridge_queues", QueueDocument),
         bus.documents("orchestration_bridge_nodes", NodeDocument),
         max_parallel,
+        hosts,
     )
     projects = Projects(books, pipelines, clock)
     bus.on(NAME, ProjectRegistered, projects.on_project_registered, _PATIENT)
@@ -69,7 +73,8 @@ def wire(
     questions = Questions(books, clock)
     bus.answer(NAME, "queue", questions.queue)
     bus.answer(NAME, "why", questions.why)
-    return Dispatcher(books, pipelines, clock, pause)
+    pools = PoolKeeper(books, pipelines, clock, pause, local)
+    return Dispatcher(books, pipelines, clock, pause, pools)
 
 
 async def build(service: Service) -> None:
@@ -84,8 +89,14 @@ async def build(service: Service) -> None:
     await asyncio.to_thread(installation.prepare)
     pipelines = AirflowPipelines(rest, installation)
     dispatcher = wire(
-        service.bus, pipelines, max_parallel=settings.max_parallel, pause=settings.pause
+        service.bus,
+        pipelines,
+        max_parallel=settings.max_parallel,
+        pause=settings.pause,
+        hosts=settings.hosts,
+        local=settings.node,
     )
     service.source("dispatcher", dispatcher.messages)
+    service.source("pools", dispatcher.pools.messages)
     service.ready_when("airflow", pipelines.problem)
     service.at_stop(pipelines.close)

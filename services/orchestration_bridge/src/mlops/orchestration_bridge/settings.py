@@ -43,7 +43,18 @@ class Settings(ServiceSettings):
         ge=1,
         le=1000,
         validation_alias="ORCHESTRATION_BRIDGE_MAX_PARALLEL",
-        description="Workflows of all projects that may run at once.",
+        description="Workflows of all projects that may run at once on one machine.",
+    )
+    nodes: str = Field(
+        default="",
+        validation_alias="ORCHESTRATION_BRIDGE_NODES",
+        description="Machines that take work, as their agents name them, separated by commas; "
+        "empty are all that are heard of, and where none is, Airflow decides.",
+    )
+    node: str = Field(
+        default="",
+        validation_alias="ORCHESTRATION_BRIDGE_NODE",
+        description="The machine on which Airflow itself runs steps; needed where several take work.",
     )
     pause: Duration = Field(
         default=timedelta(seconds=1),
@@ -51,6 +62,11 @@ class Settings(ServiceSettings):
         validation_alias="ORCHESTRATION_BRIDGE_PAUSE",
         description="Time between two looks at what runs.",
     )
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Return the machines that take work, none where all do."""
+        return tuple(sorted({name.strip() for name in self.nodes.split(",")} - {""}))
 
     @property
     def dags(self) -> Path:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -29,7 +29,7 @@ from mlops.cli.options import (
 from mlops.cli.patience import patiently
 from mlops.cli.progress import Progress
 from mlops.cli.project import project_named
-from mlops.cli.runs import day, length
+from mlops.cli.runs import day, length, size
 from mlops.cli.wishes import answered, show, wish
 
 app = typer.Typer(no_args_is_help=True, help="Trainings: what waits, runs and ended, and why.")
@@ -41,6 +41,11 @@ _Wait = Annotated[
 ]
 _Timeout = Annotated[float, typer.Option("--timeout", min=1, help="With --wait: seconds at most.")]
 _ENDED = ("completed", "failed", "cancelled")
+_ADVICE = {
+    "checkpoint": "at this heat it should write a checkpoint",
+    "finish": "at this heat it should end soon",
+    "leave": "at this heat it should leave the machine",
+}
 
 
 @app.command()
@@ -192,8 +197,15 @@ def _print_why(workflow: str, found: Mapping[str, Any]) -> None:
     out = output.console()
     out.print(Text.assemble((workflow, "bold"), "  ", output.cell_of(state)))
     out.print(Text(f"  {found.get('reason') or 'no reason is known'}"))
-    if found.get("until"):
-        out.print(Text(f"  probably from {day(found['until'])}", style="dim"))
+    decision = (found.get("workflow") or {}).get("decision") or {}
+    if found.get("until") and found.get("waits"):
+        off_s = decision.get("expected_error_s")
+        about = f" ± {length(off_s)}, as such words were off so far" if off_s is not None else ""
+        out.print(Text(f"  probably from {day(found['until'])}{about}", style="dim"))
+    for name, figures in _figures(decision) if found.get("waits") else ():
+        out.print(Text(f"  {name:<8} {figures}", style="dim"))
+    if found.get("advice") in _ADVICE:
+        out.print(Text(f"  {_ADVICE[found['advice']]}", style="dim"))
     if found.get("place"):
         ahead = ", ".join(found.get("ahead") or ()) or "none"
         out.print(
@@ -201,3 +213,31 @@ def _print_why(workflow: str, found: Mapping[str, Any]) -> None:
         )
     if state == "awaits approval":
         out.print(Text(f"  `mlops workflow approve {workflow}` lets it go", style="dim"))
+
+
+def _figures(decision: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what a decision record says, named: the gate, then its figures; what nobody knows is left out."""
+    if decision.get("gate") not in (None, "none", "unknown"):
+        yield "gate", str(decision["gate"]).replace("_", " ")
+    if decision.get("share_used_ratio") is not None:
+        yield (
+            "share",
+            f"{decision['share_used_ratio']:.0%} used, {decision.get('running', 0)} running",
+        )
+    if decision.get("memory_needed_bytes"):
+        free = decision.get("memory_free_bytes")
+        told = "nobody knows what is free" if free is None else f"{size(free)} free"
+        yield "memory", f"{size(decision['memory_needed_bytes'])} needed, {told}"
+    if decision.get("node"):
+        yield "machine", f"{decision['node']}{_warmth(decision)}"
+    for one in decision.get("obstacles") or ():
+        if one.get("reason") and one["reason"] not in str(decision.get("reason")):
+            yield "", str(one["reason"])
+
+
+def _warmth(decision: Mapping[str, Any]) -> str:
+    level, cool_s, hot_s = (decision.get(n) for n in ("thermal_level", "cool_s", "throttle_s"))
+    told = "" if level is None else f", heat level {level}"
+    if cool_s is not None:
+        return f"{told}, cool in about {length(cool_s)}"
+    return f"{told}, {length(hot_s)} until it throttles at work" if hot_s is not None else told

@@ -43,6 +43,7 @@ _SETTINGS = ProjectSettings(
         command="python train.py",
         resources=Resources(cpu=2.0, memory_gb=1.5, accelerator=Accelerator.NONE),
         timeout=timedelta(minutes=30),
+        latency_critical=False,
     ),
     data=DataSettings(datasets={"weather": "data/weather.csv"}),
     evaluate=EvaluateSettings(
@@ -77,7 +78,15 @@ _SETTINGS = ProjectSettings(
         max_causation_depth=3,
         follow_up_windows=2,
     ),
-    share=ShareSettings(weight=1.0, priority=Priority.NORMAL, max_parallel=1),
+    share=ShareSettings(
+        weight=1.0,
+        priority=Priority.NORMAL,
+        max_parallel=1,
+        memory_gb=8.0,
+        gpu_hours_per_day=6.0,
+        energy_wh_per_day=250.0,
+        serving_memory_gb=1.5,
+    ),
 )
 
 EXAMPLES: tuple[Message, ...] = (

@@ -26,7 +26,7 @@ _ENDED = ("success", "failed")
 
 
 class AirflowPipelines:
-    """The orchestrator Airflow 3: one DAG and one pool for each project."""
+    """The orchestrator Airflow 3: one DAG and one pool for each project, and one pool for each machine's heavy steps."""
 
     def __init__(self, rest: AirflowRest, installation: Installation) -> None:
         self._rest = rest
@@ -98,6 +98,16 @@ class AirflowPipelines:
         except NotThereError:
             return
 
+    async def resize(self, node: str, slots: int, *, local: bool) -> None:
+        """Give the machine's pool so many slots; the heavy steps of Airflow's own machine stand in its pool."""
+        pool = pool_of_node(node)
+        try:
+            await self._rest.resize_pool(pool, slots)
+        except NotThereError:
+            await self._rest.put_pool(pool, slots)
+        if local:
+            await asyncio.to_thread(self._installation.stand_in, pool)
+
     async def problem(self) -> str | None:
         """Return what is wrong with Airflow, None when all of its parts are well."""
         try:
@@ -150,6 +160,11 @@ def pool_of(project: str) -> str:
     return f"p_{project}"
 
 
+def pool_of_node(node: str) -> str:
+    """Return the pool of a machine."""
+    return f"n_{node}"
+
+
 def _conf(order: Order) -> dict[str, str]:
     return {
         "kind": order.kind,
@@ -157,6 +172,7 @@ def _conf(order: Order) -> dict[str, str]:
         "correlation_id": order.correlation_id,
         "causation_id": order.causation_id,
         "traceparent": order.traceparent,
+        "node": order.node,
     }
 
 

@@ -17,6 +17,8 @@ from airflow.sdk import DAG, BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 STEPS = ("data", "train", "evaluate", "register")
+# These heat the machine: they stand in its pool, which shrinks while it is hot. The others are moments.
+HEAVY = ("train", "evaluate")
 REGISTRY = Path(__file__).with_name("registry.json")
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -67,7 +69,9 @@ def registry() -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def train_dag(project: str, settings: dict[str, Any], home: str, python: str) -> DAG:
+def train_dag(
+    project: str, settings: dict[str, Any], home: str, python: str, node_pool: str = ""
+) -> DAG:
     """Return the DAG of one project: data, train, evaluate, register, one after the other."""
     env = {
         "MLOPS_HOME": home,
@@ -97,7 +101,7 @@ def train_dag(project: str, settings: dict[str, Any], home: str, python: str) ->
                 task_id=step,
                 command=[python, "-m", "mlops.client.steps", step],
                 env=env,
-                pool=str(settings["pool"]),
+                pool=(node_pool if step in HEAVY else "") or str(settings["pool"]),
                 retries=RETRIES,
                 retry_delay=RETRY_DELAY,
                 execution_timeout=limit,
@@ -110,5 +114,11 @@ def train_dag(project: str, settings: dict[str, Any], home: str, python: str) ->
 
 _found = registry()
 for _project, _settings in sorted(_found.get("projects", {}).items()):
-    _dag = train_dag(_project, _settings, str(_found["home"]), str(_found["python"]))
+    _dag = train_dag(
+        _project,
+        _settings,
+        str(_found["home"]),
+        str(_found["python"]),
+        str(_found.get("node_pool", "")),
+    )
     globals()[_dag.dag_id] = _dag

@@ -41,24 +41,31 @@ class Installation:
         """Take the project's entry out."""
         self._change(lambda projects: {k: v for k, v in projects.items() if k != project})
 
-    def _change(self, change: Callable[[Projects], Projects]) -> None:
+    def stand_in(self, pool: str) -> None:
+        """Let heavy steps stand in that pool; the pool must be there, or they would wait for ever and say nothing."""
+        if self._content().get("node_pool") != pool:
+            self._change(lambda projects: projects, node_pool=pool)
+
+    def _change(self, change: Callable[[Projects], Projects], node_pool: str = "") -> None:
         try:
             self.dags.mkdir(parents=True, exist_ok=True)
             with (self.dags / f".{REGISTRY_FILE}.lock").open("w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
-                self._write(change)
+                self._write(change, node_pool)
         except OSError as error:
             raise OrchestratorAwayError(
                 f"cannot write {error.filename or self.dags}: {error.strerror}; "
                 "make the DAG folder writable or free some space"
             ) from error
 
-    def _write(self, change: Callable[[Projects], Projects]) -> None:
-        known = self._known()
+    def _write(self, change: Callable[[Projects], Projects], node_pool: str) -> None:
+        before = self._content()
+        known = before.get("projects")
         content = {
             "home": str(self.home),
             "python": self.python,
-            "projects": dict(sorted(change(known).items())),
+            "node_pool": node_pool or before.get("node_pool", ""),
+            "projects": dict(sorted(change(known if isinstance(known, dict) else {}).items())),
         }
         _replace(self.dags / REGISTRY_FILE, json.dumps(content, indent=1) + "\n")
         dag_file = self.dags / DAG_FILE
@@ -67,13 +74,13 @@ class Installation:
             _replace(dag_file, code)
         os.utime(dag_file)  # a touched file is read at once, an old one only every half minute
 
-    def _known(self) -> Projects:
+    def _content(self) -> dict[str, Any]:
         path = self.dags / REGISTRY_FILE
         if not path.exists():
             return {}
         try:
-            found = json.loads(path.read_text())["projects"]
-        except (ValueError, KeyError, TypeError):
+            found = json.loads(path.read_text())
+        except ValueError:
             # Half a file cannot come from us; every project writes its entry again when it is asked to run.
             return {}
         return found if isinstance(found, dict) else {}

@@ -138,12 +138,17 @@ class AirflowRest:
         try:
             await self._ask(lambda: api.post_pool_without_preload_content(body, **_OPTIONS))
         except ExistsError:
-            patch = PoolPatchBody(pool=name, slots=slots, include_deferred=False)
-            await self._ask(
-                lambda: api.patch_pool_without_preload_content(
-                    name, patch, update_mask=["slots"], **_OPTIONS
-                )
+            await self.resize_pool(name, slots)
+
+    async def resize_pool(self, name: str, slots: int) -> None:
+        """Give a pool that many slots; NotThereError without it."""
+        api = PoolApi(self._client)
+        patch = PoolPatchBody(pool=name, slots=slots, include_deferred=False)
+        await self._ask(
+            lambda: api.patch_pool_without_preload_content(
+                name, patch, update_mask=["slots"], **_OPTIONS
             )
+        )
 
     async def pause(self, dag_id: str, *, paused: bool) -> None:
         """Let a DAG start nothing, or start again."""

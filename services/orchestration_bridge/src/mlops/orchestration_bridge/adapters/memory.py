@@ -22,6 +22,8 @@ class FakePipelines:
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     started: list[str] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
+    pools: dict[str, int] = field(default_factory=dict)
+    resized: list[tuple[str, int]] = field(default_factory=list)
 
     async def provision(self, pipeline: Pipeline) -> dict[str, str]:
         """Remember the project."""
@@ -58,6 +60,13 @@ class FakePipelines:
         if await self.look(project, key) == Outcome(completed=None):
             self.stopped.append(key)
             self.finish(key, step="", diagnosis="the run was ended from outside")
+
+    async def resize(self, node: str, slots: int, *, local: bool) -> None:  # noqa: ARG002 - the port's
+        """Give the machine's pool so many slots."""
+        self._answer()
+        if self.pools.get(node) != slots:
+            self.resized.append((node, slots))
+        self.pools[node] = slots
 
     def finish(self, key: str, *, step: str | None = None, diagnosis: str = "") -> None:
         """End a run: well, or in *step*."""

@@ -11,7 +11,7 @@ from dataclasses import replace
 from mlops.chassis.clock import Clock
 from mlops.contracts.message import Message
 from mlops.contracts.orchestration_bridge import WorkflowCancelled, WorkflowKind
-from mlops.contracts.settings import ProjectSettings
+from mlops.contracts.settings import ProjectSettings, TrainSettings
 from mlops.contracts.workspaces import (
     ProjectArchived,
     ProjectRegistered,
@@ -21,6 +21,7 @@ from mlops.contracts.workspaces import (
 )
 from mlops.orchestration_bridge.model import lifecycle
 from mlops.orchestration_bridge.model.lifecycle import Wish
+from mlops.orchestration_bridge.model.placement import GIB, Needs
 from mlops.orchestration_bridge.model.queue import Policy, Queue, State
 from mlops.orchestration_bridge.ports.books import Books
 from mlops.orchestration_bridge.ports.pipelines import Pipelines, pipeline_of
@@ -135,4 +136,18 @@ def _policy(settings: ProjectSettings, *, has_folder: bool) -> Policy:
         weight=share.weight,
         priority=share.priority.value,
         max_parallel=share.max_parallel,
+        needs=_needs(settings.train),
+        most_memory_bytes=None if share.memory_gb is None else int(share.memory_gb * GIB),
+        most_gpu_s=None if share.gpu_hours_per_day is None else share.gpu_hours_per_day * 3600,
+        most_energy_j=None if share.energy_wh_per_day is None else share.energy_wh_per_day * 3600,
+        serving_bytes=int(share.serving_memory_gb * GIB),
+    )
+
+
+def _needs(train: TrainSettings) -> Needs:
+    return Needs(
+        cpu=train.resources.cpu,
+        memory_bytes=int(train.resources.memory_gb * GIB),
+        accelerator=train.resources.accelerator.value,
+        latency_critical=train.latency_critical,
     )

@@ -1,81 +1,101 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Heat: what is known of each machine, and whether it holds new work."""
+"""Heat: what each level of the ladder means for new and running work, and how many slots a machine has while it is hot.
+
+Level 0 admits, 1 penalises (no latency-critical work), 2 takes no new work, shrinks the slots and asks what runs for
+checkpoints, 3 drains, 4 evicts. Slots fall at once and by half (at most one halving per 30 s) and come back one by
+one, every 120 s and a little later on some machines than on others, so that a fleet does not swing.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from enum import StrEnum
 
-HOLDS_FROM = 2
-SILENT_INTERVALS = 3
-SHORTEST_SILENCE = timedelta(seconds=30)
-FORGOTTEN_AFTER = timedelta(minutes=10)
-REFRESH = timedelta(seconds=10)
+PENALISES, SHRINKS, DRAINS, EVICTS = 1, 2, 3, 4
+SHRINK_EVERY = timedelta(seconds=30)
+GROW_EVERY = timedelta(seconds=120)
+MOST_JITTER = timedelta(seconds=30)
+FACTORS = (1.0, 0.75, 0.5, 0.25, 0.0)
+
+
+class Advice(StrEnum):
+    """What the work that runs on a machine should do."""
+
+    NOTHING = "nothing"
+    CHECKPOINT = "checkpoint"
+    FINISH = "finish"
+    LEAVE = "leave"
 
 
 @dataclass(frozen=True)
-class Node:
-    """The last word of one machine."""
+class Slots:
+    """How many workflows a machine may run at once; None until something was ever taken away or given back."""
 
-    level: int | None
-    seen_at: datetime
-    interval: timedelta = timedelta(0)
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class Hold:
-    """Why new work waits."""
-
-    node: str
-    level: int | None
-    reason: str
+    now: int | None = None
+    level: int = 0
+    changed_at: datetime | None = None
+    pressed_at: datetime | None = None
+    episode: str = ""
 
 
-def newer(known: Node | None, said: Node) -> Node:
-    """Return what is now known: an older message never wins, a sample keeps the reason of an episode."""
-    if known is None:
-        return said
-    if said.seen_at < known.seen_at:
-        return known
-    same = said.level == known.level
-    interval = said.interval or known.interval
-    reason = said.reason or (known.reason if same else "")
-    return Node(said.level, said.seen_at, interval, reason)
+def advice(level: int | None) -> Advice:
+    """Return what running work should do at a level; nothing where a machine cannot tell its heat."""
+    if level is None or level < SHRINKS:
+        return Advice.NOTHING
+    if level >= EVICTS:
+        return Advice.LEAVE
+    return Advice.FINISH if level >= DRAINS else Advice.CHECKPOINT
 
 
-def worth_keeping(known: Node | None, said: Node) -> bool:
-    """Return whether a sample tells enough to be stored: a new level, or a sign of life after a while."""
-    return known is None or said.level != known.level or said.seen_at >= known.seen_at + REFRESH
+def admits(level: int | None, *, latency_critical: bool) -> bool:
+    """Return whether a machine of that level takes new work of that kind."""
+    return (level or 0) < (PENALISES if latency_critical else SHRINKS)
 
 
-def hold(nodes: Mapping[str, Node], now: datetime) -> Hold | None:
-    """Return why new work waits, or None: the hottest machine decides, a silent one counts as hot.
-
-    A machine that never spoke, or that nobody has heard for long, holds nothing.
-    """
-    for name, node in sorted(nodes.items(), key=lambda item: (-(item[1].level or 0), item[0])):
-        silence = now - node.seen_at
-        if silence > FORGOTTEN_AFTER:
-            continue
-        if (node.level or 0) >= HOLDS_FROM:
-            why = f": {node.reason}" if node.reason else ""
-            return Hold(name, node.level, f"{name} is at heat level {node.level}{why}")
-        if silence > _patience(node):
-            said = f"{name} has said nothing for {silence.total_seconds():.0f} s"
-            return Hold(name, None, f"{said}, its heat is unknown")
-    return None
+def most(base: int, level: int | None) -> int:
+    """Return how many slots a machine of *base* slots may have at a level: never none, running work needs one."""
+    return max(1, int(base * FACTORS[min(max(level or 0, 0), EVICTS)]))
 
 
-def coolest(nodes: Mapping[str, Node], now: datetime) -> tuple[str, int | None] | None:
-    """Return the machine that new work is thought to run on, and its level."""
-    alive = {name: node for name, node in nodes.items() if now - node.seen_at <= _patience(node)}
-    if not alive:
-        return None
-    name = min(alive, key=lambda found: (alive[found].level or 0, found))
-    return name, alive[name].level
+def controlled(slots: Slots, level: int | None, base: int, now: datetime, name: str) -> Slots:
+    """Return the slots of machine *name* after it was seen at *level*; pure in time: asking twice changes nothing."""
+    found, most_now = level or 0, most(base, level)
+    current = min(base if slots.now is None else slots.now, base)
+    if found >= SHRINKS and slots.level < SHRINKS:
+        return _throttled(replace(slots, now=current), found, most_now, now)
+    pressed = found >= SHRINKS or (found > 0 and current >= most_now)
+    if current > most_now:
+        return replace(slots, now=most_now, level=found, changed_at=now, pressed_at=now)
+    if pressed:
+        return replace(slots, now=current, level=found, pressed_at=now)
+    return _recovering(replace(slots, now=current, level=found), most_now, now, name)
 
 
-def _patience(node: Node) -> timedelta:
-    return max(SILENT_INTERVALS * node.interval, SHORTEST_SILENCE)
+def _throttled(slots: Slots, level: int, most_now: int, now: datetime) -> Slots:
+    current = slots.now or 1
+    lately = slots.changed_at is not None and now - slots.changed_at < SHRINK_EVERY
+    fewer = current if lately else max(1, current // 2)
+    later = replace(slots, now=min(fewer, most_now), level=level, pressed_at=now)
+    return later if later.now == current else replace(later, changed_at=now)
+
+
+def _recovering(slots: Slots, most_now: int, now: datetime, name: str) -> Slots:
+    current = slots.now or 1
+    since = max((at for at in (slots.changed_at, slots.pressed_at) if at), default=None)
+    if current >= most_now or since is None:
+        return slots
+    due = since + GROW_EVERY + jitter(name, slots.episode)
+    if now < due:
+        return slots
+    # After the first step the beat goes on from there, however seldom somebody looks.
+    steps = 1 + int((now - due) / GROW_EVERY)
+    last = due + (steps - 1) * GROW_EVERY - jitter(name, slots.episode)
+    return replace(slots, now=min(most_now, current + steps), changed_at=last)
+
+
+def jitter(name: str, episode: str) -> timedelta:
+    """Return how much later than others a machine grows: the same for the same machine and episode."""
+    digest = hashlib.sha256(f"{name}\n{episode}".encode()).digest()
+    return MOST_JITTER * (int.from_bytes(digest[:4], "big") / 2**32)

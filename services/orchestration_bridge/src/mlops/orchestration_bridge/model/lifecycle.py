@@ -6,16 +6,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from mlops.orchestration_bridge.model.placement import Needs
 from mlops.orchestration_bridge.model.queue import ENDED, UNDER_WAY, Entry, Queue, State, told
 
 
 @dataclass(frozen=True)
 class Run:
-    """Where the orchestrator runs a workflow."""
+    """Where the orchestrator runs a workflow; `node` where it says on which machine."""
 
     dag_id: str
     run_id: str
     url: str = ""
+    node: str = ""
 
 
 @dataclass(frozen=True)
@@ -45,26 +47,48 @@ def approved(queue: Queue, key: str, by: str, now: datetime) -> Queue:
     return queue.put(replace(free, approved_by=by, approved_at=now))
 
 
-def admitted(queue: Queue, key: str, now: datetime) -> Queue:
-    """Return the queue after a waiting workflow got its place; nothing else can be admitted."""
+def admitted(
+    queue: Queue, key: str, now: datetime, node: str = "", needs: Needs | None = None
+) -> Queue:
+    """Return the queue after a waiting workflow got its place, and what it takes there; nothing else can be admitted."""
     entry = queue.entry(key)
     if entry is None or entry.state is not State.WAITING:
         return queue
-    return queue.put(replace(entry, state=State.ADMITTED, admitted_at=now, held=""))
+    placed = replace(entry, state=State.ADMITTED, admitted_at=now, held="", node=node)
+    return replace(queue, served_at=now).put(replace(placed, needs=needs or queue.policy.needs))
 
 
-def held(queue: Queue, key: str, reason: str) -> Queue:
+def meant_for(queue: Queue, key: str, node: str, expected_at: datetime | None) -> Queue:
+    """Return the queue after a waiting workflow got its first plan: a machine, and when it should start there."""
+    entry = queue.entry(key)
+    if entry is None or entry.state is not State.WAITING:
+        return queue
+    first = entry.expected_at or expected_at
+    return queue.put(replace(entry, node=entry.node or node, expected_at=first))
+
+
+def held(queue: Queue, key: str, reason: str, not_before: datetime | None = None) -> Queue:
     """Return the queue after heat stopped a waiting workflow; the same hold counts once."""
     entry = queue.entry(key)
     if entry is None or entry.state is not State.WAITING or entry.held:
         return queue
-    return queue.put(replace(entry, held=reason, holds=entry.holds + 1))
+    hold = replace(entry, held=reason, holds=entry.holds + 1, not_before=not_before)
+    return queue.put(replace(hold, moved_from=entry.node, node=""))
+
+
+def moved(queue: Queue, key: str, node: str, reason: str) -> Queue:
+    """Return the queue after a waiting workflow is meant for a cooler machine than before."""
+    entry = queue.entry(key)
+    if entry is None or entry.state is not State.WAITING or entry.node in ("", node):
+        return queue
+    there = replace(entry, node=node, moved_from=entry.node, not_before=None)
+    return queue.put(replace(there, moved_why=reason, holds=entry.holds + 1))
 
 
 def let_go(queue: Queue, key: str) -> Queue:
     """Return the queue after the heat was over, whatever else the workflow waits for."""
     entry = queue.entry(key)
-    return queue.put(replace(entry, held="")) if entry and entry.held else queue
+    return queue.put(replace(entry, held="", not_before=None)) if entry and entry.held else queue
 
 
 def started(queue: Queue, key: str, run: Run, at: datetime) -> Queue:
@@ -72,7 +96,10 @@ def started(queue: Queue, key: str, run: Run, at: datetime) -> Queue:
     entry = queue.entry(key)
     if entry is None or entry.state is not State.ADMITTED:
         return queue
-    running = replace(entry, state=State.RUNNING, started_at=at)
+    running = replace(entry, state=State.RUNNING, started_at=at, node=run.node or entry.node)
+    if entry.expected_at is not None:
+        off_s = (at - entry.expected_at).total_seconds()
+        queue = replace(queue, expected_off=queue.expected_off.with_one(off_s))
     return queue.put(replace(running, dag_id=run.dag_id, run_id=run.run_id, url=run.url))
 
 

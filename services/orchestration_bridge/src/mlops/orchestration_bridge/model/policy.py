@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from mlops.orchestration_bridge.model import limits
+from mlops.orchestration_bridge.model.fleet import Fleet
 from mlops.orchestration_bridge.model.queue import (
     DAY,
     MOST_REMEMBERED,
@@ -39,21 +41,36 @@ class Refused:
     retry_at: datetime | None = None
 
 
-def decide(queue: Queue, trigger: Trigger, now: datetime) -> Accepted | Refused:
-    """Return whether *trigger* may queue a workflow; a person's wish skips budget, cooldown and mode."""
+def decide(
+    queue: Queue, trigger: Trigger, now: datetime, fleet: Fleet | None = None
+) -> Accepted | Refused:
+    """Return whether *trigger* may queue a workflow; a person's wish skips budget, cooldown and mode.
+
+    With a *fleet*, what no machine of it could ever run is refused, whoever asks.
+    """
     for rule in _AUTOMATIC if trigger.automatic else _ALWAYS:
         refused = rule(queue, trigger, now)
         if refused is not None:
             return refused
+    impossible = limits.never(queue.policy, fleet) if fleet else ""
+    if impossible:
+        return Refused(impossible)
     approval = trigger.automatic and queue.policy.mode == "approve"
     return Accepted(_of_story(queue, trigger) + 1, approval)
 
 
-def apply(queue: Queue, trigger: Trigger, key: str, queued_id: str, now: datetime) -> Queue:
+def apply(
+    queue: Queue,
+    trigger: Trigger,
+    key: str,
+    queued_id: str,
+    now: datetime,
+    fleet: Fleet | None = None,
+) -> Queue:
     """Return the queue after *trigger*: a new entry, or a remembered refusal; a repeat changes nothing."""
     if queue.entry_of(trigger.id) or queue.entry(key) or queue.refusal_of(trigger.id):
         return queue
-    verdict = decide(queue, trigger, now)
+    verdict = decide(queue, trigger, now, fleet)
     if isinstance(verdict, Refused):
         return _remembered(queue, trigger, verdict, now)
     state = State.AWAITS_APPROVAL if verdict.awaits_approval else State.WAITING

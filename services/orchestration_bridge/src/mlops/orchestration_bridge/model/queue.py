@@ -3,9 +3,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+
+from mlops.orchestration_bridge.model.accounts import rate
+from mlops.orchestration_bridge.model.forecast import Errors
+from mlops.orchestration_bridge.model.placement import Needs
+from mlops.orchestration_bridge.model.usage import Usage
 
 DAY = timedelta(hours=24)
 MOST_ENDED = 60
@@ -44,6 +49,11 @@ class Policy:
     weight: float = 1.0
     priority: str = "normal"
     max_parallel: int = 1
+    needs: Needs = field(default_factory=Needs)
+    most_memory_bytes: int | None = None
+    most_gpu_s: float | None = None
+    most_energy_j: float | None = None
+    serving_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -77,7 +87,11 @@ class Trigger:
 
 @dataclass(frozen=True)
 class Entry:
-    """One workflow. `told` is the last of its states that the bus knows; `stopped`, that a cancelled one runs no more."""
+    """One workflow. `told` is the last of its states that the bus knows; `stopped`, that a cancelled one runs no more.
+
+    `node` is the machine it is meant for, then the one it runs on; `moved_from` where it was meant for before.
+    `expected_at` is the first word about its start, which the start is compared with; `needs` what it took along.
+    """
 
     key: str
     kind: str
@@ -109,6 +123,13 @@ class Entry:
     held: str = ""
     holds: int = 0
     told_holds: int = 0
+    node: str = ""
+    moved_from: str = ""
+    moved_why: str = ""
+    not_before: datetime | None = None
+    expected_at: datetime | None = None
+    needs: Needs | None = None
+    energy_j: float | None = None
 
     @property
     def active(self) -> bool:
@@ -154,6 +175,9 @@ class Queue:
     declined: tuple[Declined, ...] = ()
     follow_ups: tuple[FollowUp, ...] = ()
     spent: tuple[datetime, ...] = ()
+    past: Usage = field(default_factory=Usage)
+    served_at: datetime | None = None
+    expected_off: Errors = field(default_factory=Errors)
 
     def entry(self, key: str) -> Entry | None:
         """Return the workflow of that key."""
@@ -190,12 +214,28 @@ class Queue:
             entry.key for entry in entries if entry.state in ENDED and entry.told == entry.state
         ]
         gone = set(ended[:-MOST_ENDED])
-        return replace(self, entries=tuple(entry for entry in entries if entry.key not in gone))
+        kept = tuple(entry for entry in entries if entry.key not in gone)
+        past = self.past
+        for entry in entries:
+            if entry.key in gone:
+                past = took(past, entry)
+        return replace(self, entries=kept, past=past)
 
 
 def told(entry: Entry) -> Entry:
     """Return the workflow after the bus has heard of its present state; a long diagnosis is not kept."""
     return replace(entry, told=entry.state, reason=entry.reason[:SHORT_REASON])
+
+
+def took(usage: Usage, entry: Entry) -> Usage:
+    """Return the usage with what a workflow that has ended took besides; one that never started took nothing."""
+    if entry.started_at is None or entry.ended_at is None:
+        return usage
+    since_s, until_s = entry.started_at.timestamp(), entry.ended_at.timestamp()
+    used = rate(entry.needs or Needs())
+    if entry.energy_j and until_s > since_s:
+        used = replace(used, energy=entry.energy_j / (until_s - since_s))
+    return usage.took(used, since_s, until_s)
 
 
 def _ran_s(entry: Entry, now: datetime) -> float:

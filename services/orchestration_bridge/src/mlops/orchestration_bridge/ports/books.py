@@ -9,9 +9,10 @@ from collections.abc import Callable
 from pydantic import BaseModel, ConfigDict
 
 from mlops.chassis.bus import Documents
-from mlops.orchestration_bridge.model.admission import World
-from mlops.orchestration_bridge.model.heat import Node
+from mlops.orchestration_bridge.model.fleet import Fleet
+from mlops.orchestration_bridge.model.nodes import Node
 from mlops.orchestration_bridge.model.queue import Queue
+from mlops.orchestration_bridge.model.standing import World
 
 
 class QueueDocument(BaseModel):
@@ -31,20 +32,33 @@ class NodeDocument(BaseModel):
 
 
 class Books:
-    """All queues and machines; `changed` rings when a queue did, `away` says why the orchestrator cannot be asked."""
+    """All queues and machines. `away` says why the orchestrator cannot be asked.
+
+    `changed` rings when a queue or a machine did; `alarm` and `heat` when a machine's level or slots did, one for each
+    of the two that listen. `hosts` are the machines that take work; none named are all that are heard of.
+    """
 
     def __init__(
         self,
         queues: Documents[QueueDocument],
         nodes: Documents[NodeDocument],
         max_parallel: int,
+        hosts: tuple[str, ...] = (),
     ) -> None:
         self.nodes = nodes
+        self.max_parallel = max_parallel
         self.away = ""
         self.notes: dict[str, str] = {}
         self.changed = asyncio.Event()
+        self.alarm = asyncio.Event()
+        self.heat = asyncio.Event()
         self._queues = queues
-        self._max_parallel = max_parallel
+        self._hosts = hosts
+
+    def ring(self) -> None:
+        """Wake everybody who acts on the heat of machines."""
+        for bell in (self.changed, self.alarm, self.heat):
+            bell.set()
 
     async def queue(self, project: str) -> Queue | None:
         """Return the queue of a project, None when it was never registered."""
@@ -66,5 +80,11 @@ class Books:
     async def world(self) -> World:
         """Return everything admission looks at."""
         queues = {name: found.queue for name, found in (await self._queues.all()).items()}
-        nodes = {name: found.node for name, found in (await self.nodes.all()).items()}
-        return World(queues, nodes, self._max_parallel, self.away)
+        return World(queues, await self._known(), self.max_parallel, self.away, self._hosts)
+
+    async def fleet(self) -> Fleet:
+        """Return the machines alone, without what is kept for serving."""
+        return Fleet(await self._known(), self.max_parallel, self._hosts)
+
+    async def _known(self) -> dict[str, Node]:
+        return {name: found.node for name, found in (await self.nodes.all()).items()}

@@ -23,7 +23,7 @@ class Pipeline:
 
 @dataclass(frozen=True)
 class Order:
-    """One run that is wanted; the key names it for ever."""
+    """One run that is wanted; the key names it for ever, `node` the machine it was placed on, where there are several."""
 
     project: str
     key: str
@@ -32,6 +32,7 @@ class Order:
     correlation_id: str
     causation_id: str
     traceparent: str
+    node: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,20 @@ class Pipelines(Protocol):
 
     async def stop(self, project: str, key: str) -> None:
         """End the run and what it started; one that has ended, or never was, stays as it is."""
+
+
+class Pools(Protocol):
+    """How much of the orchestrator's work a machine does at once. OrchestratorAwayError means: away, ask again."""
+
+    async def resize(self, node: str, slots: int, *, local: bool) -> None:
+        """Let at most so many heavy steps run at once on a machine; what runs goes on, the same again changes nothing.
+
+        *local* is the machine on which the orchestrator runs steps that it was given no other place for.
+        """
+
+
+class Orchestrator(Pipelines, Pools, Protocol):
+    """Both together: what runs, and how much of it at once."""
 
 
 def pipeline_of(queue: Queue, path: str) -> Pipeline:

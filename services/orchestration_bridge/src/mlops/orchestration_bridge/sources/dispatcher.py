@@ -19,13 +19,14 @@ from mlops.chassis.clock import Clock
 from mlops.chassis.errors import ChassisError, RejectedError
 from mlops.contracts.message import Message
 from mlops.orchestration_bridge.errors import OrchestratorAwayError, PipelineNotReadyError
-from mlops.orchestration_bridge.model import admission, lifecycle
-from mlops.orchestration_bridge.model.admission import Ruling, World
+from mlops.orchestration_bridge.model import admission, lifecycle, plans
+from mlops.orchestration_bridge.model.admission import World
 from mlops.orchestration_bridge.model.lifecycle import End
 from mlops.orchestration_bridge.model.queue import UNDER_WAY, Entry, Queue, State
 from mlops.orchestration_bridge.ports.books import Books
 from mlops.orchestration_bridge.ports.pipelines import Order, Pipelines, pipeline_of
 from mlops.orchestration_bridge.sources.facts import fact, started_id
+from mlops.orchestration_bridge.sources.pools import PoolKeeper
 
 _GONE = (
     "the run is no longer known to the orchestrator; somebody deleted it. Start the workflow again"
@@ -40,7 +41,15 @@ _Change = Callable[[Queue], Queue]
 class Dispatcher:
     """The one that acts; several of them do no harm, one is enough."""
 
-    def __init__(self, books: Books, pipelines: Pipelines, clock: Clock, pause: timedelta) -> None:
+    def __init__(
+        self,
+        books: Books,
+        pipelines: Pipelines,
+        clock: Clock,
+        pause: timedelta,
+        pools: PoolKeeper,
+    ) -> None:
+        self.pools = pools
         self._books = books
         self._pipelines = pipelines
         self._clock = clock
@@ -52,6 +61,7 @@ class Dispatcher:
         """Yield what happens to workflows, for ever."""
         while True:
             self._books.changed.clear()
+            self._books.alarm.clear()
             async for message in self.round():
                 yield message
             await self._rest(busy=_busy(self._world))
@@ -73,34 +83,21 @@ class Dispatcher:
 
     async def _rest(self, *, busy: bool) -> None:
         pause_s = self._pause_s if busy else self._pause_s * _IDLE_ROUNDS
+        # While something is under way every round is of the same length: changes are mostly our own, but heat is not.
+        bell = self._books.alarm if busy else self._books.changed
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(pause_s):
-                # While something is under way every round is of the same length: changes are mostly our own.
-                await (asyncio.sleep(pause_s) if busy else self._books.changed.wait())
+                await bell.wait()
 
     async def _admit(self) -> None:
         if self._books.away:
             await self._each(lambda queue: queue.in_state(State.WAITING), self._ask)
-        world = replace(self._world, away=self._books.away)
-        for ruling in admission.rulings(world, self._clock()):
+        world, now = replace(self._world, away=self._books.away), self._clock()
+        for ruling in admission.rulings(world, now):
             entry = world.queues[ruling.project].entry(ruling.key)
-            if entry is not None:
-                await self._apply(ruling, entry)
-
-    async def _apply(self, ruling: Ruling, entry: Entry) -> None:
-        key, now = ruling.key, self._clock()
-        if ruling.admitted:
-            await self._change(
-                ruling.project, key, "admitted", lambda q: lifecycle.admitted(q, key, now)
-            )
-        elif ruling.hot and not entry.held:
-            step = f"held:{entry.holds + 1}"
-            await self._change(
-                ruling.project, key, step, lambda q: lifecycle.held(q, key, ruling.reason)
-            )
-        elif not ruling.hot and entry.held:
-            step = f"let-go:{entry.holds}"
-            await self._change(ruling.project, key, step, lambda q: lifecycle.let_go(q, key))
+            if entry is not None and entry.state is State.WAITING:
+                for step, change in plans.steps(world, ruling, entry, now):
+                    await self._change(ruling.project, ruling.key, step, change)
 
     async def _each(self, chosen: _Choice, act: _Act) -> None:
         for queue in tuple(self._world.queues.values()):
@@ -128,6 +125,7 @@ class Dispatcher:
             correlation_id=entry.story_id,
             causation_id=started_id(entry),
             traceparent=entry.traceparent or "",
+            node=entry.node,
         )
         try:
             run = await self._pipelines.start(order)

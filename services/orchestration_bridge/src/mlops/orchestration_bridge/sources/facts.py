@@ -22,7 +22,10 @@ def fact(project: str, entry: Entry) -> Message:
         return WorkflowRescheduled(
             **_envelope(WorkflowRescheduled, entry, entry.queued_id, entry.holds),
             **_names(project, entry),
-            reason=(entry.held or "new work was held")[:500],
+            reason=(entry.held or entry.moved_why or "new work was held")[:500],
+            from_node=entry.moved_from or None,
+            to_node=None if entry.held else entry.node or None,
+            not_before=entry.not_before,
         )
     if entry.state is State.RUNNING:
         return _started(project, entry)
@@ -42,6 +45,7 @@ def _started(project: str, entry: Entry) -> WorkflowStarted:
         time=began,
         dag_id=entry.dag_id,
         dag_run_id=entry.run_id,
+        node=entry.node or None,
         url=entry.url,
         waited_s=max(0.0, (began - entry.queued_at).total_seconds()),
     )

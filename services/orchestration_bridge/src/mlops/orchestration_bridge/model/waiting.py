@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Waiting: what waits of one project, by kind; the oldest of each kind is known at once."""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass
+
+from mlops.orchestration_bridge.model.placement import Needs
+
+# What the machines see of a workflow: its needs, and the longest it can last.
+Kind = tuple[Needs, float | None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One workflow that waits. `lasts_s` is how long such a one usually takes, `limit_s` the longest it can.
+
+    `near` are the machines that have its data already.
+    """
+
+    key: str
+    project: str
+    needs: Needs
+    queued_s: float
+    lasts_s: float | None = None
+    limit_s: float | None = None
+    near: tuple[str, ...] = ()
+
+
+class Waiting:
+    """What waits of one project: a heap for each kind, its oldest on top."""
+
+    def __init__(self) -> None:
+        self.heaps: dict[Kind, list[tuple[float, str]]] = {}
+        self.jobs: dict[str, Job] = {}
+        self._heads: list[Job] | None = None
+
+    def join(self, job: Job) -> None:
+        """Let a workflow wait; the same key again changes nothing."""
+        if job.key not in self.jobs:
+            self.jobs[job.key] = job
+            heap = self.heaps.setdefault((job.needs, job.limit_s), [])
+            heapq.heappush(heap, (job.queued_s, job.key))
+            self._heads = None
+
+    def leave(self, key: str) -> None:
+        """Take a workflow out; its place in the heap goes when it comes to the top."""
+        if self.jobs.pop(key, None) is not None:
+            self._heads = None
+
+    def heads(self) -> list[Job]:
+        """Return the oldest of each kind, the oldest of all first."""
+        if self._heads is None:
+            self._heads = self._oldest()
+        return self._heads
+
+    def _oldest(self) -> list[Job]:
+        # What has left is dropped here, once it comes to the top.
+        found = []
+        for kind, heap in tuple(self.heaps.items()):
+            while heap and not self._stands(kind, *heap[0]):
+                heapq.heappop(heap)
+            if heap:
+                found.append(heap[0])
+            else:
+                del self.heaps[kind]
+        found.sort()
+        return [self.jobs[key] for _, key in found]
+
+    def _stands(self, kind: Kind, queued_s: float, key: str) -> bool:
+        # One that has left may have come again, with other needs or at another time.
+        job = self.jobs.get(key)
+        return job is not None and (job.needs, job.limit_s) == kind and job.queued_s == queued_s
+
+    def copy(self) -> Waiting:
+        """Return another that changes by itself."""
+        other = Waiting()
+        other.heaps = {kind: list(heap) for kind, heap in self.heaps.items()}
+        other.jobs = dict(self.jobs)
+        return other
