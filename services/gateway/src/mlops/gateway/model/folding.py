@@ -284,6 +284,8 @@ def _heat(world: World, fact: Fact) -> None:
 
 def _sampled(world: World, fact: Fact) -> None:
     sample = fact.data.inner("sample")
+    if sample.flag("backfill"):
+        return  # told late: it says what was
     level = sample.inner("thermal").whole("level")
     known = world.nodes.get(fact.scope, NodeView(fact.scope, level, "", fact.time))
     view = replace(
@@ -292,6 +294,7 @@ def _sampled(world: World, fact: Fact) -> None:
         at=fact.time,
         sample=fact.data.plain("sample"),
         sampled_at=sample.text("observed_at") or fact.time,
+        episode_id=fact.data.text("episode_id"),
     )
     _put(world.nodes, fact.scope, view)
 

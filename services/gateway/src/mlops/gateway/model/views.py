@@ -152,3 +152,4 @@ class NodeView:
     at: str
     sample: Mapping[str, object] = field(default_factory=dict)
     sampled_at: str = ""
+    episode_id: str = ""
