@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from types import FrameType
+from typing import Any
 
 import psutil
 import pytest
@@ -43,7 +44,7 @@ class Leftovers:
     def end(self) -> list[str]:
         """Give what is ending its time, end the rest, and return its names."""
         left = patiently(self._living)
-        self.ended = [_name(pid) for pid in sorted(left)]
+        self.ended += [_name(pid) for pid in sorted(left)]
         processes.end_all(self._living, _GRACE_S)
         return self.ended
 
@@ -52,6 +53,7 @@ class Leftovers:
 
 
 _LEFT = pytest.StashKey[Leftovers]()
+_TOLD = "left_running"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -63,9 +65,21 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Fail the run when something is left; fixtures have ended theirs by now."""
-    if session.config.stash[_LEFT].end():
+    """Fail the run when something is left, by a worker of it or by itself; fixtures have ended theirs by now."""
+    config = session.config
+    left = config.stash[_LEFT]
+    left.end()
+    if hasattr(config, "workeroutput"):
+        config.workeroutput[_TOLD] = left.ended
+    if left.ended:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take in what a worker has left."""
+    left = node.config.stash[_LEFT]
+    left.ended += getattr(node, "workeroutput", {}).get(_TOLD, [])
 
 
 def pytest_terminal_summary(

@@ -27,7 +27,7 @@ S3 = "rclone/rclone:1.75"
 _LOCAL = ("http+docker://", "npipe:", "http://localhost", "http://127.0.0.1")
 _DEFAULT = "unix:///var/run/docker.sock"
 _PATIENCE_S = 60
-_used: dict[str, str] = {}
+used: dict[str, str] = {}
 _refused: dict[str, str] = {}
 
 
@@ -52,11 +52,11 @@ def start(image: str, contained: Callable[[], Server], packaged: Callable[[], Se
         except NoContainerError as error:
             reason = _refused[image] = str(error)
         else:
-            _used[image] = f"container; {engine().said}"
+            used[image] = f"container; {engine().said}"
             return server
     if mode() == "docker":
         pytest.fail(f"{SWITCH}=docker, but {reason}")
-    _used[image] = f"packaged program; {reason}"
+    used[image] = f"packaged program; {reason}"
     return packaged()
 
 
@@ -70,7 +70,7 @@ def header() -> str:
 
 def summary() -> list[str]:
     """Return a line for each kind of server that was used, and why it came from there."""
-    return [f"{image}: {how}" for image, how in sorted(_used.items())]
+    return [f"{image}: {how}" for image, how in sorted(used.items())]
 
 
 def mode() -> str:

@@ -94,7 +94,7 @@ def _packaged() -> PostgresServer:
         )
 
     def close() -> None:
-        end(process, signal.SIGINT)
+        end(process, signal.SIGQUIT)  # at once: what it would write to the disk now is removed next
         shutil.rmtree(root)
 
     try:

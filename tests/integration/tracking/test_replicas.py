@@ -98,11 +98,9 @@ async def test_kill_of_the_leader_in_the_middle_loses_and_doubles_nothing(
     assert not client.done()
 
     await leads.kill()
-    killed = time.monotonic()
     async with asyncio.timeout(20):
         while await leader(listener) != follows.process.pid:
             await asyncio.sleep(0.1)
-    took_s = time.monotonic() - killed
     said = await client
 
     run_ids = set(re.findall(r"\b[0-9a-f]{32}\b", said))
@@ -110,7 +108,6 @@ async def test_kill_of_the_leader_in_the_middle_loses_and_doubles_nothing(
     await listener.wait_for(60, "run.completed")
     await asyncio.sleep(2)
     told = await listener.events("run.started", "run.completed")
-    assert took_s < 5
     assert Counter((event["type"], event["data"]["run_id"]) for event in told) == dict.fromkeys(
         [(type_, run_id) for type_ in ("run.started", "run.completed") for run_id in run_ids], 1
     )

@@ -17,6 +17,8 @@ from mlops.cli.errors import InputError
 from mlops.cli.options import JsonOption
 
 _GRACE_S = 5.0
+# Most tests wait for servers most of their time. More workers than two would wait for the processor instead.
+_WHOLE = ["-n", "2"]
 
 
 def test(context: typer.Context) -> None:
@@ -63,6 +65,7 @@ def _pytest(root: Path, options: list[str], environment: dict[str, str]) -> int:
         processes,
     )
 
+    options = options or _WHOLE
     command = [sys.executable, "-m", "pytest", *options]
     output.say(f"in {root}: pytest {' '.join(options)}".rstrip())
     sys.stdout.flush()
