@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from pydantic import AwareDatetime, Field
 
+from mlops.contracts.energy import EnergyUse
 from mlops.contracts.message import Part, ProjectCommand, ProjectEvent
 from mlops.contracts.units import Ratio
 
@@ -112,6 +113,22 @@ class DeploymentRemoved(_DeploymentEvent):
     type: ClassVar[str] = "deployment.removed"
 
     reason: str = Field(default="", max_length=500, description="Why it runs no more.")
+
+
+class DeploymentMetered(_DeploymentEvent):
+    """What a served version answered and took within one window."""
+
+    type: ClassVar[str] = "deployment.metered"
+
+    since: AwareDatetime = Field(description="Beginning of the window.")
+    until: AwareDatetime = Field(description="End of the window.")
+    predictions: int = Field(ge=0, description="Rows it answered.")
+    energy: EnergyUse | None = Field(
+        default=None, description="What it took of its machine; None where nobody can tell."
+    )
+    joules_per_1000: float | None = Field(
+        default=None, ge=0, description="Joules per 1000 predictions; None without predictions."
+    )
 
 
 class Prediction(Part):

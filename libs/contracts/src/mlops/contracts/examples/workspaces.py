@@ -8,10 +8,13 @@ from datetime import timedelta
 from mlops.contracts.message import Message
 from mlops.contracts.settings import (
     Accelerator,
+    CheckpointSettings,
+    CheckpointSignal,
     Consent,
     DataSettings,
     DriftSettings,
     EvaluateSettings,
+    FederatedSettings,
     Goal,
     MonitorSettings,
     PerformanceSettings,
@@ -44,6 +47,16 @@ _SETTINGS = ProjectSettings(
         resources=Resources(cpu=2.0, memory_gb=1.5, accelerator=Accelerator.NONE),
         timeout=timedelta(minutes=30),
         latency_critical=False,
+        checkpoint=CheckpointSettings(
+            signal=CheckpointSignal.SIGUSR1, folder="checkpoints", grace=timedelta(minutes=2)
+        ),
+    ),
+    federated=FederatedSettings(
+        command="python local.py",
+        aggregate="python average.py",
+        nodes=3,
+        min_nodes=2,
+        rounds=5,
     ),
     data=DataSettings(datasets={"weather": "data/weather.csv"}),
     evaluate=EvaluateSettings(
