@@ -85,6 +85,32 @@ GOLDEN: dict[str, tuple[str, int, Checks]] = {
             (0, "thermal.gpu_temp_c", 65.0),
             (0, "fans.0.rpm", 1836.5),
             (0, "chip.ane_available", None),
+            (0, "chip.vendor", "intel"),
+            (0, "chip.cores", 4),
+            (0, "cpu_busy_ratio", 0.25),  # half a core of two
+            (0, "gpus.0.busy_ratio", 0.0517),
+            (0, "thermal.throttle_events_delta", 3),
+        ],
+    ),
+    "powermetrics.intel.plist": (
+        "powermetrics",
+        1,
+        [
+            (0, "chip.vendor", "intel"),
+            (0, "chip.model_id", "MacBookPro15,3"),
+            (0, "chip.cores", 4),
+            (0, "chip.ane_available", None),
+            (0, "cpu_busy_ratio", 0.25),  # half a core of two
+            (0, "power.package_w", 12.5),  # 25 J in 2 s
+            (0, "energy.package_j", 25.0),  # J, where Apple's chips say mJ
+            (0, "power.dram_w", 0.75),
+            (0, "gpus.0.busy_ratio", 0.185),
+            (0, "gpus.0.freq_hz", 750e6),
+            (0, "thermal.cpu_temp_c", 71.25),
+            (0, "thermal.gpu_temp_c", None),
+            (0, "thermal.level", 1),
+            (0, "thermal.derived_throttle", True),
+            (0, "fans.0.rpm", 1836.5),
         ],
     ),
     "macmon.v08.ndjson": (

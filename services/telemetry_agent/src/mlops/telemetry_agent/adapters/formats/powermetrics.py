@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 
 from mlops.telemetry_agent.adapters.formats import apple
+from mlops.telemetry_agent.adapters.formats.powermetrics_intel import Cores
 from mlops.telemetry_agent.model.reading import (
     LEVEL,
     UNSUPPORTED,
@@ -60,16 +61,19 @@ class Said:
     joules: Mapping[str, float] = field(default_factory=dict)
     temps: Mapping[str, float] = field(default_factory=dict)
     fans: tuple[FanReading, ...] = ()
+    intel: Cores | None = None
+    slowed: bool | None = None
+    slowed_times: int | None = None
 
 
 def partial(said: Said) -> Partial:
     """Return the sample's values, and why others are absent."""
     clusters = tuple(cluster_of(group) for group in said.groups)
-    busy = _mean([core.busy for core in _cores(said)]) if _cores(said) else _of_clusters(clusters)
+    busy = said.intel.busy if said.intel else _busy(said, clusters)
     values: dict[str, Value] = {f"power.{part}_w": watts for part, watts in said.watts.items()}
     values |= {f"energy.{part}_j": joules for part, joules in said.joules.items()}
     values |= {f"thermal.{part}_temp_c": celsius for part, celsius in said.temps.items()}
-    values |= _machine(said, clusters)
+    values |= _machine(said, clusters) | _slowed(said)
     if busy is not None:
         values["cpu_busy_ratio"] = busy
     missing = {LEVEL: UNSUPPORTED} if said.pressure is None else {}
@@ -127,17 +131,30 @@ def _machine(said: Said, clusters: Sequence[ClusterReading]) -> dict[str, Value]
     values: dict[str, Value] = {}
     if said.model_id:
         values["chip.model_id"] = said.model_id
+    if said.intel:
+        values["chip.vendor"] = "intel"
+        if said.intel.threads:
+            values["chip.cores"] = said.intel.threads
+        return values
     if said.groups or "ane" in said.watts or "ane" in said.joules:
         # Clusters and a neural engine are printed on Apple's own chips only.
         values |= {"chip.vendor": "apple", "chip.ane_available": True, "chip.mps_available": True}
     return values | apple.core_values(apple.kinds_of(clusters))
 
 
-def _cores(said: Said) -> list[Core]:
-    return [core for group in said.groups for core in group.cores] + list(said.loose_cores)
+def _slowed(said: Said) -> dict[str, Value]:
+    values: dict[str, Value] = {}
+    if said.slowed is not None:
+        values["thermal.derived_throttle"] = said.slowed
+    if said.slowed_times is not None:
+        values["thermal.throttle_events_delta"] = said.slowed_times
+    return values
 
 
-def _of_clusters(clusters: Sequence[ClusterReading]) -> float | None:
+def _busy(said: Said, clusters: Sequence[ClusterReading]) -> float | None:
+    cores = [core for group in said.groups for core in group.cores] + list(said.loose_cores)
+    if cores:
+        return _mean([core.busy for core in cores])
     # Without its cores, a cluster's share counts as one; better than nothing where there is only one kind.
     return _mean([cluster.busy_ratio for cluster in clusters]) if len(clusters) == 1 else None
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from mlops.telemetry_agent.adapters.formats import plists, powermetrics
+from mlops.telemetry_agent.adapters.formats import plists, powermetrics, powermetrics_intel
 from mlops.telemetry_agent.adapters.formats.document import (
     Document,
     FormatError,
@@ -24,6 +24,7 @@ from mlops.telemetry_agent.adapters.formats.document import (
     word,
 )
 from mlops.telemetry_agent.adapters.formats.powermetrics import Core, Group, Said
+from mlops.telemetry_agent.adapters.formats.powermetrics_intel import Cores
 
 NAME = "powermetrics"
 
@@ -79,6 +80,9 @@ def _window_s(plist: Mapping[str, Any]) -> float | None:
 
 def _said(plist: Mapping[str, Any], window_s: float | None) -> Said:
     processor, gpu = mapping(plist.get("processor")), mapping(plist.get("gpu"))
+    cores = powermetrics_intel.cores(processor)
+    if cores:
+        return _said_of_intel(plist, processor, cores, window_s)
     joules = _joules(processor, gpu)
     return Said(
         probe=NAME,
@@ -90,6 +94,26 @@ def _said(plist: Mapping[str, Any], window_s: float | None) -> Said:
         gpu_freq_hz=_gpu_hz(gpu),
         watts=_watts(processor, gpu, joules, window_s),
         joules=joules,
+    )
+
+
+def _said_of_intel(
+    plist: Mapping[str, Any], processor: Mapping[str, Any], cores: Cores, window_s: float | None
+) -> Said:
+    smc, gpu = mapping(plist.get("smc")), powermetrics_intel.gpu(plist)
+    return Said(
+        probe=NAME,
+        model_id=word(plist.get("hw_model")),
+        pressure=word(plist.get("thermal_pressure")),
+        has_gpu=bool(gpu),
+        gpu_busy=powermetrics_intel.gpu_busy(gpu),
+        gpu_freq_hz=_cpu_hz(gpu),
+        watts=powermetrics_intel.watts(processor, window_s),
+        joules=powermetrics_intel.joules(processor),
+        temps=powermetrics_intel.temps(smc),
+        fans=tuple(powermetrics_intel.fans(smc)),
+        intel=cores,
+        slowed=powermetrics_intel.slowed(smc),
     )
 
 

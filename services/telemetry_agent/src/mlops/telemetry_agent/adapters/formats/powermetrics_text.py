@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 from mlops.telemetry_agent.adapters.formats import powermetrics
@@ -22,6 +23,7 @@ from mlops.telemetry_agent.adapters.formats.document import (
     word,
 )
 from mlops.telemetry_agent.adapters.formats.powermetrics import Core, Group, Said
+from mlops.telemetry_agent.adapters.formats.powermetrics_intel import Cores
 from mlops.telemetry_agent.model.reading import FanReading
 
 NAME = "powermetrics_text"
@@ -47,6 +49,11 @@ _INTEL = re.compile(rf"^Intel energy model derived (\w+) power[^:]{{0,40}}:{_NUM
 _INTEL_PARTS = {"package": "package", "CPU": "cpu", "GT": "gpu", "DRAM": "dram"}
 _PRESSURE = re.compile(r"^Current pressure level: (\w{1,40})$")
 _DIE = re.compile(rf"^(CPU|GPU) die temperature:{_NUMBER} C")
+_ACTIVE = re.compile(rf"^Avg Num of Cores Active:{_NUMBER}$")
+_INTEL_CORE = re.compile(r"^Core \d{1,3} C-state residency:")
+_THREAD = re.compile(r"^CPU (\d{1,4}) duty cycles/s:")
+_INTEL_GPU = re.compile(rf"^GPU \d{{1,2}} GPU Busy\s*:{_NUMBER}%$")
+_PROCHOTS = re.compile(r"^Number of prochots: (\d{1,9})$")
 _FAN = re.compile(rf"^Fan(?: (\d{{1,2}}))?:{_NUMBER} rpm")
 _PARTS = {"Clusters Total": "cpu", "Combined": "package"}
 _MHZ = {"M": 1e6, "G": 1e9}
@@ -104,6 +111,9 @@ class _Lines:
         self.temps: dict[str, float] = {}
         self.fans: list[FanReading] = []
         self.pressure: str | None = None
+        self.prochots: int | None = None
+        self.intel = Cores()
+        self.gpu_busy: float | None = None
         self._cluster: str | None = None
         for line in lines:
             self._read(line)
@@ -122,12 +132,14 @@ class _Lines:
             pressure=self.pressure,
             groups=groups,
             loose_cores=self._cores(None),
-            has_gpu=bool(gpu) or "gpu" in self.watts,
-            gpu_busy=self._busy(gpu),
+            has_gpu=bool(gpu) or "gpu" in self.watts or self.gpu_busy is not None,
+            gpu_busy=self._busy(gpu) if self.gpu_busy is None else self.gpu_busy,
             gpu_freq_hz=self.clocks.get(gpu),
             watts=self.watts,
             temps=self.temps,
             fans=tuple(self.fans),
+            intel=self.intel if self.intel != Cores() else None,
+            slowed_times=self.prochots,
         )
 
     def _read(self, line: str) -> None:
@@ -154,6 +166,23 @@ class _Lines:
             self.fans.append(
                 FanReading(f"fan{found[1] or len(self.fans)}", number(found[2]) or 0.0)
             )
+        else:
+            self._read_intel(line)
+
+    def _read_intel(self, line: str) -> None:
+        intel = self.intel
+        if found := _ACTIVE.match(line):
+            # One line a package.
+            active = (intel.active or 0.0) + (number(found[1]) or 0.0)
+            self.intel = replace(intel, active=active)
+        elif _INTEL_CORE.match(line):
+            self.intel = replace(intel, cores=intel.cores + 1)
+        elif _THREAD.match(line):
+            self.intel = replace(intel, threads=intel.threads + 1)
+        elif found := _INTEL_GPU.match(line):
+            self.gpu_busy = (number(found[1]) or 0.0) / 100
+        elif found := _PROCHOTS.match(line):
+            self.prochots = int(found[1])
 
     def _own(self, owner: str) -> None:
         if owner.endswith("-Cluster"):
