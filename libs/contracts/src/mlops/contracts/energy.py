@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from mlops.contracts.attribution import Taken, how
 from mlops.contracts.message import Part
 from mlops.contracts.units import Ratio
 
@@ -29,3 +30,21 @@ class EnergyUse(Part):
     how: str = Field(
         default="", max_length=300, description="Which counter, and how the share was found."
     )
+
+    @classmethod
+    def of(
+        cls, taken: Taken, lasted_s: float, share: str, *, node: str | None = None
+    ) -> EnergyUse | None:
+        """Return what was taken in *lasted_s*; *share* says how the part was found. None where nothing is known."""
+        if not (taken.known_s > 0 or taken.joules > 0):
+            return None
+        known = taken.known_s / lasted_s if lasted_s > 0 else 1.0
+        return cls(
+            joules=round(taken.joules, 3),
+            measured=taken.measured,
+            node=node,
+            machine_j=round(taken.machine_j, 3),
+            share_ratio=taken.share,
+            known_ratio=min(1.0, known),
+            how=how(taken, lasted_s, share),
+        )

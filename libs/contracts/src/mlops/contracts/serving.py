@@ -35,11 +35,11 @@ class DeploymentStarted(_DeploymentEvent):
 
 
 class DeploymentProgressed(_DeploymentEvent):
-    """A phase of the rollout has begun."""
+    """A phase of the rollout has begun, or heat holds it up or changed how much the version computes at once."""
 
     type: ClassVar[str] = "deployment.progressed"
 
-    phase: str = Field(max_length=32, description="packed, warm, canary.")
+    phase: str = Field(max_length=32, description="packed, warm, canary; held; slowed, restored.")
     bento_tag: str = Field(default="", max_length=256, description="The Bento that is run.")
     backend: str = Field(
         default="",
@@ -54,6 +54,14 @@ class DeploymentProgressed(_DeploymentEvent):
     )
     latency_ms: float | None = Field(
         default=None, ge=0, description="Median answer time of the new version."
+    )
+    concurrency: int | None = Field(
+        default=None,
+        ge=1,
+        description="Predictions that each replica computes at once from now on; None where that is unchanged.",
+    )
+    reason: str = Field(
+        default="", max_length=500, description="Why it is held, slowed or restored."
     )
 
 

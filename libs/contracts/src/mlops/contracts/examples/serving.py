@@ -37,7 +37,14 @@ EXAMPLES: tuple[Message, ...] = (
         **_ROLLOUT, endpoint=_ENDPOINT, previous_version=3, why="promoted: accuracy 0.81"
     ),
     DeploymentProgressed(
-        **_ROLLOUT, **_PACKED, phase="canary", traffic_ratio=0.5, error_ratio=0.0, latency_ms=4.5
+        **_ROLLOUT,
+        **_PACKED,
+        phase="slowed",
+        traffic_ratio=0.5,
+        error_ratio=0.0,
+        latency_ms=4.5,
+        concurrency=4,
+        reason="node-1 is at level 2: thermal pressure is heavy",
     ),
     DeploymentCompleted(
         **_ROLLOUT,
