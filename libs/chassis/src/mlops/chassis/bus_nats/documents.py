@@ -80,10 +80,9 @@ class NatsDocuments(Generic[D]):
         kv = await self._open()
         try:
             entry = await kv.get(key)
-        except nats.js.errors.KeyDeletedError as error:
+        except nats.js.errors.KeyNotFoundError as error:
+            # What was removed has a last revision too, and the next write must follow on it.
             return None, [], int(error.entry.revision or 0) if error.entry else 0
-        except nats.js.errors.KeyNotFoundError:
-            return None, [], 0
         except (nats.errors.Error, TimeoutError) as error:
             self._kv = None
             raise UnavailableError(f"{self._bucket}/{key}: {error!r}") from error
