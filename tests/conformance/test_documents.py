@@ -35,6 +35,21 @@ async def test_documents_change_once_per_message(harness: Harness) -> None:
     assert await counts.all() == {}
 
 
+async def test_a_document_that_was_removed_begins_anew(harness: Harness) -> None:
+    await harness.start()
+    counts = harness.bus.documents("tracking_counts", Count)
+    await counts.change("rain", lambda _: Count(value=1), applied="m-1")
+    await counts.delete("rain")
+    await counts.delete("never-there")
+
+    changed = await counts.change(
+        "rain", lambda now: Count(value=7 if now is None else 0), applied="m-1"
+    )
+
+    assert changed == Count(value=7)
+    assert await counts.get("rain") == Count(value=7)
+
+
 async def test_documents_keep_every_concurrent_change(harness: Harness) -> None:
     await harness.start()
     counts = harness.bus.documents("tracking_counts", Count)

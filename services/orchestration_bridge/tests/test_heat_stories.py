@@ -192,18 +192,6 @@ async def test_a_machine_that_vanishes_under_its_work_is_told(world: Any) -> Non
     assert found["state"] == "running"
 
 
-async def test_running_work_on_a_hot_machine_should_write_a_checkpoint(world: Any) -> None:
-    await world.tell(world.registered(), sampled("n1", world.now))
-    running = (await queued(world)).workflow_key
-    await world.round()
-
-    await world.tell(throttled("n1", world.now))
-
-    found = await why(world, running)
-    assert found["advice"] == "checkpoint"
-    assert "n1 is at heat level 2" in found["reason"]
-
-
 async def test_a_machine_that_lies_takes_no_new_work(world: Any) -> None:
     lie = Thermal(level=0, derived_throttle=True, reasons=("thermal",))
     await world.tell(world.registered(), sampled("n1", world.now, lie))

@@ -14,8 +14,10 @@ from mlops.contracts.orchestration_bridge import ApproveWorkflow, CancelWorkflow
 from mlops.contracts.telemetry_agent import TelemetrySampled, ThermalRecovered, ThermalThrottled
 from mlops.contracts.workspaces import ProjectArchived, ProjectRegistered, ProjectUpdated
 from mlops.orchestration_bridge.adapters.airflow import AirflowPipelines
+from mlops.orchestration_bridge.adapters.airflow_edge import AirflowEdge
 from mlops.orchestration_bridge.adapters.airflow_files import Installation
 from mlops.orchestration_bridge.adapters.airflow_rest import AirflowRest
+from mlops.orchestration_bridge.handlers.machines import Machines
 from mlops.orchestration_bridge.handlers.nodes import Nodes
 from mlops.orchestration_bridge.handlers.projects import Projects
 from mlops.orchestration_bridge.handlers.questions import Questions
@@ -46,6 +48,7 @@ def wire(
     clock: Clock = utc_now,
     hosts: tuple[str, ...] = (),
     local: str = "",
+    several: bool = False,
 ) -> Dispatcher:
     """Subscribe everything; return the dispatcher, whose messages are a source, as are those of its pools."""
     books = Books(
@@ -53,6 +56,8 @@ def wire(
         bus.documents("orchestration_bridge_nodes", NodeDocument),
         max_parallel,
         hosts,
+        local,
+        several=several,
     )
     projects = Projects(books, pipelines, clock)
     bus.on(NAME, ProjectRegistered, projects.on_project_registered, _PATIENT)
@@ -73,7 +78,10 @@ def wire(
     questions = Questions(books, clock)
     bus.answer(NAME, "queue", questions.queue)
     bus.answer(NAME, "why", questions.why)
-    pools = PoolKeeper(books, pipelines, clock, pause, local)
+    machines = Machines(books, pipelines, clock)
+    bus.answer(NAME, "nodes", machines.nodes)
+    bus.answer(NAME, "files", machines.files)
+    pools = PoolKeeper(books, pipelines, clock, pause)
     return Dispatcher(books, pipelines, clock, pause, pools)
 
 
@@ -87,7 +95,8 @@ async def build(service: Service) -> None:
         dags=settings.dags, home=settings.home.resolve(), python=settings.step_python
     )
     await asyncio.to_thread(installation.prepare)
-    pipelines = AirflowPipelines(rest, installation)
+    edge = AirflowEdge(rest) if settings.edge else None
+    pipelines = AirflowPipelines(rest, installation, edge)
     dispatcher = wire(
         service.bus,
         pipelines,
@@ -95,6 +104,7 @@ async def build(service: Service) -> None:
         pause=settings.pause,
         hosts=settings.hosts,
         local=settings.node,
+        several=settings.edge,
     )
     service.source("dispatcher", dispatcher.messages)
     service.source("pools", dispatcher.pools.messages)

@@ -56,6 +56,11 @@ class Settings(ServiceSettings):
         validation_alias="ORCHESTRATION_BRIDGE_NODE",
         description="The machine on which Airflow itself runs steps; needed where several take work.",
     )
+    edge: bool = Field(
+        default=False,
+        validation_alias="ORCHESTRATION_BRIDGE_EDGE",
+        description="Whether other machines run steps too, as workers of Airflow's Edge executor.",
+    )
     pause: Duration = Field(
         default=timedelta(seconds=1),
         gt=timedelta(0),

@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from mlops.orchestration_bridge.model import heat, nodes
+from mlops.orchestration_bridge.model import departure, moving, nodes
 from mlops.orchestration_bridge.model.admission import Ruling
 from mlops.orchestration_bridge.model.forecast import forecast
 from mlops.orchestration_bridge.model.nodes import Node
@@ -16,7 +15,21 @@ from mlops.orchestration_bridge.model.queue import UNDER_WAY, Entry
 from mlops.orchestration_bridge.model.standing import World
 
 _HIDDEN = frozenset(
-    {"told", "told_holds", "stopped", "queued_id", "traceparent", "moved_why", "needs"}
+    {
+        "told",
+        "told_holds",
+        "told_requests",
+        "stopped",
+        "queued_id",
+        "traceparent",
+        "moved_why",
+        "needs",
+        "hardware",
+        "stints",
+        "asked",
+        "requests",
+        "forced",
+    }
 )
 # In a list of many, the answer must fit into one message.
 _LONG = ("ahead", "obstacles", "needs")
@@ -51,19 +64,34 @@ def workflow(
     decision = asdict(ruling) if ruling else None
     if decision is not None and not whole:
         decision = {name: value for name, value in decision.items() if name not in _LONG}
-    return {**shown, "decision": decision, "note": note}
+    return {**shown, "decision": decision, "note": note, "asked": attempts(entry)["asked"]}
 
 
-def on_its_machine(entry: Entry, machines: Mapping[str, Node], now: datetime) -> tuple[str, str]:
-    """Return what a workflow that runs should do, and why: heat, or a machine that has vanished under it."""
-    node = machines.get(entry.node)
-    if entry.state not in UNDER_WAY or node is None:
-        return heat.Advice.NOTHING, ""
-    silent = nodes.unknown(entry.node, node, now)
-    if silent:
-        return heat.Advice.NOTHING, f"{silent}; nobody can tell whether it still runs there"
-    wanted = heat.advice(node.level)
-    if wanted is heat.Advice.NOTHING:
-        return wanted, ""
-    why = f": {node.reason}" if node.reason else ""
-    return wanted, f"{entry.node} is at heat level {node.level}{why}"
+def on_its_machine(entry: Entry, world: World, now: datetime) -> str:
+    """Return what heat wants of a workflow that runs, or that its machine has fallen silent; empty when neither."""
+    if entry.state not in UNDER_WAY:
+        return ""
+    found = (one.reason for one in moving.verdicts(world, now) if one.key == entry.key)
+    return departure.silence(world, entry, now) or next(found, "")
+
+
+def attempts(entry: Entry) -> dict[str, Any]:
+    """Return how often a workflow was started, how its earlier starts parted, and what the present one is asked."""
+    last = entry.asked[-1] if entry.asked else None
+    return {
+        "attempt": entry.attempt,
+        "attempts": [
+            {
+                "node": one.node,
+                "started_at": one.started_at,
+                "ended_at": one.ended_at,
+                "parted": one.parting.value,
+                "saved": one.saved,
+            }
+            for one in entry.stints
+        ],
+        "from_checkpoint": entry.from_checkpoint,
+        "asked": None
+        if last is None
+        else {"ask": last.ask.value, "request": last.number, "reason": last.reason, "at": last.at},
+    }

@@ -17,6 +17,7 @@ from mlops.contracts.telemetry_agent import (
 )
 from mlops.orchestration_bridge.model import nodes
 from mlops.orchestration_bridge.model.nodes import Node, Reading
+from mlops.orchestration_bridge.ports import stays
 from mlops.orchestration_bridge.ports.books import Books, NodeDocument
 
 
@@ -38,8 +39,12 @@ class Nodes:
         return await self._edge(event, Node(event.level, event.time, episode=event.episode_id))
 
     async def on_telemetry_sampled(self, event: TelemetrySampled) -> Sequence[Message]:
-        """Keep what is new, and now and then a sign of life; most samples change nothing."""
+        """Keep what is new, and now and then a sign of life; most samples of a machine without work change nothing."""
+        if event.sample.backfill:
+            return []
         now, known = self._clock(), await self._documents.get(event.node)
+        last = self._books.last
+        at_work = last is not None and bool(stays.under_way(last, event.node))
         reading, before = reading_of(event.sample), known.node if known else None
 
         def after(node: Node | None) -> Node | None:
@@ -47,12 +52,15 @@ class Nodes:
                 node, event.node, reading, event.time, now, self._books.max_parallel
             )
 
-        if after(before) is None:
+        if after(before) is None and not at_work:
             return []
 
         def change(document: NodeDocument | None) -> NodeDocument:
             node = after(document.node if document else None)
-            return document if node is None and document else NodeDocument(node=node or _MUTE)
+            if node is None and document and not at_work:
+                return document
+            later = document if node is None and document else _with(document, node or _MUTE)
+            return stays.sampled(later, event.node, event.sample, last, now)
 
         kept = await self._documents.change(event.node, change, applied=event.id)
         self._tell(before, kept.node)
@@ -66,7 +74,8 @@ class Nodes:
         def change(document: NodeDocument | None) -> NodeDocument:
             node = document.node if document else None
             later = nodes.edged(node, event.node, said, now, self._books.max_parallel)
-            return NodeDocument(node=later)
+            found, last = _with(document, later), self._books.last
+            return stays.edged(found, event.node, event.level, said.reason, last, now)
 
         kept = await self._documents.change(event.node, change, applied=event.id)
         self._tell(known.node if known else None, kept.node)
@@ -75,6 +84,10 @@ class Nodes:
     def _tell(self, before: Node | None, after: Node) -> None:
         if before is None or before.level != after.level or before.slots.now != after.slots.now:
             self._books.ring()
+
+
+def _with(document: NodeDocument | None, node: Node) -> NodeDocument:
+    return document.model_copy(update={"node": node}) if document else NodeDocument(node=node)
 
 
 def reading_of(sample: HardwareSample) -> Reading:

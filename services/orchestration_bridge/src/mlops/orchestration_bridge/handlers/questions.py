@@ -70,8 +70,8 @@ class Questions:
     def _because(self, world: World, queue: Queue, entry: Entry, now: datetime) -> dict[str, Any]:
         found = admission.rulings(world, now)
         ruling = next((one for one in found if one.key == entry.key), None)
-        advice, why = answers.on_its_machine(entry, world.nodes, now)
-        reason = ruling.reason if ruling else _standing(entry, why)
+        heat = answers.on_its_machine(entry, world, now)
+        reason = ruling.reason if ruling else _standing(entry, heat)
         until = ruling.expected_start_at if ruling else None
         note = self._books.notes.get(entry.key)
         return {
@@ -79,7 +79,10 @@ class Questions:
             "place": ruling.place if ruling else None,
             "of": ruling.of if ruling else sum(1 for one in found if one.place),
             "ahead": list(ruling.ahead) if ruling else [],
-            "advice": advice,
+            **answers.attempts(entry),
+            "hardware": [one.text for one in entry.hardware],
+            "suggestion": entry.suggestion,
+            "energy": asdict(entry.energy) if entry.energy else None,
             "workflow": answers.workflow(entry, ruling, note, whole=True),
         }
 

@@ -31,7 +31,7 @@ from mlops.orchestration_bridge.ports.books import Books
 
 # A message may overtake the registration of its project; this long it is tried again instead of refused.
 PATIENCE = timedelta(seconds=5)
-_RUNNABLE = (WorkflowKind.TRAIN, WorkflowKind.RETRAIN)
+_RUNNABLE = (WorkflowKind.TRAIN, WorkflowKind.RETRAIN, WorkflowKind.FEDERATED)
 
 ProjectMessage = DriftDetected | PerformanceDegraded | PerformanceMeasured | StartWorkflow
 
@@ -88,7 +88,7 @@ class Triggers:
         """Queue what a person asks for."""
         if command.kind not in _RUNNABLE:
             raise RejectedError(
-                f"no pipeline runs workflows of kind {command.kind.value!r}; use 'train' or 'retrain'"
+                f"no pipeline runs workflows of kind {command.kind.value!r}; use 'train', 'retrain' or 'federated'"
             )
         model = command.model or (await self._known(command)).policy.model
         why = command.why or "asked for by a person"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from mlops.orchestration_bridge.model.placement import ACCELERATORS, GIB, Gate, Needs
 from mlops.orchestration_bridge.model.usage import (
+    NOTHING,
     Amount,
     Capacity,
     Usage,
@@ -19,7 +20,10 @@ USUAL_S = 600.0
 
 @dataclass(frozen=True)
 class Run:
-    """A workflow that is under way. `lasts_s` is how long such a one usually takes, `limit_s` the longest it can."""
+    """A workflow that is under way. `lasts_s` is how long such a one usually takes, `limit_s` the longest it can.
+
+    `others` are its further machines, where it has several; it holds `memory_bytes` on each.
+    """
 
     key: str
     host: str
@@ -28,6 +32,7 @@ class Run:
     since_s: float
     lasts_s: float | None = None
     limit_s: float | None = None
+    others: tuple[str, ...] = ()
 
     @staticmethod
     def of(
@@ -37,9 +42,15 @@ class Run:
         since_s: float,
         lasts_s: float | None,
         limit_s: float | None = None,
+        others: tuple[str, ...] = (),
     ) -> Run:
         """Return the run of a workflow with these needs."""
-        return Run(key, host, rate(needs), needs.memory_bytes, since_s, lasts_s, limit_s)
+        return Run(key, host, rate(needs), needs.memory_bytes, since_s, lasts_s, limit_s, others)
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Return all its machines."""
+        return (self.host, *self.others)
 
 
 @dataclass(frozen=True)
@@ -86,9 +97,10 @@ class Account:
 
 
 def rate(needs: Needs) -> Amount:
-    """Return what a workflow takes while it runs; its energy is counted once it is known."""
+    """Return what a workflow takes while it runs, on all its machines; its energy is counted once it is known."""
     gpu = 1.0 if needs.accelerator in ACCELERATORS else 0.0
-    return Amount(1.0, needs.cpu, needs.memory_bytes / GIB, gpu)
+    one = Amount(1.0, needs.cpu, needs.memory_bytes / GIB, gpu)
+    return one if needs.nodes == 1 else NOTHING.plus(one, needs.nodes)
 
 
 def share(account: Account, capacity: Capacity, now_s: float) -> float:
@@ -112,8 +124,9 @@ def over_quota(account: Account, needs: Needs) -> tuple[Gate, str] | None:
     quota, running = account.quota, len(account.runs)
     if running >= quota.parallel:
         return Gate.PARALLEL, f"the project runs {running} of at most {quota.parallel} at once"
-    held = sum(run.memory_bytes for run in account.runs)
-    if quota.memory_bytes is not None and held + needs.memory_bytes > quota.memory_bytes:
+    held = sum(run.memory_bytes * len(run.hosts) for run in account.runs)
+    more = needs.memory_bytes * needs.nodes
+    if quota.memory_bytes is not None and held + more > quota.memory_bytes:
         took = f"{held / GIB:g} GiB of at most {quota.memory_bytes / GIB:g} GiB"
         return Gate.QUOTA, f"the project holds {took} of memory ([share].memory_gb)"
     if quota.gpu_s is not None and rate(needs).gpu > 0 and account.gpu_s >= quota.gpu_s:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from mlops.orchestration_bridge.model import expectation
+from mlops.orchestration_bridge.model import cohort, expectation
 from mlops.orchestration_bridge.model.accounts import over_quota
 from mlops.orchestration_bridge.model.line import Start
 from mlops.orchestration_bridge.model.placement import (
@@ -60,6 +60,7 @@ class Ruling:
     ahead: tuple[str, ...] = ()
     obstacles: tuple[Obstacle, ...] = ()
     needs: Needs | None = None
+    nodes: tuple[str, ...] = ()
     hot: bool = False
 
 
@@ -110,6 +111,7 @@ class _Bench:
             admitted=True,
             reason=reason,
             node=start.host or None,
+            nodes=start.hosts if start.others else (),
             expected_start_at=self._now,
             needs=taken(job.needs, host),
         )
@@ -136,8 +138,14 @@ class _Bench:
         if self._world.away:
             return Gate.ORCHESTRATOR, f"the orchestrator is away: {self._world.away}"
         quota = over_quota(self._line.accounts[job.project], job.needs)
-        if quota is not None:
-            return quota
+        return quota or self._room(job, ways)
+
+    def _room(self, job: Job, ways: Sequence[Obstacle]) -> tuple[Gate, str]:
+        hosts = self._line.hosts
+        ordered = sorted(ways, key=lambda way: (_NEAREST.index(way.gate), way.host))
+        lacking = cohort.short(job.needs, len(hosts), ordered)
+        if lacking is not None:
+            return lacking
         if len(ways) < len(hosts):
             return self._reserved()
         if self._starts and self._was_free(job.needs):
@@ -149,7 +157,8 @@ class _Bench:
         kept = self._line.reservation
         if kept is None:
             return Gate.SHARE, "others go first, by fair share"
-        return Gate.RESERVED, f"what is free of {kept.host or 'the machine'} is kept for {kept.key}"
+        where = " and ".join(kept.hosts[:_MOST_NAMED]) or "the machine"
+        return Gate.RESERVED, f"what is free of {where} is kept for {kept.key}"
 
     def _obstacles(self, needs: Needs) -> tuple[Obstacle, ...]:
         if needs not in self._ways:

@@ -2,7 +2,8 @@
 """Backfill: the first workflow that fits nowhere has a machine and a time; others pass it only where that stays true.
 
 Conservative: a workflow may pass on another machine, or where it is certain to be over before that time (by its limit,
-not by what such ones usually take), or where both have room together.
+not by what such ones usually take), or where both have room together. A cohort has several machines, and the time at
+which the last of them is free.
 """
 
 from __future__ import annotations
@@ -24,30 +25,48 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Reservation:
-    """Which workflow is to start where, and when; None while nobody knows how long what runs there will last.
+class Place:
+    """A machine that is kept, and what is left beside the workflow there; memory None where the machine does not say."""
 
-    `slots` and `memory` are what is left beside it at that time; memory None where the machine does not say.
-    """
-
-    key: str
     host: str
-    at_s: float | None
     slots: int
     memory: int | None
 
+    def lets(self, needs: Needs) -> bool:
+        """Return whether such a workflow has room beside."""
+        return self.slots > 0 and (self.memory is None or self.memory >= needs.with_margin)
+
+    def beside(self, needs: Needs) -> Place:
+        """Return what is left after such a workflow was let pass."""
+        left = None if self.memory is None else self.memory - needs.memory_bytes
+        return replace(self, slots=self.slots - 1, memory=left)
+
+
+@dataclass(frozen=True)
+class Reservation:
+    """Which workflow is to start where, and when; None while nobody knows how long what runs there will last."""
+
+    key: str
+    places: tuple[Place, ...]
+    at_s: float | None
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Return the machines that are kept."""
+        return tuple(place.host for place in self.places)
+
     def lets(self, host: str, needs: Needs, limit_s: float | None, now_s: float) -> bool:
         """Return whether a workflow may start on a machine without delaying the reserved one."""
-        if host != self.host or self._over_before(limit_s, now_s):
+        if self._over_before(limit_s, now_s):
             return True
-        return self.slots > 0 and (self.memory is None or self.memory >= needs.with_margin)
+        return all(place.lets(needs) for place in self.places if place.host == host)
 
     def beside(self, host: str, needs: Needs, limit_s: float | None, now_s: float) -> Reservation:
         """Return the reservation after such a workflow was let pass."""
-        if host != self.host or self._over_before(limit_s, now_s):
+        if self._over_before(limit_s, now_s):
             return self
-        left = None if self.memory is None else self.memory - needs.memory_bytes
-        return replace(self, slots=self.slots - 1, memory=left)
+        left = (one.beside(needs) if one.host == host else one for one in self.places)
+        return replace(self, places=tuple(left))
 
     def _over_before(self, limit_s: float | None, now_s: float) -> bool:
         return limit_s is not None and self.at_s is not None and now_s + limit_s <= self.at_s
@@ -66,13 +85,20 @@ def reserved(
         if _could(host, wanted.needs)
         and (one := _on(wanted, host, runs.get(host.name, []), now_s)) is not None
     ]
-    return min(found, key=lambda one: (one.at_s is None, one.at_s or 0.0, one.host), default=None)
+    soonest = sorted(found, key=lambda one: (one.at_s is None, one.at_s or 0.0, one.hosts))
+    kept = soonest[: wanted.needs.nodes]
+    if len(kept) < wanted.needs.nodes:
+        return None
+    # The last of them, in that order, is free last; where nobody knows when, nobody knows for the cohort.
+    return replace(kept[-1], places=tuple(place for one in kept for place in one.places))
 
 
 def _could(host: Host, needs: Needs) -> bool:
     """Return whether it fits once enough of what runs there has ended: heat and unfit machines wait for no run."""
     found = obstacle(host, needs)
-    if found is None or found.gate not in (Gate.SLOTS, Gate.MEMORY):
+    if found is None:
+        return needs.nodes > 1  # this one is free, others of the cohort are not
+    if found.gate not in (Gate.SLOTS, Gate.MEMORY):
         return False
     return host.memory_total is None or host.memory_total >= needs.with_margin
 
@@ -93,7 +119,7 @@ def _on(wanted: Wanted, host: Host, runs: list[Run], now_s: float) -> Reservatio
         return None
     left = None if memory is None else memory - needs.with_margin
     beside = slots - 1 if room_beside else 0
-    return Reservation(wanted.key, host.name, at_s if known else None, beside, left)
+    return Reservation(wanted.key, (Place(host.name, beside, left),), at_s if known else None)
 
 
 def _turn(wanted: Wanted, run: Run, now_s: float) -> tuple[bool, bool, float, str]:

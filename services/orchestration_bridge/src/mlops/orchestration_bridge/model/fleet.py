@@ -4,14 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from mlops.orchestration_bridge.model import heat, nodes
+from mlops.orchestration_bridge.model import heat, nodes, workers
 from mlops.orchestration_bridge.model.forecast import LONGEST_S, forecast
 from mlops.orchestration_bridge.model.nodes import Node
 from mlops.orchestration_bridge.model.placement import ANYWHERE, GIB, Gate, Host, Needs
 from mlops.orchestration_bridge.model.usage import Capacity
+from mlops.orchestration_bridge.model.workers import Worker
 
 # How long a new workflow may take to hold the memory it asked for; until then a sample does not show it.
 SETTLING = timedelta(seconds=60)
@@ -28,19 +29,27 @@ class Load:
 
 @dataclass(frozen=True)
 class Fleet:
-    """Which machines take work, how many workflows each, and how much memory serving is promised on each."""
+    """Which machines take work, how many workflows each, and how much memory serving is promised on each.
+
+    `workers` are the machines that run steps beside the orchestrator's own, which is `local`. Unless `several` may, the
+    orchestrator runs everything on its own machine, whichever it is.
+    """
 
     nodes: Mapping[str, Node]
     slots_each: int
     named: tuple[str, ...] = ()
     serving_bytes: int = 0
+    workers: Mapping[str, Worker] = field(default_factory=dict)
+    local: str = ""
+    several: bool = False
 
     def names(self, now: datetime) -> tuple[str, ...]:
         """Return the machines that take work: those that were named, else all that were heard of lately."""
         if self.named:
             return self.named
-        known = sorted(n for n, node in self.nodes.items() if not nodes.forgotten(node, now))
-        return tuple(known) or (ANYWHERE,)
+        heard = {n for n, node in self.nodes.items() if not nodes.forgotten(node, now)}
+        work = {n for n, one in self.workers.items() if one.alive}
+        return tuple(sorted(heard | work)) or (ANYWHERE,)
 
     def hosts(self, loads: Iterable[Load], now: datetime) -> dict[str, Host]:
         """Return each machine as the scheduler sees it now."""
@@ -52,26 +61,32 @@ class Fleet:
             found[name] = self._host(name, here, now)
         return found
 
+    def host(self, name: str, now: datetime) -> Host:
+        """Return a machine as the scheduler sees it now, with nothing running on it."""
+        return self._host(name, (), now)
+
     def slots(self, name: str, now: datetime) -> int:
-        """Return how many workflows a machine may run at once, hot or not."""
-        node = self.nodes.get(name)
+        """Return how many workflows a machine may run at once, hot or not; a worker may have fewer than others."""
+        node, worker = self.nodes.get(name), self.workers.get(name)
+        most = min(self.slots_each, worker.slots or self.slots_each) if worker else self.slots_each
         if node is None:
-            return self.slots_each
-        found = heat.controlled(node.slots, node.level, self.slots_each, now, name)
-        return found.now or self.slots_each
+            return most
+        return heat.controlled(node.slots, node.level, most, now, name).now or most
 
     def too_hot(self, name: str, now: datetime) -> str:
         """Return why a machine takes no new work, heat or silence; empty when it does, or was never heard of."""
         node = self.nodes.get(name)
-        return _shut(name, node, now)[1] if node else ""
+        return self._shut(name, node, now)[1] if node else ""
 
     def _host(self, name: str, here: Sequence[Load], now: datetime) -> Host:
         node, of = self.nodes.get(name), self.slots(name, now)
         free = max(0, of - len(here))
         if node is None:
-            shut = Gate.UNKNOWN_NODE if self.named else Gate.NONE
-            return Host(name, free, of, shut=shut, why_shut=f"{name} has never said anything")
-        shut, why = _shut(name, node, now)
+            if not self.named and name not in self.workers:
+                return Host(name, free, of)
+            why = f"{name} has never said anything"
+            return Host(name, free, of, shut=Gate.UNKNOWN_NODE, why_shut=why)
+        shut, why = self._shut(name, node, now)
         said = node.reading
         expected = forecast(node.fit, now.timestamp())
         return Host(
@@ -90,6 +105,18 @@ class Fleet:
             cool_s=expected.cool_s,
             quiet=shut is Gate.UNKNOWN_NODE,
         )
+
+    def _shut(self, name: str, node: Node, now: datetime) -> tuple[Gate, str]:
+        shut, why = _shut(name, node, now)
+        if shut is not Gate.NONE or not self.several or name == self.local:
+            return shut, why
+        worker = self.workers.get(name)
+        if worker is None:
+            return Gate.UNKNOWN_NODE, f"{name} has no worker; `mlops node start` on it makes one"
+        why = workers.closed(worker)
+        if not why:
+            return Gate.NONE, ""
+        return (Gate.HEAT if worker.ours else Gate.UNKNOWN_NODE), why
 
     def _free(self, node: Node, here: Sequence[Load]) -> int | None:
         """Return what new work may take: what the machine says is left, and what was promised to nobody."""

@@ -3,7 +3,8 @@
 
 Level 0 admits, 1 penalises (no latency-critical work), 2 takes no new work, shrinks the slots and asks what runs for
 checkpoints, 3 drains, 4 evicts. Slots fall at once and by half (at most one halving per 30 s) and come back one by
-one, every 120 s and a little later on some machines than on others, so that a fleet does not swing.
+one, every 120 s and a little later on some machines than on others, so that a fleet does not swing. A machine that was
+drained takes work again when the first of its slots is due: never at the first cool reading.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 
 PENALISES, SHRINKS, DRAINS, EVICTS = 1, 2, 3, 4
 SHRINK_EVERY = timedelta(seconds=30)
@@ -20,33 +20,19 @@ MOST_JITTER = timedelta(seconds=30)
 FACTORS = (1.0, 0.75, 0.5, 0.25, 0.0)
 
 
-class Advice(StrEnum):
-    """What the work that runs on a machine should do."""
-
-    NOTHING = "nothing"
-    CHECKPOINT = "checkpoint"
-    FINISH = "finish"
-    LEAVE = "leave"
-
-
 @dataclass(frozen=True)
 class Slots:
-    """How many workflows a machine may run at once; None until something was ever taken away or given back."""
+    """How many workflows a machine may run at once; None until something was ever taken away or given back.
+
+    `hot_at` is when it was last seen at a level that takes no new work.
+    """
 
     now: int | None = None
     level: int = 0
     changed_at: datetime | None = None
     pressed_at: datetime | None = None
     episode: str = ""
-
-
-def advice(level: int | None) -> Advice:
-    """Return what running work should do at a level; nothing where a machine cannot tell its heat."""
-    if level is None or level < SHRINKS:
-        return Advice.NOTHING
-    if level >= EVICTS:
-        return Advice.LEAVE
-    return Advice.FINISH if level >= DRAINS else Advice.CHECKPOINT
+    hot_at: datetime | None = None
 
 
 def admits(level: int | None, *, latency_critical: bool) -> bool:
@@ -62,6 +48,7 @@ def most(base: int, level: int | None) -> int:
 def controlled(slots: Slots, level: int | None, base: int, now: datetime, name: str) -> Slots:
     """Return the slots of machine *name* after it was seen at *level*; pure in time: asking twice changes nothing."""
     found, most_now = level or 0, most(base, level)
+    slots = replace(slots, hot_at=now) if found >= SHRINKS else slots
     current = min(base if slots.now is None else slots.now, base)
     if found >= SHRINKS and slots.level < SHRINKS:
         return _throttled(replace(slots, now=current), found, most_now, now)
@@ -93,6 +80,13 @@ def _recovering(slots: Slots, most_now: int, now: datetime, name: str) -> Slots:
     steps = 1 + int((now - due) / GROW_EVERY)
     last = due + (steps - 1) * GROW_EVERY - jitter(name, slots.episode)
     return replace(slots, now=min(most_now, current + steps), changed_at=last)
+
+
+def rested(slots: Slots, level: int | None, now: datetime, name: str) -> bool:
+    """Return whether a machine that was drained may take work again: it admits, and has for as long as a slot takes."""
+    if not admits(level, latency_critical=False):
+        return False
+    return slots.hot_at is None or now >= slots.hot_at + GROW_EVERY + jitter(name, slots.episode)
 
 
 def jitter(name: str, episode: str) -> timedelta:

@@ -6,6 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from mlops.orchestration_bridge.model.energy import Used
+from mlops.orchestration_bridge.model.findings import Finding
 from mlops.orchestration_bridge.model.placement import Needs
 from mlops.orchestration_bridge.model.queue import ENDED, UNDER_WAY, Entry, Queue, State, told
 
@@ -30,12 +32,22 @@ class Wish:
 
 @dataclass(frozen=True)
 class End:
-    """How a run ended, as the orchestrator saw it."""
+    """How a run ended, as the orchestrator saw it.
+
+    `left` when its work ended itself at a request, `saved` when it kept a checkpoint; `mute` when it failed without a
+    word of its own, as it does when its machine vanishes.
+    """
 
     completed: bool
     at: datetime
     step: str = ""
     diagnosis: str = ""
+    left: bool = False
+    saved: bool = False
+    mute: bool = False
+    energy: Used | None = None
+    hardware: tuple[Finding, ...] = ()
+    suggestion: str = ""
 
 
 def approved(queue: Queue, key: str, by: str, now: datetime) -> Queue:
@@ -48,14 +60,24 @@ def approved(queue: Queue, key: str, by: str, now: datetime) -> Queue:
 
 
 def admitted(
-    queue: Queue, key: str, now: datetime, node: str = "", needs: Needs | None = None
+    queue: Queue,
+    key: str,
+    now: datetime,
+    node: str = "",
+    needs: Needs | None = None,
+    nodes: tuple[str, ...] = (),
 ) -> Queue:
-    """Return the queue after a waiting workflow got its place, and what it takes there; nothing else can be admitted."""
+    """Return the queue after a waiting workflow got its place, and what it takes there; nothing else can be admitted.
+
+    A further start of one that was moved is no new service: its project stands as if it had never left.
+    """
     entry = queue.entry(key)
     if entry is None or entry.state is not State.WAITING:
         return queue
-    placed = replace(entry, state=State.ADMITTED, admitted_at=now, held="", node=node)
-    return replace(queue, served_at=now).put(replace(placed, needs=needs or queue.policy.needs))
+    placed = replace(entry, state=State.ADMITTED, admitted_at=now, held="", node=node, nodes=nodes)
+    if entry.attempt == 1:
+        queue = replace(queue, served_at=now)
+    return queue.put(replace(placed, needs=needs or queue.policy.needs))
 
 
 def meant_for(queue: Queue, key: str, node: str, expected_at: datetime | None) -> Queue:
@@ -110,7 +132,9 @@ def ended(queue: Queue, key: str, end: End) -> Queue:
         return queue
     state = State.COMPLETED if end.completed else State.FAILED
     over = replace(entry, state=state, ended_at=end.at, step=end.step, reason=end.diagnosis)
-    return queue.put(over)
+    return queue.put(
+        replace(over, energy=end.energy, hardware=end.hardware, suggestion=end.suggestion)
+    )
 
 
 def cancelled(queue: Queue, key: str, wish: Wish, now: datetime) -> Queue:
@@ -119,7 +143,8 @@ def cancelled(queue: Queue, key: str, wish: Wish, now: datetime) -> Queue:
     if entry is None or not entry.active:
         return queue
     gone = replace(entry, state=State.CANCELLED, ended_at=now, reason=wish.reason, held="")
-    return queue.put(told(replace(gone, cancelled_by=wish.id, told_holds=entry.holds)))
+    quiet = replace(gone, told_holds=entry.holds, told_requests=entry.requests)
+    return queue.put(told(replace(quiet, cancelled_by=wish.id)))
 
 
 def unstopped(queue: Queue) -> tuple[Entry, ...]:
@@ -145,20 +170,25 @@ def archived(queue: Queue, wish: Wish, now: datetime) -> Queue:
 
 
 def untold(queue: Queue) -> tuple[Entry, ...]:
-    """Return the workflows whose present state, or hold, the bus has yet to hear of; oldest first."""
-    return tuple(
-        entry
-        for entry in queue.entries
-        if (entry.state in {State.RUNNING, *ENDED} and entry.told is not entry.state)
-        or entry.told_holds < entry.holds
-    )
+    """Return the workflows of which the bus has yet to hear something: a state, a hold, a request; oldest first."""
+    return tuple(entry for entry in queue.entries if not is_told(entry))
+
+
+def is_told(entry: Entry) -> bool:
+    """Return whether the bus has heard all of a workflow; until then nothing new is decided of it."""
+    known = entry.state not in {State.RUNNING, *ENDED} or entry.told is entry.state
+    return known and (entry.told_holds, entry.told_requests) == (entry.holds, entry.requests)
 
 
 def heard(queue: Queue, entry: Entry) -> Queue:
-    """Return the queue after the bus heard of *entry* as it is there; what changed since is still to tell."""
+    """Return the queue after the bus heard the oldest thing about *entry*; what changed since is still to tell."""
     now = queue.entry(entry.key)
     if now is None:
         return queue
     if entry.told_holds < entry.holds:
-        return queue.put(replace(now, told_holds=entry.holds))
+        return queue.put(replace(now, told_holds=max(now.told_holds, entry.holds)))
+    if entry.state is State.RUNNING and entry.told is not State.RUNNING:
+        return queue.put(told(now)) if now.state is entry.state else queue
+    if entry.told_requests < entry.requests:
+        return queue.put(replace(now, told_requests=max(now.told_requests, entry.requests)))
     return queue.put(told(now)) if now.state is entry.state else queue

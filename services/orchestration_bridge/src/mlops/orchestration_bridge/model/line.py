@@ -21,7 +21,8 @@ from dataclasses import dataclass, replace
 
 from mlops.orchestration_bridge.model.accounts import Account, Run, over_quota, share
 from mlops.orchestration_bridge.model.backfill import Reservation, Wanted, reserved
-from mlops.orchestration_bridge.model.placement import Gate, Host, best, taken
+from mlops.orchestration_bridge.model.cohort import chosen
+from mlops.orchestration_bridge.model.placement import Gate, Host, taken
 from mlops.orchestration_bridge.model.usage import Capacity
 from mlops.orchestration_bridge.model.waiting import Job, Kind, Waiting
 
@@ -38,11 +39,17 @@ Rank = tuple[int, float, str]
 
 @dataclass(frozen=True)
 class Start:
-    """A workflow that starts now, and where."""
+    """A workflow that starts now, and where; `others` are its further machines, where it takes several."""
 
     key: str
     project: str
     host: str
+    others: tuple[str, ...] = ()
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Return all its machines."""
+        return (self.host, *self.others)
 
 
 class Line:
@@ -95,8 +102,9 @@ class Line:
         account = self._accounts[project]
         self._accounts[project] = account.ended(key, now_s)
         for run in account.runs:
-            if run.key == key and run.host in self._hosts:
-                self.host(_with(self._hosts[run.host], run.memory_bytes, -1))
+            for name in run.hosts if run.key == key else ():
+                if name in self._hosts:
+                    self.host(_with(self._hosts[name], run.memory_bytes, -1))
 
     def decide(self, now_s: float, most: int = MOST_STARTS) -> list[Start]:
         """Return what starts now, at most so many; from here on they count as started."""
@@ -116,9 +124,9 @@ class Line:
 
     def rank(self, project: str, now_s: float) -> Rank:
         """Return the place of a project among the others."""
-        heads = self._waiting[project].heads()
-        first_s = heads[0].queued_s if heads else now_s
-        return rank(self._accounts[project], self._capacity, first_s, now_s)
+        first_s = self._waiting[project].since_s()
+        since_s = now_s if first_s is None else first_s
+        return rank(self._accounts[project], self._capacity, since_s, now_s)
 
     def in_order(self, now_s: float) -> Iterator[Job]:
         """Yield all that waits in the order in which it would be served, each paid for in advance."""
@@ -156,12 +164,12 @@ class Line:
             kind = (job.needs, job.limit_s)
             if kind in blocked or over_quota(account, job.needs) is not None:
                 continue
-            host = best(self._let(job, now_s), job.needs, job.near, job.lasts_s)
-            if host is not None:
-                return self._begin(job, host, now_s)
+            hosts = chosen(self._let(job, now_s), job.needs, job.near, job.lasts_s)
+            if hosts:
+                return self._begin(job, hosts, now_s)
             blocked.add(kind)
             if self.reservation is None:
-                wanted = Wanted(job.key, job.needs, job.queued_s)
+                wanted = Wanted(job.key, job.needs, job.since_s)
                 self.reservation = reserved(wanted, self._hosts.values(), self._runs(), now_s)
         return None
 
@@ -171,21 +179,25 @@ class Line:
             if kept is None or kept.lets(host.name, job.needs, job.limit_s, now_s):
                 yield host
 
-    def _begin(self, job: Job, host: Host, now_s: float) -> Start:
+    def _begin(self, job: Job, hosts: tuple[Host, ...], now_s: float) -> Start:
         self.leave(job.project, job.key)
-        needs = taken(job.needs, host)
-        run = Run.of(job.key, host.name, needs, now_s, job.lasts_s, job.limit_s)
+        first, *others = (host.name for host in hosts)
+        needs = taken(job.needs, hosts[0])
+        run = Run.of(job.key, first, needs, now_s, job.lasts_s, job.limit_s, tuple(others))
         self._accounts[job.project] = self._accounts[job.project].started(run, now_s)
-        self.host(_with(host, job.needs.memory_bytes, 1))
-        if self.reservation is not None:
-            self.reservation = self.reservation.beside(host.name, job.needs, job.limit_s, now_s)
-        return Start(job.key, job.project, host.name)
+        for host in hosts:
+            self.host(_with(host, job.needs.memory_bytes, 1))
+            if self.reservation is not None:
+                kept = self.reservation.beside(host.name, job.needs, job.limit_s, now_s)
+                self.reservation = kept
+        return Start(job.key, job.project, first, tuple(others))
 
     def _runs(self) -> dict[str, list[Run]]:
         found: dict[str, list[Run]] = {}
         for account in self._accounts.values():
             for run in account.runs:
-                found.setdefault(run.host, []).append(run)
+                for host in run.hosts:
+                    found.setdefault(host, []).append(run)
         return found
 
 

@@ -42,12 +42,13 @@ class Gate(StrEnum):
 
 @dataclass(frozen=True)
 class Needs:
-    """What one workflow takes of a machine while it runs."""
+    """What one workflow takes of a machine while it runs, and of how many machines at once."""
 
     cpu: float = 1.0
     memory_bytes: int = 0
     accelerator: str = "any"
     latency_critical: bool = False
+    nodes: int = 1
 
     @property
     def with_margin(self) -> int:

@@ -31,7 +31,11 @@ def steps(world: World, ruling: Ruling, entry: Entry, now: datetime) -> Iterator
         why = f"{too_hot}; {node} is cooler"
         yield f"moved:{entry.holds + 1}", lambda q: lifecycle.moved(q, key, node, why)
     if ruling.admitted:
-        yield "admitted", lambda q: lifecycle.admitted(q, key, now, node, ruling.needs)
+        needs, nodes = ruling.needs, ruling.nodes
+        yield (
+            f"admitted:{entry.attempt}",
+            lambda q: lifecycle.admitted(q, key, now, node, needs, nodes),
+        )
         return
     at = ruling.expected_start_at
     if (node and not entry.node) or (at and not entry.expected_at):

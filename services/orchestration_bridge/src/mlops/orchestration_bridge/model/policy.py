@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from mlops.orchestration_bridge.model import limits
+from mlops.orchestration_bridge.model.cohort import FEDERATED
 from mlops.orchestration_bridge.model.fleet import Fleet
 from mlops.orchestration_bridge.model.queue import (
     DAY,
@@ -23,6 +24,10 @@ from mlops.orchestration_bridge.model.queue import (
 )
 
 MOST_WAITING = 100
+_NO_COHORT = (
+    "project {!r} has nothing to run on several machines: give it a folder, and a `command` and an `aggregate` under "
+    "[federated]"
+)
 
 
 @dataclass(frozen=True)
@@ -97,6 +102,8 @@ def apply(
 def _closed(queue: Queue, trigger: Trigger, now: datetime) -> Refused | None:  # noqa: ARG001 - one shape for all rules
     if queue.archived:
         return Refused(f"project {queue.project!r} is archived; register it again to open it")
+    if trigger.kind == FEDERATED:
+        return None if queue.policy.cohort else Refused(_NO_COHORT.format(queue.project))
     if not queue.policy.can_train:
         return Refused(
             f"project {queue.project!r} has nothing to run: give it a folder and a `command` under [train]"

@@ -16,7 +16,8 @@ Kind = tuple[Needs, float | None]
 class Job:
     """One workflow that waits. `lasts_s` is how long such a one usually takes, `limit_s` the longest it can.
 
-    `near` are the machines that have its data already.
+    `near` are the machines that have its data already. One that ran and was moved keeps its age, `queued_s`, within its
+    project, but waits since `back_s`: what its project could not be served before counts for nothing.
     """
 
     key: str
@@ -26,6 +27,12 @@ class Job:
     lasts_s: float | None = None
     limit_s: float | None = None
     near: tuple[str, ...] = ()
+    back_s: float | None = None
+
+    @property
+    def since_s(self) -> float:
+        """Return since when it waits."""
+        return self.queued_s if self.back_s is None else self.back_s
 
 
 class Waiting:
@@ -72,6 +79,13 @@ class Waiting:
         # One that has left may have come again, with other needs or at another time.
         job = self.jobs.get(key)
         return job is not None and (job.needs, job.limit_s) == kind and job.queued_s == queued_s
+
+    def since_s(self) -> float | None:
+        """Return since when any of it waits, None when nothing does."""
+        heads = self.heads()
+        if all(head.back_s is None for head in heads):
+            return heads[0].queued_s if heads else None
+        return min(job.since_s for job in self.jobs.values())
 
     def copy(self) -> Waiting:
         """Return another that changes by itself."""

@@ -4,15 +4,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 from pydantic import BaseModel, ConfigDict
 
 from mlops.chassis.bus import Documents
+from mlops.contracts.attribution import Tab
 from mlops.orchestration_bridge.model.fleet import Fleet
 from mlops.orchestration_bridge.model.nodes import Node
 from mlops.orchestration_bridge.model.queue import Queue
 from mlops.orchestration_bridge.model.standing import World
+from mlops.orchestration_bridge.model.strain import Strain
+from mlops.orchestration_bridge.model.workers import Worker
 
 
 class QueueDocument(BaseModel):
@@ -24,18 +28,22 @@ class QueueDocument(BaseModel):
 
 
 class NodeDocument(BaseModel):
-    """What is known of one machine, as it is kept."""
+    """What is known of one machine, as it is kept; and of each workflow there what it took, and what it went through."""
 
     model_config = ConfigDict(frozen=True)
 
     node: Node
+    tab: Tab = Tab()
+    strains: Mapping[str, Strain] = {}
 
 
 class Books:
     """All queues and machines. `away` says why the orchestrator cannot be asked.
 
     `changed` rings when a queue or a machine did; `alarm` and `heat` when a machine's level or slots did, one for each
-    of the two that listen. `hosts` are the machines that take work; none named are all that are heard of.
+    of the two that listen. `hosts` are the machines that take work; none named are all that are heard of. `workers` are
+    those that run steps beside the orchestrator's own machine, `local`, as it last told, where `several` may. `last` is the world
+    as it was last read here, for those who need it at once.
     """
 
     def __init__(
@@ -44,14 +52,21 @@ class Books:
         nodes: Documents[NodeDocument],
         max_parallel: int,
         hosts: tuple[str, ...] = (),
+        local: str = "",
+        *,
+        several: bool = False,
     ) -> None:
         self.nodes = nodes
         self.max_parallel = max_parallel
         self.away = ""
+        self.local = local
+        self.several = several
+        self.workers: Mapping[str, Worker] = {}
         self.notes: dict[str, str] = {}
         self.changed = asyncio.Event()
         self.alarm = asyncio.Event()
         self.heat = asyncio.Event()
+        self.last: World | None = None
         self._queues = queues
         self._hosts = hosts
 
@@ -75,16 +90,41 @@ class Books:
 
         document = await self._queues.change(project, within, applied=applied)
         self.changed.set()
+        if self.last is not None:
+            known = {**self.last.queues, project: document.queue}
+            self.last = replace(self.last, queues=known)
         return document.queue
 
     async def world(self) -> World:
         """Return everything admission looks at."""
         queues = {name: found.queue for name, found in (await self._queues.all()).items()}
-        return World(queues, await self._known(), self.max_parallel, self.away, self._hosts)
+        documents = await self.nodes.all()
+        self.last = World(
+            queues,
+            {name: found.node for name, found in documents.items()},
+            self.max_parallel,
+            self.away,
+            self._hosts,
+            self.workers,
+            self.local,
+            _so_far(documents.values()),
+            self.several,
+        )
+        return self.last
 
     async def fleet(self) -> Fleet:
         """Return the machines alone, without what is kept for serving."""
-        return Fleet(await self._known(), self.max_parallel, self._hosts)
+        known, crew = await self._known(), (self.workers, self.local, self.several)
+        return Fleet(known, self.max_parallel, self._hosts, 0, *crew)
 
     async def _known(self) -> dict[str, Node]:
         return {name: found.node for name, found in (await self.nodes.all()).items()}
+
+
+def _so_far(documents: Iterable[NodeDocument]) -> dict[str, float]:
+    """Return the joules of each workflow that has not ended, over all machines."""
+    found: dict[str, float] = {}
+    for document in documents:
+        for key, taken in document.tab.taken.items():
+            found[key] = found.get(key, 0.0) + taken.joules
+    return found
