@@ -160,14 +160,36 @@ def test_why_shows_the_gate_its_figures_and_the_error_of_the_guess(door: Door) -
     assert door.json("workflow", "why", KEY)["workflow"]["decision"] == decision
 
 
-def test_why_of_one_that_runs_says_what_it_should_do(door: Door) -> None:
+def test_why_of_one_that_was_moved_tells_its_attempts_and_what_it_is_asked(door: Door) -> None:
+    left = {"node": "n1", "parted": "left", "saved": True, "ended_at": "2026-01-01T12:00:00Z"}
+    lost = {"node": "n2", "parted": "lost", "saved": False, "ended_at": "2026-01-01T13:00:00Z"}
     door.answer(
         "orchestration_bridge",
         "why",
-        {"state": "running", "waits": False, "reason": "n1 is hot", "advice": "checkpoint"},
+        {
+            "state": "running",
+            "waits": False,
+            "reason": "n3 is at heat level 2",
+            "attempt": 3,
+            "attempts": [left, lost],
+            "asked": {"ask": "save", "request": 2, "reason": "n3 is hot"},
+        },
     )
 
-    assert "at this heat it should write a checkpoint" in door.run("workflow", "why", KEY).stdout
+    shown = door.run("workflow", "why", KEY).stdout
+
+    assert "attempt 1 left n1 at" in shown
+    assert "kept what it saved" in shown
+    assert "attempt 2 vanished with n2 at" in shown
+    assert "attempt 3 asked to save, and go on, request 2" in shown
+
+
+def test_list_tells_attempts_and_what_is_asked(door: Door) -> None:
+    asked = {"ask": "leave", "request": 1, "attempt": 2, "reason": "n1 is hot"}
+    one = {"project": "rain", "workflow_key": KEY, "kind": "train", "state": "running"}
+    door.answers["/api/v1/overview"] = {"workflows": [{**one, "attempt": 2, "asked": asked}]}
+
+    assert "running (2), asked to leave" in door.run("workflow", "list").stdout
 
 
 def versioned(name: str) -> dict[str, Any]:

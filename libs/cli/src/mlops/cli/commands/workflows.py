@@ -14,6 +14,7 @@ import typer
 from rich.text import Text
 
 from mlops.cli import output
+from mlops.cli.commands import aftermath
 from mlops.cli.errors import CliError
 from mlops.cli.gateway import Gateway
 from mlops.cli.options import (
@@ -41,10 +42,15 @@ _Wait = Annotated[
 ]
 _Timeout = Annotated[float, typer.Option("--timeout", min=1, help="With --wait: seconds at most.")]
 _ENDED = ("completed", "failed", "cancelled")
-_ADVICE = {
-    "checkpoint": "at this heat it should write a checkpoint",
-    "finish": "at this heat it should end soon",
-    "leave": "at this heat it should leave the machine",
+_ASKED = {
+    "save": "asked to save, and go on",
+    "leave": "asked to save, and leave its machine",
+    "stop": "asked to stop",
+}
+_PARTED = {
+    "left": "left",
+    "evicted": "was stopped by the heat of",
+    "lost": "vanished with",
 }
 
 
@@ -93,9 +99,7 @@ def list_(
             one["project"],
             one["workflow_key"],
             one["kind"],
-            "needs a yes"
-            if one.get("awaits_approval") and one["state"] == "queued"
-            else one["state"],
+            _state(one),
             length(one.get("duration_s")),
             day(one.get("queued_at")),
             one.get("diagnosis") or one.get("why"),
@@ -187,9 +191,8 @@ def _judge(found: list[dict[str, Any]], key: str, ended: Mapping[str, Any] | Non
         raise CliError(f"declined: {told['reason']}", again)
     if ended is not None and ended["state"] != _ENDED[0]:
         why = ended.get("diagnosis") or ended.get("why") or ""
-        raise CliError(
-            f"workflow {key} {ended['state']}: {why}", f"`mlops explain {key}` tells more"
-        )
+        fix = ended.get("suggestion") or f"`mlops explain {key}` tells more"
+        raise CliError(f"workflow {key} {ended['state']}: {why}", fix)
 
 
 def _print_why(workflow: str, found: Mapping[str, Any]) -> None:
@@ -204,8 +207,10 @@ def _print_why(workflow: str, found: Mapping[str, Any]) -> None:
         out.print(Text(f"  probably from {day(found['until'])}{about}", style="dim"))
     for name, figures in _figures(decision) if found.get("waits") else ():
         out.print(Text(f"  {name:<8} {figures}", style="dim"))
-    if found.get("advice") in _ADVICE:
-        out.print(Text(f"  {_ADVICE[found['advice']]}", style="dim"))
+    for line in _moves(found):
+        out.print(Text(f"  {line}", style="dim"))
+    for told in aftermath.lines(found):
+        out.print(told)
     if found.get("place"):
         ahead = ", ".join(found.get("ahead") or ()) or "none"
         out.print(
@@ -213,6 +218,25 @@ def _print_why(workflow: str, found: Mapping[str, Any]) -> None:
         )
     if state == "awaits approval":
         out.print(Text(f"  `mlops workflow approve {workflow}` lets it go", style="dim"))
+
+
+def _state(one: Mapping[str, Any]) -> str:
+    if one.get("awaits_approval") and one["state"] == "queued":
+        return "needs a yes"
+    again = f" ({one['attempt']})" if (one.get("attempt") or 1) > 1 else ""
+    asked = (one.get("asked") or {}).get("ask")
+    return f"{one['state']}{again}{f', asked to {asked}' if asked else ''}"
+
+
+def _moves(found: Mapping[str, Any]) -> Iterator[str]:
+    """Yield how each earlier attempt parted, and what the present one is asked."""
+    for number, one in enumerate(found.get("attempts") or (), start=1):
+        how = f"{_PARTED.get(one['parted'], one['parted'])} {one['node'] or 'its machine'}"
+        kept = "kept what it saved" if one.get("saved") else "kept nothing"
+        yield f"attempt {number} {how} at {day(one['ended_at'])}, {kept}"
+    if asked := found.get("asked"):
+        told = _ASKED.get(asked["ask"], asked["ask"])
+        yield f"attempt {found.get('attempt', 1)} {told}, request {asked['request']}"
 
 
 def _figures(decision: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
