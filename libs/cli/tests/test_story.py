@@ -13,11 +13,18 @@ from mlops.cli.story import Branch, Said, explain, missing_causes, said_of
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def said(id_: str, cause: str = "", story: str = "s", after_s: float = 0.0, **data: Any) -> Said:
+def said(
+    id_: str,
+    cause: str = "",
+    story: str = "s",
+    after_s: float = 0.0,
+    scope: str = "rainfall",
+    **data: Any,
+) -> Said:
     envelope = {
         "id": id_,
         "type": "model.promoted",
-        "project": "rain",
+        "project": scope,
         "time": (BEGIN + timedelta(seconds=after_s)).isoformat(),
         "causationid": cause,
         "correlationid": story,
@@ -70,6 +77,17 @@ def test_a_name_used_twice_means_its_newest_story() -> None:
     ]
 
     assert shape(explain(told, "rain:1")) == [("new", [])]
+
+
+def test_a_name_that_two_projects_use_is_told_of_the_one_that_is_meant() -> None:
+    told = [
+        said("ours", story="a", name="rain", version=1),
+        said("theirs", story="b", scope="snow", name="rain", version=1, after_s=9),
+    ]
+
+    assert shape(explain(told, "rain:1", "rainfall")) == [("ours", [])]
+    assert shape(explain(told, "rain:1", "snow")) == [("theirs", [])]
+    assert explain(told, "rain:1", "hail") == []
 
 
 def test_messages_that_name_each_other_as_cause_end() -> None:

@@ -68,14 +68,17 @@ def said_of(envelope: Mapping[str, Any]) -> Said | None:
     )
 
 
-def explain(everything: Iterable[Said], asked: str) -> list[Branch]:
+def explain(everything: Iterable[Said], asked: str, project: str = "") -> list[Branch]:
     """Return the trees of the newest story in which *asked* stands; empty if it stands in none.
 
-    It may be an id, a name, `model:version` or `project.model:version`.
+    It may be an id, a name, `model:version` or `project.model:version`. With *project* only what stands in a message
+    of that project is meant; its causes and effects may be anywhere.
     """
     by_id = {said.id: said for said in everything}
     matching = [
-        said for said in by_id.values() if asked in said.names or asked in (said.id, said.story)
+        said
+        for said in by_id.values()
+        if (asked in said.names or asked in (said.id, said.story)) and project in ("", said.scope)
     ]
     if not matching:
         return []

@@ -12,7 +12,7 @@ from rich.tree import Tree
 from mlops.cli import output
 from mlops.cli.bus import with_bus
 from mlops.cli.errors import InputError
-from mlops.cli.options import HomeOption, JsonOption, home_of
+from mlops.cli.options import AnyProjectOption, HomeOption, JsonOption, home_of
 from mlops.cli.story import Branch, Said, missing_causes, said_of
 from mlops.cli.story import explain as trees_of
 
@@ -27,6 +27,7 @@ def explain(
     asked: Annotated[
         str, typer.Argument(help="Event, command, run, workflow, deployment, or MODEL:VERSION.")
     ],
+    project: AnyProjectOption = "",
     home: HomeOption = None,
     as_json: JsonOption = False,  # noqa: FBT002 - an option
 ) -> None:
@@ -37,12 +38,12 @@ def explain(
         everything = await _read(bus, [type_ for type_ in CATALOGUE if type_ not in _BULK])
         missing = missing_causes(everything) | {asked}
         bulk = await _read(bus, list(_BULK), missing)
-        return trees_of([*everything, *bulk], asked)
+        return trees_of([*everything, *bulk], asked, project)
 
     trees = with_bus(home_of(home), work)
     if not trees:
         raise InputError(
-            f"nothing on the bus is called {asked!r}",
+            f"nothing {f'of project {project!r}' if project else 'on the bus'} is called {asked!r}",
             "give an id that `mlops events tail --since all`, `mlops workflow list` or `mlops deployments` shows",
         )
     if as_json:
