@@ -79,7 +79,9 @@ def _recovering(slots: Slots, most_now: int, now: datetime, name: str) -> Slots:
     # After the first step the beat goes on from there, however seldom somebody looks.
     steps = 1 + int((now - due) / GROW_EVERY)
     last = due + (steps - 1) * GROW_EVERY - jitter(name, slots.episode)
-    return replace(slots, now=min(most_now, current + steps), changed_at=last)
+    grown = replace(slots, now=min(most_now, current + steps), changed_at=last)
+    # As many as its level allows: from here on it is the level that holds them.
+    return replace(grown, pressed_at=now) if slots.level and grown.now == most_now else grown
 
 
 def rested(slots: Slots, level: int | None, now: datetime, name: str) -> bool:

@@ -220,9 +220,11 @@ def _grown(
         return bound
     # After the first step the beat goes on from there, however seldom somebody looks.
     steps = 1 + int((now - due) / pace)
-    return replace(
+    grown = replace(
         bound, now=min(most_now, current + steps), changed_at=due + (steps - 1) * pace - late
     )
+    # As much as its level allows: from here on it is the level that holds it.
+    return replace(grown, pressed_at=now) if bound.level and grown.now == most_now else grown
 
 
 def _holds(node: Node, now: datetime) -> bool:
