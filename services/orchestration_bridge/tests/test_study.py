@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,6 +26,19 @@ def test_the_number_of_workers_changes_nothing() -> None:
 
     assert alone.returncode == together.returncode == 0
     assert alone.stdout.splitlines()[-1] == together.stdout.splitlines()[-1]
+
+
+def test_no_worker_outlives_a_study_that_is_killed() -> None:
+    program = [sys.executable, "-m", "mlops.orchestration_bridge.simulation", "--workers", "2"]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as study:
+        assert study.stdout is not None
+        assert json.loads(study.stdout.readline())["done"] == 1
+        workers = psutil.Process(study.pid).children(recursive=True)
+
+        study.kill()
+
+    _, alive = psutil.wait_procs(workers, timeout=15)
+    assert alive == []
 
 
 def test_who_waits_for_a_study_hears_how_far_it_is() -> None:

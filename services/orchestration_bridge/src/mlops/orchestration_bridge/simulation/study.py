@@ -6,10 +6,12 @@ One run is fully determined by its cell (scheduler, load, seed, fleet, jobs), so
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 
 from mlops.orchestration_bridge.simulation import fleets, trace
 from mlops.orchestration_bridge.simulation.baselines import BASELINES
@@ -82,12 +84,26 @@ def played(study: Study, workers: int, tell: Callable[[int, int], None]) -> Figu
             tell(len(found), len(cells))
         return found
     # Started anew, not forked: a fork would copy whatever threads the caller has.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    context = get_context("spawn")
+    with ProcessPoolExecutor(workers, context, initializer=_end_with_the_caller) as pool:
         coming = {pool.submit(play, cell): cell for cell in cells}
         for done in as_completed(coming):
             found[coming[done]] = done.result()
             tell(len(found), len(cells))
     return found
+
+
+def _end_with_the_caller() -> None:
+    """Let this worker end when who started it is gone: killed, it could not tell its workers so."""
+    caller = parent_process()
+    if caller is None:
+        return
+
+    def watch() -> None:
+        caller.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def summary(study: Study, figures: Figures) -> dict[str, object]:
