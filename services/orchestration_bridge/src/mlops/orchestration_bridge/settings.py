@@ -11,6 +11,7 @@ from pydantic import AliasChoices, Field, SecretStr
 
 from mlops.chassis.settings import ServiceSettings
 from mlops.contracts.units import Duration
+from mlops.orchestration_bridge.model.heat import PATIENCE
 
 
 class Settings(ServiceSettings):
@@ -60,6 +61,12 @@ class Settings(ServiceSettings):
         default=False,
         validation_alias="ORCHESTRATION_BRIDGE_EDGE",
         description="Whether other machines run steps too, as workers of Airflow's Edge executor.",
+    )
+    heat_patience: Duration = Field(
+        default=PATIENCE,
+        validation_alias="ORCHESTRATION_BRIDGE_HEAT_PATIENCE",
+        description="How long a workflow waits for a machine that is not throttled (level 2); after that a throttled one "
+        "will do. 0s: heat only decides which machine; 3650d: nothing ever starts on a throttled one.",
     )
     pause: Duration = Field(
         default=timedelta(seconds=1),

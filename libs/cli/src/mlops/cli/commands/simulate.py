@@ -50,7 +50,7 @@ def thermal(
     policy: Annotated[
         str,
         typer.Option(
-            help="Policies by commas: ours, its variants blind, penalising, resting and draining, round-robin, "
+            help="Policies by commas: ours, its variants blind, closed, penalising, resting and draining, round-robin, "
             "least-loaded, cooldown, coolest, oracle. Default: ours, blind, and all that are not ours."
         ),
     ] = "",

@@ -24,6 +24,7 @@ _COMPARED = ("completion_mean_s", "slowed_s")
 _COLOURS = {
     "ours": "#0b6e4f",
     "blind": "#7fb069",
+    "closed": "#8c2f39",
     "penalising": "#2c6fbb",
     "resting": "#95b8d1",
     "draining": "#3d5a80",

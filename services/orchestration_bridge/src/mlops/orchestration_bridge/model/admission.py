@@ -104,7 +104,7 @@ class _Bench:
     def _started(self, job: Job) -> Ruling:
         start: Start = self._starts[job.key]
         host, share = self._before[start.host], self._shares[job.project]
-        reason = f"nothing is in the way; {share:.0%} of its share is used"
+        reason = f"{_way_in(host)}; {share:.0%} of its share is used"
         ruling = self._of(job.project, job.key, host, job.needs)
         return replace(
             ruling,
@@ -118,6 +118,8 @@ class _Bench:
 
     def _waits(self, job: Job, gate: Gate, reason: str, due_s: float | None) -> Ruling:
         ways = self._obstacles(job.needs)
+        if gate is Gate.HEAT:
+            reason += self._until(job)
         host = self._meant(job, ways)
         at = None if due_s is None else datetime.fromtimestamp(due_s, tz=self._now.tzinfo)
         ruling = self._of(job.project, job.key, host, job.needs)
@@ -152,6 +154,13 @@ class _Bench:
             first = " and ".join(list(self._starts)[:_MOST_NAMED])
             return Gate.SHARE, f"{_sum_up(ways)}; by fair share first: {first}"
         return _nearest(ways).gate, _sum_up(ways)
+
+    def _until(self, job: Job) -> str:
+        """Return until when it waits for a cooler machine, empty where none is merely throttled."""
+        if job.bears_from_s is None or not any(host.slowed for host in self._line.hosts.values()):
+            return ""
+        at = datetime.fromtimestamp(job.bears_from_s, tz=self._now.tzinfo)
+        return f"; from {at:%H:%M:%S} {at.tzname()} on a throttled one will do"
 
     def _reserved(self) -> tuple[Gate, str]:
         kept = self._line.reservation
@@ -216,6 +225,12 @@ class _Bench:
         reason = "a person must approve it: [retrain].mode is 'approve'"
         ahead = len(queue.in_state(State.WAITING))
         return replace(ruling, reason=reason, gate=Gate.APPROVAL, waiting=ahead)
+
+
+def _way_in(host: Host) -> str:
+    if host.slowed:
+        return f"{host.name} is throttled, and it has waited for a cooler machine for long enough"
+    return "nothing is in the way"
 
 
 def _in_places(found: Sequence[Ruling]) -> list[Ruling]:

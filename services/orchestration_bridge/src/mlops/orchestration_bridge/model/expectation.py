@@ -37,8 +37,10 @@ def _start_s(line: Line, job: Job, gate: Gate, slots: list[float], now_s: float)
     if gate in _NEVER:
         return None
     if gate is Gate.HEAT:
-        cool = [host.cool_s for host in line.hosts.values() if host.cool_s is not None]
-        return now_s + min(cool) if cool else None
+        found = [now_s + host.cool_s for host in line.hosts.values() if host.cool_s is not None]
+        if job.bears_from_s is not None and any(host.slowed for host in line.hosts.values()):
+            found.append(max(now_s, job.bears_from_s))
+        return min(found, default=None)
     own = [_end_s(run, now_s) for run in line.accounts[job.project].runs]
     first = min((end_s for end_s in own if end_s is not None), default=None)
     if gate is Gate.PARALLEL:

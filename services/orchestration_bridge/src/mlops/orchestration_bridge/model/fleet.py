@@ -104,12 +104,21 @@ class Fleet:
             throttle_s=LONGEST_S if expected.never else expected.throttle_s,
             cool_s=expected.cool_s,
             quiet=shut is Gate.UNKNOWN_NODE,
+            slowed=shut is Gate.HEAT and self._is_merely_slowed(name, node, now),
         )
+
+    def _is_merely_slowed(self, name: str, node: Node, now: datetime) -> bool:
+        speaks = not nodes.unknown(name, node, now)
+        return node.level == heat.SHRINKS and speaks and self._staffed(name)[0] is Gate.NONE
 
     def _shut(self, name: str, node: Node, now: datetime) -> tuple[Gate, str]:
         shut, why = _shut(name, node, now)
-        if shut is not Gate.NONE or not self.several or name == self.local:
-            return shut, why
+        return (shut, why) if shut is not Gate.NONE else self._staffed(name)
+
+    def _staffed(self, name: str) -> tuple[Gate, str]:
+        """Return why nothing runs steps on a machine, whatever its heat."""
+        if not self.several or name == self.local:
+            return Gate.NONE, ""
         worker = self.workers.get(name)
         if worker is None:
             return Gate.UNKNOWN_NODE, f"{name} has no worker; `mlops node start` on it makes one"

@@ -10,6 +10,7 @@ drained takes work again when the first of its slots is due: never at the first 
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -17,6 +18,8 @@ PENALISES, SHRINKS, DRAINS, EVICTS = 1, 2, 3, 4
 SHRINK_EVERY = timedelta(seconds=30)
 GROW_EVERY = timedelta(seconds=120)
 MOST_JITTER = timedelta(seconds=30)
+# A machine that is slowed does half of its work, one that is closed does none: longer than this nothing waits for it to cool.
+PATIENCE = timedelta(minutes=2)
 FACTORS = (1.0, 0.75, 0.5, 0.25, 0.0)
 
 
@@ -41,8 +44,11 @@ def admits(level: int | None, *, latency_critical: bool) -> bool:
 
 
 def most(base: int, level: int | None) -> int:
-    """Return how many slots a machine of *base* slots may have at a level: never none, running work needs one."""
-    return max(1, int(base * FACTORS[min(max(level or 0, 0), EVICTS)]))
+    """Return how many slots a machine of *base* slots may have at a level: never none, running work needs one.
+
+    Rounded up: a machine of two slots that is merely warm keeps both.
+    """
+    return max(1, math.ceil(base * FACTORS[min(max(level or 0, 0), EVICTS)]))
 
 
 def controlled(slots: Slots, level: int | None, base: int, now: datetime, name: str) -> Slots:

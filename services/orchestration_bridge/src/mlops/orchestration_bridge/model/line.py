@@ -82,7 +82,7 @@ class Line:
     def host(self, host: Host) -> None:
         """Take in what is now known of a machine."""
         self._hosts[host.name] = host
-        if host.shut is Gate.NONE and host.slots > 0:
+        if (host.shut is Gate.NONE or host.slowed) and host.slots > 0:
             self._open[host.name] = host
         else:
             self._open.pop(host.name, None)

@@ -42,13 +42,17 @@ class Gate(StrEnum):
 
 @dataclass(frozen=True)
 class Needs:
-    """What one workflow takes of a machine while it runs, and of how many machines at once."""
+    """What one workflow takes of a machine while it runs, and of how many machines at once.
+
+    `bears_heat` when a throttled machine will do, too: it has waited for a cooler one for long enough.
+    """
 
     cpu: float = 1.0
     memory_bytes: int = 0
     accelerator: str = "any"
     latency_critical: bool = False
     nodes: int = 1
+    bears_heat: bool = False
 
     @property
     def with_margin(self) -> int:
@@ -61,7 +65,8 @@ class Host:
     """A machine as the scheduler sees it at one moment.
 
     `shut` is why it takes no new work at all, `accelerators` None when it does not say what it has, `memory_free` what
-    new work may take (None: not known). `slots` of `of` are free.
+    new work may take (None: not known). `slots` of `of` are free. It is `slowed` when it is shut for a heat that work can
+    bear: throttled and not worse, by its own word of now.
     """
 
     name: str
@@ -76,6 +81,7 @@ class Host:
     throttle_s: float | None = None
     cool_s: float | None = None
     quiet: bool = False
+    slowed: bool = False
 
     @property
     def load(self) -> float:
@@ -94,9 +100,10 @@ class Obstacle:
 
 def obstacle(host: Host, needs: Needs) -> Obstacle | None:
     """Return what keeps the work off the machine, None when it may start there now."""
-    if host.shut is not Gate.NONE:
+    bears = needs.bears_heat and host.slowed
+    if host.shut is not Gate.NONE and not bears:
         return Obstacle(host.name, host.shut, host.why_shut)
-    if not heat.admits(host.level, latency_critical=needs.latency_critical):
+    if not bears and not heat.admits(host.level, latency_critical=needs.latency_critical):
         why = f"{host.name} is at heat level {host.level}"
         return Obstacle(host.name, Gate.HEAT, f"{why}: too warm for latency-critical work")
     if not has(host.accelerators, needs.accelerator):
@@ -134,6 +141,7 @@ def has(accelerators: tuple[str, ...] | None, wanted: str) -> bool:
 
 def taken(needs: Needs, host: Host) -> Needs:
     """Return what the work takes once it is there: of any accelerator, the best that the machine has."""
+    needs = replace(needs, bears_heat=False) if needs.bears_heat else needs
     if needs.accelerator != "any":
         return needs
     there = host.accelerators or ()

@@ -28,7 +28,7 @@ def steps(world: World, ruling: Ruling, entry: Entry, now: datetime) -> Iterator
         yield f"let-go:{entry.holds}", lambda q: lifecycle.let_go(q, key)
     too_hot = world.fleet.too_hot(entry.node, now) if entry.node not in ("", node) else ""
     if too_hot and node:
-        why = f"{too_hot}; {node} is cooler"
+        why = f"{too_hot}; {node} {'has room' if world.fleet.too_hot(node, now) else 'is cooler'}"
         yield f"moved:{entry.holds + 1}", lambda q: lifecycle.moved(q, key, node, why)
     if ruling.admitted:
         needs, nodes = ruling.needs, ruling.nodes

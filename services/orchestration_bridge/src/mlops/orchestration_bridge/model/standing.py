@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
 
-from mlops.orchestration_bridge.model import cohort
+from mlops.orchestration_bridge.model import cohort, heat
 from mlops.orchestration_bridge.model.accounts import Account, Quota, Run, rate
 from mlops.orchestration_bridge.model.energy import remembered, within_day
 from mlops.orchestration_bridge.model.fleet import Fleet, Load, capacity
@@ -28,7 +28,7 @@ class World:
     """Everything admission looks at. `max_parallel` counts for each machine; `hosts` are those that take work.
 
     `workers` are the machines that run steps beside `local`, the orchestrator's own, where `several` may; `energy_j` is what each workflow
-    has taken that has not ended.
+    has taken that has not ended. `heat_patience` is how long a workflow waits for a machine that is not throttled.
     """
 
     queues: Mapping[str, Queue]
@@ -40,6 +40,7 @@ class World:
     local: str = ""
     energy_j: Mapping[str, float] = field(default_factory=dict)
     several: bool = False
+    heat_patience: timedelta = heat.PATIENCE
 
     @property
     def fleet(self) -> Fleet:
@@ -75,7 +76,8 @@ def line_of(world: World, now: datetime) -> Line:
         lasts = usual(queue)
         line.account(account(queue, now, lasts, world.energy_j))
         for entry in queue.in_state(State.WAITING):
-            line.join(job(queue, entry, lasts, line.hosts.values()))
+            waiting = job(queue, entry, lasts, line.hosts.values())
+            line.join(_patient(waiting, entry, world.heat_patience, now))
     return line
 
 
@@ -121,6 +123,15 @@ def job(queue: Queue, entry: Entry, lasts: timedelta | None, hosts: Collection[H
         near=tuple(ran_on[-1:]),
         back_s=entry.parted_at.timestamp() if entry.parted_at else None,
     )
+
+
+def _patient(waiting: Job, entry: Entry, patience: timedelta, now: datetime) -> Job:
+    """Return the workflow with the time from which it bears a throttled machine; work that must be quick never does."""
+    if waiting.needs.latency_critical:
+        return waiting
+    free_from = max(entry.waits_from, entry.approved_at or entry.waits_from)
+    bears = replace(waiting.needs, bears_heat=now - free_from >= patience)
+    return replace(waiting, needs=bears, bears_from_s=(free_from + patience).timestamp())
 
 
 def needs(queue: Queue, entry: Entry, hosts: Collection[Host] = ()) -> Needs:

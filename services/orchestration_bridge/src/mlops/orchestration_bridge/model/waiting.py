@@ -16,7 +16,7 @@ Kind = tuple[Needs, float | None]
 class Job:
     """One workflow that waits. `lasts_s` is how long such a one usually takes, `limit_s` the longest it can.
 
-    `near` are the machines that have its data already. One that ran and was moved keeps its age, `queued_s`, within its
+    `near` are the machines that have its data already; from `bears_from_s` on it starts on a throttled one, too. One that ran and was moved keeps its age, `queued_s`, within its
     project, but waits since `back_s`: what its project could not be served before counts for nothing.
     """
 
@@ -28,6 +28,7 @@ class Job:
     limit_s: float | None = None
     near: tuple[str, ...] = ()
     back_s: float | None = None
+    bears_from_s: float | None = None
 
     @property
     def since_s(self) -> float:

@@ -6,12 +6,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from datetime import timedelta
 
 from pydantic import BaseModel, ConfigDict
 
 from mlops.chassis.bus import Documents
 from mlops.contracts.attribution import Tab
 from mlops.orchestration_bridge.model.fleet import Fleet
+from mlops.orchestration_bridge.model.heat import PATIENCE
 from mlops.orchestration_bridge.model.nodes import Node
 from mlops.orchestration_bridge.model.queue import Queue
 from mlops.orchestration_bridge.model.standing import World
@@ -55,6 +57,7 @@ class Books:
         local: str = "",
         *,
         several: bool = False,
+        heat_patience: timedelta = PATIENCE,
     ) -> None:
         self.nodes = nodes
         self.max_parallel = max_parallel
@@ -69,6 +72,7 @@ class Books:
         self.last: World | None = None
         self._queues = queues
         self._hosts = hosts
+        self._heat_patience = heat_patience
 
     def ring(self) -> None:
         """Wake everybody who acts on the heat of machines."""
@@ -109,6 +113,7 @@ class Books:
             self.local,
             _so_far(documents.values()),
             self.several,
+            self._heat_patience,
         )
         return self.last
 

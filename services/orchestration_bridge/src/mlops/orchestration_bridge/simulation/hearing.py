@@ -77,8 +77,12 @@ def draining() -> Hearing:
 
 VARIANTS: Mapping[str, Callable[[], Hearing]] = {
     "ours": plain,
+    "closed": plain,
     "blind": blind,
     "penalising": penalising,
     "resting": resting,
     "draining": draining,
 }
+
+# How long work waits for a machine that is not throttled, where it is not as long as in production.
+PATIENCE: Mapping[str, timedelta] = {"closed": timedelta(days=3650)}

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from mlops.orchestration_bridge.model import (
     admission,
     departure,
+    heat,
     lifecycle,
     moving,
     nodes,
@@ -53,9 +54,15 @@ class Production:
     """The bridge without bus and orchestrator."""
 
     def __init__(
-        self, makes: Sequence[Make], groups: Sequence[Group], hearing: Hearing, name: str = "ours"
+        self,
+        makes: Sequence[Make],
+        groups: Sequence[Group],
+        hearing: Hearing,
+        name: str = "ours",
+        patience: timedelta = heat.PATIENCE,
     ) -> None:
         self.name = name
+        self._patience = patience
         self.nodes: dict[str, Node] = {}
         self._hearing = hearing
         self._hosts = tuple(sorted(make.name for make in makes))
@@ -70,7 +77,13 @@ class Production:
     @property
     def world(self) -> World:
         """Return what the bridge would read from its documents."""
-        return World(dict(self.queues), dict(self.nodes), SLOTS, hosts=self._hosts)
+        return World(
+            dict(self.queues),
+            dict(self.nodes),
+            SLOTS,
+            hosts=self._hosts,
+            heat_patience=self._patience,
+        )
 
     def arrived(self, job: Job, now: datetime) -> None:
         """Submit it, as a person does; raises ValueError where the bridge would refuse it."""
@@ -159,7 +172,7 @@ class Production:
         return not standing.line_of(self.world, now).decide(now.timestamp(), 1)
 
     def _takes(self, name: str, wanted: Collection[str], now: datetime) -> bool:
-        """Return whether a machine is open, has a slot, and an accelerator that is waited for."""
+        """Return whether a machine is open, or throttled and no worse, has a slot, and an accelerator that is waited for."""
         node, fleet = self.nodes[name], self.world.fleet
         if not any(has(node.reading.accelerators, one) for one in wanted):
             return False
@@ -169,7 +182,8 @@ class Production:
             for entry in queue.in_state(*UNDER_WAY)
             if entry.node == name
         )
-        return here < fleet.slots(name, now) and not fleet.too_hot(name, now)
+        shut = fleet.too_hot(name, now) and node.level != heat.SHRINKS
+        return here < fleet.slots(name, now) and not shut
 
     def _change(self, key: str, change: Callable[[Queue], Queue]) -> None:
         project = self._project[key]

@@ -13,10 +13,11 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context, parent_process
 
+from mlops.orchestration_bridge.model import heat
 from mlops.orchestration_bridge.simulation import fleets, trace
 from mlops.orchestration_bridge.simulation.baselines import BASELINES
 from mlops.orchestration_bridge.simulation.engine import Engine
-from mlops.orchestration_bridge.simulation.hearing import VARIANTS
+from mlops.orchestration_bridge.simulation.hearing import PATIENCE, VARIANTS
 from mlops.orchestration_bridge.simulation.machine import Machine
 from mlops.orchestration_bridge.simulation.oracle import Oracle
 from mlops.orchestration_bridge.simulation.outcome import FIGURES, outcome
@@ -154,5 +155,5 @@ def _scheduler(cell: Cell, makes: Sequence[fleets.Make], engine: Engine) -> Sche
         return BASELINES[cell.scheduler](makes, cell.seed)
     if cell.scheduler == ORACLE:
         return Oracle(engine.machines)
-    hearing = VARIANTS[cell.scheduler]()
-    return Production(makes, trace.mix(makes), hearing, cell.scheduler)
+    hearing, patience = VARIANTS[cell.scheduler](), PATIENCE.get(cell.scheduler, heat.PATIENCE)
+    return Production(makes, trace.mix(makes), hearing, cell.scheduler, patience)
