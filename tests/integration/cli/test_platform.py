@@ -210,6 +210,10 @@ def test_the_bus_is_told_and_explained(platform: Platform) -> None:
         (cause.id, True)
     ]
     assert platform.run("explain", "nothing-like-it").returncode == 2
+    assert platform.run("explain", "w-1", "--project", "rain").stdout == why.stdout
+    elsewhere = platform.run("explain", "w-1", "--project", "snow")
+    assert (elsewhere.returncode, elsewhere.stdout) == (2, "")
+    assert "nothing of project 'snow' is called 'w-1'" in elsewhere.stderr
 
 
 def test_dead_letters_are_listed_and_discarded(platform: Platform) -> None:
