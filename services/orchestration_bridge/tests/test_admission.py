@@ -126,6 +126,16 @@ def test_who_waited_for_a_cooler_machine_long_enough_takes_a_throttled_one() -> 
     assert not found.needs.bears_heat
 
 
+def test_nothing_waits_longer_for_a_cooler_machine_than_such_work_takes() -> None:
+    done = entry("a-0", State.COMPLETED, (60, 59.5))
+
+    found = ruled(queue("a", done, waits(0.25)), machines={"n": Node(2, NOON)})["a-1"]
+    later = ruled(queue("a", done, waits(0.5)), machines={"n": Node(2, NOON)})["a-1"]
+
+    assert found.reason.endswith("; from 12:00:15 UTC on a throttled one will do")
+    assert later.admitted
+
+
 def test_a_cooler_machine_is_taken_before_a_throttled_one_however_long_it_waited() -> None:
     machines = {"a": Node(2, NOON), "b": Node(0, NOON)}
 

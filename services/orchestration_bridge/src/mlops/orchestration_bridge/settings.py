@@ -65,8 +65,8 @@ class Settings(ServiceSettings):
     heat_patience: Duration = Field(
         default=PATIENCE,
         validation_alias="ORCHESTRATION_BRIDGE_HEAT_PATIENCE",
-        description="How long a workflow waits for a machine that is not throttled (level 2); after that a throttled one "
-        "will do. 0s: heat only decides which machine; 3650d: nothing ever starts on a throttled one.",
+        description="How long a workflow waits at most for a machine that is not throttled (level 2), and never longer than "
+        "such work usually takes; after that a throttled one will do. 0s: heat only decides which machine.",
     )
     pause: Duration = Field(
         default=timedelta(seconds=1),

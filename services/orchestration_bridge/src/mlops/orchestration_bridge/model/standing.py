@@ -28,7 +28,7 @@ class World:
     """Everything admission looks at. `max_parallel` counts for each machine; `hosts` are those that take work.
 
     `workers` are the machines that run steps beside `local`, the orchestrator's own, where `several` may; `energy_j` is what each workflow
-    has taken that has not ended. `heat_patience` is how long a workflow waits for a machine that is not throttled.
+    has taken that has not ended. `heat_patience` is how long a workflow waits at most for a machine that is not throttled; with None it waits until there is one.
     """
 
     queues: Mapping[str, Queue]
@@ -40,7 +40,7 @@ class World:
     local: str = ""
     energy_j: Mapping[str, float] = field(default_factory=dict)
     several: bool = False
-    heat_patience: timedelta = heat.PATIENCE
+    heat_patience: timedelta | None = heat.PATIENCE
 
     @property
     def fleet(self) -> Fleet:
@@ -125,10 +125,16 @@ def job(queue: Queue, entry: Entry, lasts: timedelta | None, hosts: Collection[H
     )
 
 
-def _patient(waiting: Job, entry: Entry, patience: timedelta, now: datetime) -> Job:
-    """Return the workflow with the time from which it bears a throttled machine; work that must be quick never does."""
-    if waiting.needs.latency_critical:
+def _patient(waiting: Job, entry: Entry, longest: timedelta | None, now: datetime) -> Job:
+    """Return the workflow with the time from which it bears a throttled machine; work that must be quick never does.
+
+    With *longest* None nothing ever does. A throttled machine runs at half speed at worst, which costs a workflow as long again as it usually takes: waiting longer than that for a
+    cooler one cannot pay.
+    """
+    if waiting.needs.latency_critical or longest is None:
         return waiting
+    lasts = timedelta.max if waiting.lasts_s is None else timedelta(seconds=waiting.lasts_s)
+    patience = min(longest, lasts)
     free_from = max(entry.waits_from, entry.approved_at or entry.waits_from)
     bears = replace(waiting.needs, bears_heat=now - free_from >= patience)
     return replace(waiting, needs=bears, bears_from_s=(free_from + patience).timestamp())

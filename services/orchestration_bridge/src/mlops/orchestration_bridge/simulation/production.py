@@ -59,7 +59,7 @@ class Production:
         groups: Sequence[Group],
         hearing: Hearing,
         name: str = "ours",
-        patience: timedelta = heat.PATIENCE,
+        patience: timedelta | None = heat.PATIENCE,
     ) -> None:
         self.name = name
         self._patience = patience
