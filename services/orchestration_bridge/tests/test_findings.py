@@ -128,6 +128,23 @@ def test_a_kill_under_pressure_is_a_lack_of_memory_and_a_kill_alone_is_not(kille
     assert of(short)[0].kind is Kind.MEMORY_PRESSURE
 
 
+def test_a_kill_that_the_kernel_counted_needs_no_pressure_to_be_believed() -> None:
+    roomy = Look(at(10), 10, pressure="normal", total=16 * GIB, available=8 * GIB)
+    strain = lived(roomy, replace(roomy, at=at(20), oom_kills=1), replace(roomy, at=at(30)))
+
+    (found,) = of(strain, "step 'train' failed with exit status 137")
+    (other,) = of(strain, "step 'train' failed with exit status 1")
+
+    assert (found.kind, found.at) == (Kind.OUT_OF_MEMORY, at(20))
+    assert found.text == (
+        "the kernel killed 1 process for want of memory; this one was killed (signal 9); "
+        "8.0 of 16.0 GiB left at the least"
+    )
+    assert "[train].resources.memory_gb" in suggestion((found,))
+    assert other.kind is Kind.MEMORY_PRESSURE
+    assert "this one" not in other.text
+
+
 def test_the_worst_comes_first_and_gives_the_suggestion() -> None:
     strain = lived(
         Look(at(10), 10, level=1, swap=0, clocks_hz={"GPU": 1.4e9}),

@@ -215,6 +215,11 @@ class Memory(Part):
     pressure: str = Field(
         default="unknown", max_length=16, description="normal, warn, critical or unknown."
     )
+    oom_kills_delta: int | None = Field(
+        default=None,
+        ge=0,
+        description="Processes the kernel killed for want of memory since the sample before.",
+    )
 
 
 class HardwareSample(Part):

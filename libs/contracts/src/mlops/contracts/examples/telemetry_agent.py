@@ -90,6 +90,7 @@ _SAMPLE = HardwareSample(
         swap_total_bytes=2_147_483_648,
         gpu_limit_bytes=11_453_246_122,
         pressure="normal",
+        oom_kills_delta=0,
     ),
     energy=Energy(
         cpu_j=1_450.0,

@@ -67,6 +67,7 @@ def suggestion(found: tuple[Finding, ...]) -> str:
 _VANISHED, _MEMORY, _KILL, _GPU, _HOT, _CRITICAL = 100, 90, 85, 80, 70, 60
 _SWAP, _SLOW, _WARN, _MODE, _CAP, _WARM = 50, 40, 30, 20, 15, 10
 _BLAMED = _MODE
+_LESS_MEMORY = "use smaller batches, or raise [train].resources.memory_gb so that it waits for a machine with room"
 
 
 def _of_log(seen: symptoms.Seen) -> Finding:
@@ -102,6 +103,8 @@ def _memory(stay: Stay, *, killed: bool) -> Finding | None:
     strain = stay.strain
     tight = _is_tight(strain)
     pressed_s = strain.warn_s + strain.critical_s
+    if strain.oom_kills:
+        return _oom(stay, killed=killed)
     if not pressed_s and not tight:
         return None
     kind, weight = Kind.MEMORY_PRESSURE, _CRITICAL if strain.critical_s or tight else _WARN
@@ -110,9 +113,18 @@ def _memory(stay: Stay, *, killed: bool) -> Finding | None:
         kind, weight = Kind.OUT_OF_MEMORY, _KILL
         begin = "the process was killed (signal 9) while memory was short"
     text = f"{begin}{_pressure(strain)}{_left(strain)}"
-    do = "use smaller batches, or raise [train].resources.memory_gb so that it waits for a machine with room"
     at = strain.pressed_at or strain.least_at
-    return Finding(kind, text, weight, stay.node, at, do)
+    return Finding(kind, text, weight, stay.node, at, _LESS_MEMORY)
+
+
+def _oom(stay: Stay, *, killed: bool) -> Finding:
+    """Return that the kernel killed something for want of memory: this one, if it was killed by signal 9."""
+    strain = stay.strain
+    kind, weight = (Kind.OUT_OF_MEMORY, _KILL) if killed else (Kind.MEMORY_PRESSURE, _CRITICAL)
+    number = f"{strain.oom_kills} process{'es' if strain.oom_kills > 1 else ''}"
+    own = "; this one was killed (signal 9)" if killed else ""
+    text = f"the kernel killed {number} for want of memory{own}{_pressure(strain)}{_left(strain)}"
+    return Finding(kind, text, weight, stay.node, strain.oom_at, _LESS_MEMORY)
 
 
 def _pressure(strain: Strain) -> str:

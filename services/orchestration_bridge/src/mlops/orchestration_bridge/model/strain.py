@@ -24,6 +24,7 @@ class Look:
     total: int | None = None
     available: int | None = None
     swap: int | None = None
+    oom_kills: int = 0
     low_power: bool = False
     power_cap: bool = False
 
@@ -55,6 +56,8 @@ class Strain:
     swap_first: int | None = None
     swap_most: int | None = None
     swap_at: datetime | None = None
+    oom_kills: int = 0
+    oom_at: datetime | None = None
     low_power_s: float = 0.0
     power_cap_s: float = 0.0
 
@@ -78,6 +81,8 @@ def strained(strain: Strain, look: Look, lasted_s: float) -> Strain:
         low_power_s=strain.low_power_s + (lasted_s if look.low_power else 0.0),
         power_cap_s=strain.power_cap_s + (lasted_s if look.power_cap else 0.0),
         total=look.total or strain.total,
+        oom_kills=strain.oom_kills + look.oom_kills,
+        oom_at=look.at if look.oom_kills else strain.oom_at,
     )
     return _memory(heated(found, look.level, look.at), look)
 

@@ -116,6 +116,7 @@ def look_of(sample: HardwareSample, at: datetime) -> Look:
         total=memory.total_bytes or sample.chip.memory_bytes,
         available=memory.available_bytes,
         swap=memory.swap_used_bytes,
+        oom_kills=memory.oom_kills_delta or 0,
         low_power=sample.power.mode == "low" or "low_power_mode" in reasons,
         power_cap="power_cap" in reasons,
     )

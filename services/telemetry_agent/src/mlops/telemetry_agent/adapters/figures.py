@@ -97,6 +97,8 @@ def _load(sample: HardwareSample) -> Iterator[Figure]:
     yield _gauge("system_cpu_utilization_ratio", "Busy share.", (), [((), sample.cpu_busy_ratio)])
     yield _gauge("system_memory_usage_bytes", "Memory in use.", (), [((), memory.used_bytes)])
     yield _gauge("system_paging_usage_bytes", "Swap in use.", (), [((), memory.swap_used_bytes)])
+    kills = [((), memory.oom_kills_delta)]
+    yield _gauge("mlops_memory_oom_kills", "Killed in the window for want of memory.", (), kills)
     pressure = [((), _PRESSURES.get(memory.pressure))]
     yield _gauge("mlops_memory_pressure", "0 normal, 1 warn, 2 critical.", (), pressure)
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-_LIMIT_BYTES = 4096
+_LIMIT_BYTES = 16_384
 _LOOKS = 300
 _TOO_BIG = 2**64
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Linux: heat from thermal zones, hwmon and throttle counters; power from RAPL; memory pressure from PSI. No root."""
+"""Linux: heat from thermal zones, hwmon and throttle counters; power from RAPL; memory pressure from PSI, kills for want of memory. No root."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mlops.telemetry_agent.adapters.linux_text import (
     PRESSURE,
     HeatParser,
     PowerParser,
-    parse_pressure,
+    PressureParser,
 )
 from mlops.telemetry_agent.adapters.parsed import ParsedProbe
 from mlops.telemetry_agent.model.reading import LEVEL
@@ -52,9 +52,10 @@ def power_probe(root: Path) -> ParsedProbe:
 
 
 def pressure_probe(root: Path) -> ParsedProbe:
-    """Return the probe of memory pressure."""
-    reader = FileReader(root, moving=["proc/pressure/memory"])
-    return ParsedProbe(PRESSURE, reader, parse_pressure, gives=("memory.pressure",))
+    """Return the probe of memory pressure and of what was killed for want of memory."""
+    moving = ["proc/pressure/memory", "proc/vmstat", "sys/fs/cgroup/memory.events"]
+    reader = FileReader(root, moving=moving)
+    return ParsedProbe(PRESSURE, reader, PressureParser(), gives=("memory.pressure",))
 
 
 def _throttle_files(root: Path) -> list[str]:

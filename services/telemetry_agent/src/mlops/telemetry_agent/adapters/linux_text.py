@@ -21,6 +21,7 @@ _CPU_CHIPS = ("coretemp", "k10temp", "zenpower", "cpu_thermal", "soc_thermal", "
 _CPU_ZONES = re.compile(r"x86_pkg_temp|cpu|soc|tctl|b\.l\.|big|little", re.IGNORECASE)
 _BOARD_ZONE = "acpitz"
 _TEMPERATURE = "thermal.cpu_temp_c"
+_WAITS, _OOM = "memory.pressure", "memory.oom_kills_delta"
 # RAPL's zones; `psys` is the whole board where a machine has it.
 _PARTS = {"package": "package", "core": "cpu", "dram": "dram", "psys": "system"}
 _WARN_PERCENT, _CRITICAL_PERCENT = 10.0, 10.0
@@ -97,18 +98,45 @@ class PowerParser:
         )
 
 
-def parse_pressure(raw: bytes, at_s: float) -> Partial:  # noqa: ARG001 - a parser; this one needs no time
-    """Return whether processes wait for memory: normal, warn (some wait) or critical (all wait)."""
-    text = parse_files(raw).get("proc/pressure/memory")
+class PressureParser:
+    """Whether processes wait for memory, and how many the kernel has killed for want of it since the time before."""
+
+    def __init__(self) -> None:
+        self._kills: int | None = None
+
+    def __call__(self, raw: bytes, at_s: float) -> Partial:  # noqa: ARG002 - a parser; this one needs no time
+        """Parse one reading: `normal`, `warn` (some wait) or `critical` (all wait)."""
+        files = parse_files(raw)
+        values, missing = _pressure(files.get("proc/pressure/memory")), dict[str, str]()
+        if not values:
+            missing[_WAITS] = UNSUPPORTED
+        before, self._kills = self._kills, _oom_kills(files)
+        if self._kills is not None and before is not None:
+            # A container that was started anew counts from zero.
+            values[_OOM] = self._kills - before if self._kills >= before else self._kills
+        elif self._kills is not None:
+            missing[_OOM] = STALE
+        return Partial(PRESSURE, values, missing)
+
+
+def _pressure(text: str | None) -> dict[str, Value]:
     if not text:
-        return Partial(PRESSURE, missing={"memory.pressure": UNSUPPORTED})
+        return {}
     averages = {
         kind: float(share) for kind, share in re.findall(r"(some|full) avg10=([\d.]+)", text)
     }
     if averages.get("full", 0.0) >= _CRITICAL_PERCENT:
-        return Partial(PRESSURE, {"memory.pressure": "critical"})
-    warned = averages.get("some", 0.0) >= _WARN_PERCENT
-    return Partial(PRESSURE, {"memory.pressure": "warn" if warned else "normal"})
+        return {_WAITS: "critical"}
+    return {_WAITS: "warn" if averages.get("some", 0.0) >= _WARN_PERCENT else "normal"}
+
+
+def _oom_kills(files: _Files) -> int | None:
+    """Return the kills so far: those of the container, where it is one, else those of the machine."""
+    for path in ("sys/fs/cgroup/memory.events", "proc/vmstat"):
+        found = re.search(r"^oom_kill (\d{1,18})$", files.get(path) or "", re.MULTILINE)
+        if found:
+            return int(found[1])
+    return None
 
 
 def cpu_sensors(files: _Files) -> list[Sensor]:

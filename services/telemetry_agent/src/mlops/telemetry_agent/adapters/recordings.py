@@ -30,7 +30,7 @@ from mlops.telemetry_agent.adapters.linux_text import (
     PRESSURE,
     HeatParser,
     PowerParser,
-    parse_pressure,
+    PressureParser,
 )
 from mlops.telemetry_agent.adapters.machine import ROCM
 from mlops.telemetry_agent.adapters.parsed import ParsedProbe, Parser, newest_of
@@ -50,7 +50,7 @@ from mlops.telemetry_agent.ports import TelemetryProbe
 PARSERS: dict[str, Callable[[], Parser]] = {
     HEAT: HeatParser,
     POWER: PowerParser,
-    PRESSURE: lambda: parse_pressure,
+    PRESSURE: PressureParser,
     LIMITS: LimitsParser,
     CLOCKS: lambda: parse_clocks,
     HWMON: lambda: parse_hwmon,

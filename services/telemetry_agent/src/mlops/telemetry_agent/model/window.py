@@ -13,7 +13,7 @@ _MADE: tuple[tuple[tuple[str, ...], Callable[[Sequence[float]], Value]], ...] = 
     (("_w", "_ratio"), fmean),
     (("_temp_c",), max),
     (("margin_c",), min),
-    (("events_delta",), lambda counts: int(sum(counts))),
+    (("events_delta", "kills_delta"), lambda counts: int(sum(counts))),
     (("_delta", "_j"), sum),
 )
 _ALL = "thermal.reasons"

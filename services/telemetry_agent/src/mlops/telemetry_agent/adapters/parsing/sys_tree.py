@@ -16,7 +16,7 @@ from mlops.telemetry_agent.adapters.formats import ttar
 from mlops.telemetry_agent.adapters.formats.document import Document, FormatError, text_of, whole
 from mlops.telemetry_agent.adapters.linux_clocks import parse_clocks
 from mlops.telemetry_agent.adapters.linux_hwmon import parse_hwmon
-from mlops.telemetry_agent.adapters.linux_text import HeatParser, PowerParser, parse_pressure
+from mlops.telemetry_agent.adapters.linux_text import HeatParser, PowerParser, PressureParser
 from mlops.telemetry_agent.model.reading import GpuReading, Partial, Value, compose
 
 NAME = "sys_tree"
@@ -53,7 +53,7 @@ def parse(raw: bytes) -> list[Document]:
             HeatParser()(reading, 0.0),
             PowerParser()(reading, 0.0),
             parse_hwmon(reading, 0.0),
-            parse_pressure(reading, 0.0),
+            PressureParser()(reading, 0.0),
             parse_clocks(reading, 0.0),
             parse_amdgpu(reading, 0.0),
             _rest(files),
