@@ -23,7 +23,7 @@ from mlops.orchestration_bridge.handlers.projects import Projects
 from mlops.orchestration_bridge.handlers.questions import Questions
 from mlops.orchestration_bridge.handlers.triggers import Triggers
 from mlops.orchestration_bridge.handlers.workflows import Workflows
-from mlops.orchestration_bridge.model.heat import PATIENCE
+from mlops.orchestration_bridge.model.heat import USUAL, Rules
 from mlops.orchestration_bridge.ports.books import Books, NodeDocument, QueueDocument
 from mlops.orchestration_bridge.ports.pipelines import Orchestrator
 from mlops.orchestration_bridge.settings import Settings
@@ -50,7 +50,7 @@ def wire(
     hosts: tuple[str, ...] = (),
     local: str = "",
     several: bool = False,
-    heat_patience: timedelta = PATIENCE,
+    heat_rules: Rules = USUAL,
 ) -> Dispatcher:
     """Subscribe everything; return the dispatcher, whose messages are a source, as are those of its pools."""
     books = Books(
@@ -60,7 +60,7 @@ def wire(
         hosts,
         local,
         several=several,
-        heat_patience=heat_patience,
+        heat_rules=heat_rules,
     )
     projects = Projects(books, pipelines, clock)
     bus.on(NAME, ProjectRegistered, projects.on_project_registered, _PATIENT)
@@ -108,7 +108,7 @@ async def build(service: Service) -> None:
         hosts=settings.hosts,
         local=settings.node,
         several=settings.edge,
-        heat_patience=settings.heat_patience,
+        heat_rules=Rules(settings.heat_patience, timedelta(seconds=settings.recover_step_s)),
     )
     service.source("dispatcher", dispatcher.messages)
     service.source("pools", dispatcher.pools.messages)

@@ -68,6 +68,12 @@ class Settings(ServiceSettings):
         description="How long a workflow waits at most for a machine that is not throttled (level 2), and never longer than "
         "such work usually takes; after that a throttled one will do. 0s: heat only decides which machine.",
     )
+    recover_step_s: float = Field(
+        default=120.0,
+        gt=0,
+        validation_alias="ORCHESTRATION_BRIDGE_RECOVER_STEP_S",
+        description="After a machine was hot: between two slots that come back.",
+    )
     pause: Duration = Field(
         default=timedelta(seconds=1),
         gt=timedelta(0),

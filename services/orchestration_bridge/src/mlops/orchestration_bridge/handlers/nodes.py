@@ -49,7 +49,13 @@ class Nodes:
 
         def after(node: Node | None) -> Node | None:
             return nodes.sampled(
-                node, event.node, reading, event.time, now, self._books.max_parallel
+                node,
+                event.node,
+                reading,
+                event.time,
+                now,
+                self._books.max_parallel,
+                self._books.heat_rules.pace,
             )
 
         if after(before) is None and not at_work:
@@ -73,7 +79,8 @@ class Nodes:
 
         def change(document: NodeDocument | None) -> NodeDocument:
             node = document.node if document else None
-            later = nodes.edged(node, event.node, said, now, self._books.max_parallel)
+            most, pace = self._books.max_parallel, self._books.heat_rules.pace
+            later = nodes.edged(node, event.node, said, now, most, pace)
             found, last = _with(document, later), self._books.last
             return stays.edged(found, event.node, event.level, said.reason, last, now)
 

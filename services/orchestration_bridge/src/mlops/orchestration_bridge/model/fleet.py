@@ -42,6 +42,7 @@ class Fleet:
     workers: Mapping[str, Worker] = field(default_factory=dict)
     local: str = ""
     several: bool = False
+    pace: timedelta = heat.GROW_EVERY
 
     def names(self, now: datetime) -> tuple[str, ...]:
         """Return the machines that take work: those that were named, else all that were heard of lately."""
@@ -71,7 +72,7 @@ class Fleet:
         most = min(self.slots_each, worker.slots or self.slots_each) if worker else self.slots_each
         if node is None:
             return most
-        return heat.controlled(node.slots, node.level, most, now, name).now or most
+        return heat.controlled(node.slots, node.level, most, now, name, self.pace).now or most
 
     def too_hot(self, name: str, now: datetime) -> str:
         """Return why a machine takes no new work, heat or silence; empty when it does, or was never heard of."""

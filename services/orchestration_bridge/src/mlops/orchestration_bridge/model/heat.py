@@ -17,10 +17,24 @@ from datetime import datetime, timedelta
 PENALISES, SHRINKS, DRAINS, EVICTS = 1, 2, 3, 4
 SHRINK_EVERY = timedelta(seconds=30)
 GROW_EVERY = timedelta(seconds=120)
-MOST_JITTER = timedelta(seconds=30)
+_SPREAD = 4  # the last machine grows a quarter of the pace after the first
 # A machine that is slowed does half of its work, one that is closed does none: longer than this nothing waits for it to cool.
 PATIENCE = timedelta(minutes=2)
 FACTORS = (1.0, 0.75, 0.5, 0.25, 0.0)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What an installation may set: how long work waits for a machine that is not throttled, and between two slots that come back.
+
+    With *patience* None nothing ever starts on a throttled one.
+    """
+
+    patience: timedelta | None = PATIENCE
+    pace: timedelta = GROW_EVERY
+
+
+USUAL = Rules()
 
 
 @dataclass(frozen=True)
@@ -51,8 +65,18 @@ def most(base: int, level: int | None) -> int:
     return max(1, math.ceil(base * FACTORS[min(max(level or 0, 0), EVICTS)]))
 
 
-def controlled(slots: Slots, level: int | None, base: int, now: datetime, name: str) -> Slots:
-    """Return the slots of machine *name* after it was seen at *level*; pure in time: asking twice changes nothing."""
+def controlled(
+    slots: Slots,
+    level: int | None,
+    base: int,
+    now: datetime,
+    name: str,
+    pace: timedelta = GROW_EVERY,
+) -> Slots:
+    """Return the slots of machine *name* after it was seen at *level*; they grow by one every *pace*.
+
+    Pure in time: asking twice changes nothing.
+    """
     found, most_now = level or 0, most(base, level)
     slots = replace(slots, hot_at=now) if found >= SHRINKS else slots
     current = min(base if slots.now is None else slots.now, base)
@@ -63,7 +87,7 @@ def controlled(slots: Slots, level: int | None, base: int, now: datetime, name: 
         return replace(slots, now=most_now, level=found, changed_at=now, pressed_at=now)
     if pressed:
         return replace(slots, now=current, level=found, pressed_at=now)
-    return _recovering(replace(slots, now=current, level=found), most_now, now, name)
+    return _recovering(replace(slots, now=current, level=found), most_now, now, name, pace)
 
 
 def _throttled(slots: Slots, level: int, most_now: int, now: datetime) -> Slots:
@@ -74,30 +98,33 @@ def _throttled(slots: Slots, level: int, most_now: int, now: datetime) -> Slots:
     return later if later.now == current else replace(later, changed_at=now)
 
 
-def _recovering(slots: Slots, most_now: int, now: datetime, name: str) -> Slots:
+def _recovering(slots: Slots, most_now: int, now: datetime, name: str, pace: timedelta) -> Slots:
     current = slots.now or 1
     since = max((at for at in (slots.changed_at, slots.pressed_at) if at), default=None)
     if current >= most_now or since is None:
         return slots
-    due = since + GROW_EVERY + jitter(name, slots.episode)
+    late = jitter(name, slots.episode, pace)
+    due = since + pace + late
     if now < due:
         return slots
     # After the first step the beat goes on from there, however seldom somebody looks.
-    steps = 1 + int((now - due) / GROW_EVERY)
-    last = due + (steps - 1) * GROW_EVERY - jitter(name, slots.episode)
+    steps = 1 + int((now - due) / pace)
+    last = due + (steps - 1) * pace - late
     grown = replace(slots, now=min(most_now, current + steps), changed_at=last)
     # As many as its level allows: from here on it is the level that holds them.
     return replace(grown, pressed_at=now) if slots.level and grown.now == most_now else grown
 
 
-def rested(slots: Slots, level: int | None, now: datetime, name: str) -> bool:
+def rested(
+    slots: Slots, level: int | None, now: datetime, name: str, pace: timedelta = GROW_EVERY
+) -> bool:
     """Return whether a machine that was drained may take work again: it admits, and has for as long as a slot takes."""
     if not admits(level, latency_critical=False):
         return False
-    return slots.hot_at is None or now >= slots.hot_at + GROW_EVERY + jitter(name, slots.episode)
+    return slots.hot_at is None or now >= slots.hot_at + pace + jitter(name, slots.episode, pace)
 
 
-def jitter(name: str, episode: str) -> timedelta:
+def jitter(name: str, episode: str, pace: timedelta = GROW_EVERY) -> timedelta:
     """Return how much later than others a machine grows: the same for the same machine and episode."""
     digest = hashlib.sha256(f"{name}\n{episode}".encode()).digest()
-    return MOST_JITTER * (int.from_bytes(digest[:4], "big") / 2**32)
+    return pace / _SPREAD * (int.from_bytes(digest[:4], "big") / 2**32)

@@ -115,18 +115,31 @@ def newer(known: Node | None, said: Node) -> Node:
     )
 
 
-def edged(known: Node | None, name: str, said: Node, now: datetime, base: int) -> Node:
+def edged(
+    known: Node | None,
+    name: str,
+    said: Node,
+    now: datetime,
+    base: int,
+    pace: timedelta = heat.GROW_EVERY,
+) -> Node:
     """Return what is known after a thermal event; *said* has its level, reason, episode and own time."""
     skew = timedelta(seconds=known.skew_s if known else 0.0)
     found = newer(known, replace(said, seen_at=min(said.seen_at + skew, now)))
     if found is known:
         return found
     slots = replace(found.slots, episode=found.episode)
-    return replace(found, slots=heat.controlled(slots, found.level, base, now, name))
+    return replace(found, slots=heat.controlled(slots, found.level, base, now, name, pace))
 
 
 def sampled(
-    known: Node | None, name: str, reading: Reading, told_at: datetime, now: datetime, base: int
+    known: Node | None,
+    name: str,
+    reading: Reading,
+    told_at: datetime,
+    now: datetime,
+    base: int,
+    pace: timedelta = heat.GROW_EVERY,
 ) -> Node | None:
     """Return what is known after a sample told at *told_at* by its sender's clock and arrived *now*.
 
@@ -159,7 +172,7 @@ def sampled(
         found = replace(
             found, boots=_boots(found, reading.boot_id, now), told_at=told_at, arrived_at=now
         )
-    return _measured(found, name, reading, now, base)
+    return _measured(found, name, reading, now, base, pace)
 
 
 def true_level(reading: Reading) -> tuple[int | None, str]:
@@ -178,7 +191,9 @@ def true_level(reading: Reading) -> tuple[int | None, str]:
     return at_least, f"its clocks or speed fall while it says {said}{because}"
 
 
-def _measured(node: Node, name: str, reading: Reading, now: datetime, base: int) -> Node:
+def _measured(
+    node: Node, name: str, reading: Reading, now: datetime, base: int, pace: timedelta
+) -> Node:
     busy = [one for one in (reading.gpu_busy_ratio, reading.cpu_busy_ratio) if one is not None]
     seen = Seen(
         at_s=node.seen_at.timestamp(),
@@ -193,7 +208,7 @@ def _measured(node: Node, name: str, reading: Reading, now: datetime, base: int)
         node,
         reading=reading,
         fit=learnt(node.fit, seen),
-        slots=heat.controlled(node.slots, node.level, base, now, name),
+        slots=heat.controlled(node.slots, node.level, base, now, name, pace),
         peak_w=max(watts) if watts else None,
     )
 

@@ -28,7 +28,7 @@ class World:
     """Everything admission looks at. `max_parallel` counts for each machine; `hosts` are those that take work.
 
     `workers` are the machines that run steps beside `local`, the orchestrator's own, where `several` may; `energy_j` is what each workflow
-    has taken that has not ended. `heat_patience` is how long a workflow waits at most for a machine that is not throttled; with None it waits until there is one.
+    has taken that has not ended. `heat_rules` are what the installation sets of heat.
     """
 
     queues: Mapping[str, Queue]
@@ -40,7 +40,7 @@ class World:
     local: str = ""
     energy_j: Mapping[str, float] = field(default_factory=dict)
     several: bool = False
-    heat_patience: timedelta | None = heat.PATIENCE
+    heat_rules: heat.Rules = heat.USUAL
 
     @property
     def fleet(self) -> Fleet:
@@ -54,6 +54,7 @@ class World:
             self.workers,
             self.local,
             self.several,
+            self.heat_rules.pace,
         )
 
     @property
@@ -77,7 +78,7 @@ def line_of(world: World, now: datetime) -> Line:
         line.account(account(queue, now, lasts, world.energy_j))
         for entry in queue.in_state(State.WAITING):
             waiting = job(queue, entry, lasts, line.hosts.values())
-            line.join(_patient(waiting, entry, world.heat_patience, now))
+            line.join(_patient(waiting, entry, world.heat_rules.patience, now))
     return line
 
 

@@ -9,7 +9,7 @@ The comment stands at the orchestrator, so a bridge that starts anew knows which
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from mlops.orchestration_bridge.model import heat
@@ -65,13 +65,15 @@ class Step(StrEnum):
     UNDRAIN = "undrain"
 
 
-def step(worker: Worker, node: Node | None, now: datetime) -> Step:
+def step(
+    worker: Worker, node: Node | None, now: datetime, pace: timedelta = heat.GROW_EVERY
+) -> Step:
     """Return what heat asks of a worker now; asking again once it is done asks for nothing."""
     if node is None:
         return Step.NOTHING
     if (node.level or 0) >= heat.DRAINS:
         return Step.DRAIN if worker.work is Work.READY else Step.NOTHING
-    if worker.ours and heat.rested(node.slots, node.level, now, worker.name):
+    if worker.ours and heat.rested(node.slots, node.level, now, worker.name, pace):
         return Step.UNDRAIN
     return Step.NOTHING
 

@@ -6,14 +6,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from datetime import timedelta
 
 from pydantic import BaseModel, ConfigDict
 
 from mlops.chassis.bus import Documents
 from mlops.contracts.attribution import Tab
 from mlops.orchestration_bridge.model.fleet import Fleet
-from mlops.orchestration_bridge.model.heat import PATIENCE
+from mlops.orchestration_bridge.model.heat import USUAL, Rules
 from mlops.orchestration_bridge.model.nodes import Node
 from mlops.orchestration_bridge.model.queue import Queue
 from mlops.orchestration_bridge.model.standing import World
@@ -57,7 +56,7 @@ class Books:
         local: str = "",
         *,
         several: bool = False,
-        heat_patience: timedelta = PATIENCE,
+        heat_rules: Rules = USUAL,
     ) -> None:
         self.nodes = nodes
         self.max_parallel = max_parallel
@@ -72,7 +71,7 @@ class Books:
         self.last: World | None = None
         self._queues = queues
         self._hosts = hosts
-        self._heat_patience = heat_patience
+        self.heat_rules = heat_rules
 
     def ring(self) -> None:
         """Wake everybody who acts on the heat of machines."""
@@ -113,14 +112,15 @@ class Books:
             self.local,
             _so_far(documents.values()),
             self.several,
-            self._heat_patience,
+            self.heat_rules,
         )
         return self.last
 
     async def fleet(self) -> Fleet:
         """Return the machines alone, without what is kept for serving."""
         known, crew = await self._known(), (self.workers, self.local, self.several)
-        return Fleet(known, self.max_parallel, self._hosts, 0, *crew)
+        pace = self.heat_rules.pace
+        return Fleet(known, self.max_parallel, self._hosts, 0, *crew, pace)
 
     async def _known(self) -> dict[str, Node]:
         return {name: found.node for name, found in (await self.nodes.all()).items()}

@@ -82,7 +82,7 @@ class Production:
             dict(self.nodes),
             SLOTS,
             hosts=self._hosts,
-            heat_patience=self._patience,
+            heat_rules=heat.Rules(self._patience),
         )
 
     def arrived(self, job: Job, now: datetime) -> None:

@@ -76,7 +76,7 @@ class PoolKeeper:
 
     async def _keep(self, worker: Worker, fleet: Fleet) -> None:
         name, node = worker.name, fleet.nodes.get(worker.name)
-        step = workers.step(worker, node, self._clock())
+        step = workers.step(worker, node, self._clock(), fleet.pace)
         if step is Step.DRAIN and node is not None:
             why = workers.comment(name, node)
             await self._pools.drain(name, why)
