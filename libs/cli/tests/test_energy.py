@@ -48,6 +48,23 @@ def test_days_are_bars_with_what_was_measured_first(metered: Door) -> None:
     assert shown[-1].startswith("2 Wh since 2026-01-01, 50% measured █, the rest estimated █")
 
 
+def test_a_machine_that_cannot_tell_is_not_one_that_took_nothing(door: Door) -> None:
+    row = {
+        "project": "rain",
+        "day": "2026-01-01",
+        "joules": None,
+        "serving_j": None,
+        "predictions": 40,
+    }
+    door.answers["/api/v1/energy"] = {"by": "day", "since": None, "joules": None, "rows": [row]}
+
+    shown = door.run("energy").stdout
+
+    assert shown.count("not known") == 2
+    assert "0 J" not in shown
+    assert "no machine here tells what it draws" in shown
+
+
 @pytest.mark.parametrize(
     ("by", "words"),
     [

@@ -116,6 +116,23 @@ async def test_days_add_up_runs_workflows_and_predictions(house: Any) -> None:
     assert (await asked(house))["joules"] == 167
 
 
+async def test_where_no_machine_can_tell_nobody_knows_which_is_not_nothing(house: Any) -> None:
+    await house.say(metered(200, None))
+
+    found = await asked(house, project="rain")
+    (version,) = (await asked(house, by="version"))["rows"]
+
+    (day,) = found["rows"]
+    assert (day["joules"], day["serving_j"], day["predictions"]) == (None, None, 200)
+    assert found["joules"] is None
+    assert (version["joules"], version["serving_j"], version["predictions"]) == (None, None, 200)
+
+    await house.say(metered(100, 5, 1), metered(300, None, 2))
+
+    (day,) = (await asked(house, project="rain"))["rows"]
+    assert (day["joules"], day["serving_j"], day["predictions"]) == (5, 5, 600)
+
+
 async def test_a_run_in_a_workflow_counts_once(house: Any) -> None:
     await house.say(run("a", 40, "w"))
     assert (await asked(house))["joules"] == 40

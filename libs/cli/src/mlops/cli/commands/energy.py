@@ -82,7 +82,10 @@ def _blocks(part: float) -> str:
 
 
 def _sum_up(found: Mapping[str, Any]) -> None:
-    joules, measured_j = found.get("joules") or 0.0, found.get("measured_j") or 0.0
+    joules, measured_j = found.get("joules"), found.get("measured_j") or 0.0
+    if joules is None:
+        output.console().print("no machine here tells what it draws; `mlops top` says why")
+        return
     share = measured_j / joules if joules else 0.0
     line = Text.assemble(
         (f"{amount(joules)} since {found.get('since')}", "bold"),

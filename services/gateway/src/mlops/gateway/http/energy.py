@@ -39,7 +39,8 @@ class Energy:
     ) -> Response:
         """Return the newest entries, oldest first, and the sum over all days that are known.
 
-        Each has `joules` and `measured_j`, the part that machines have counted themselves. As far back as the bus remembers.
+        Each has `joules` and `measured_j`, the part that machines have counted themselves; null where no machine can tell.
+        As far back as the bus remembers.
         """
         rows = _BY.get(by)
         if rows is None:
@@ -47,9 +48,9 @@ class Energy:
             raise CallerError(422, "no such view of energy", by, f"by is one of: {known}")
         world = self._memory.world
         days = [(key, total) for key, total in world.energy.days.items() if _is(project, key[0])]
-        whole = Amount()
+        whole = None
         for _, total in days:
-            whole = whole.plus(total.amount)
+            whole = (whole or Amount()).plus(total.amount) if total.told else whole
         answer = {
             "by": by,
             "project": project or None,
@@ -66,8 +67,8 @@ def _days(world: World, project: str) -> list[Row]:
         {
             "project": owner,
             "day": day,
-            **_figures(total.amount),
-            "serving_j": round(total.serving_j, 3),
+            **_figures(total.amount if total.told else None),
+            "serving_j": round(total.serving_j, 3) if total.served else None,
             "predictions": total.predictions,
         }
         for (owner, day), total in known
@@ -114,7 +115,7 @@ def _version(world: World, key: Version) -> Row:
         "run": run_id or None,
         **_figures(_both(trained, served)),
         "training_j": None if trained is None else round(trained.joules, 3),
-        "serving_j": round(served.amount.joules, 3),
+        "serving_j": None if served.amount is None else round(served.amount.joules, 3),
         "predictions": served.predictions,
         "joules_per_1000": _per_1000(served),
     }
@@ -130,9 +131,9 @@ def _training(world: World, run_id: str) -> Amount | None:
 
 
 def _both(trained: Amount | None, served: Served) -> Amount | None:
-    if trained is None and not served.predictions and not served.amount.joules:
-        return None
-    return (trained or Amount()).plus(served.amount)
+    if trained is None or served.amount is None:
+        return trained or served.amount
+    return trained.plus(served.amount)
 
 
 def _per_1000(served: Served) -> float | None:

@@ -124,7 +124,8 @@ def _project(view: ProjectView, world: World, table: Table) -> str:
 
 
 def _energy(view: ProjectView, world: World) -> str:
-    days = {day: one for (name, day), one in world.energy.days.items() if name == view.project}
+    known = world.energy.days.items()
+    days = {day: one for (name, day), one in known if name == view.project and one.told}
     if not days:
         return ""
     day = max(days)

@@ -66,9 +66,12 @@ class Unit:
 
 @dataclass(frozen=True)
 class Served:
-    """What a version of a model has answered and taken. `metered_j` is of the windows with predictions and energy."""
+    """What a version of a model has answered and taken; `metered_j` is of the windows with predictions and energy.
 
-    amount: Amount = Amount()
+    `amount` is None where nobody has told any.
+    """
+
+    amount: Amount | None = None
     predictions: int = 0
     metered_predictions: int = 0
     metered_j: float = 0.0
@@ -77,11 +80,16 @@ class Served:
 
 @dataclass(frozen=True)
 class Total:
-    """What a project took on one day; `serving_j` is the part of models that answer."""
+    """What a project took on one day; `serving_j` is the part of models that answer.
+
+    `told` and `served` are how many figures it is the sum of: with none nobody knows, which is not nothing.
+    """
 
     amount: Amount = Amount()
     serving_j: float = 0.0
     predictions: int = 0
+    told: int = 0
+    served: int = 0
 
 
 @dataclass
@@ -95,9 +103,9 @@ class Ledger:
     def put(self, unit: Unit) -> None:
         """Enter a run or a workflow; what was entered under its name before is replaced, not added to."""
         before = self.units.get((unit.kind, unit.name))
-        self._count(before, -1.0)
+        self._count(before, -1)
         _keep(self.units, (unit.kind, unit.name), unit, MOST_UNITS)
-        self._count(unit, 1.0)
+        self._count(unit, 1)
         if unit.workflow and unit.told is not None:
             self._within(unit)
 
@@ -105,7 +113,7 @@ class Ledger:
         """Add what a version answered and took in a window."""
         known = self.served.get(version, Served())
         later = Served(
-            known.amount.plus(one.amount),
+            _both(known.amount, one.amount),
             known.predictions + one.predictions,
             known.metered_predictions + one.metered_predictions,
             known.metered_j + one.metered_j,
@@ -114,9 +122,12 @@ class Ledger:
         _keep(self.served, version, later, MOST_UNITS)
         last = _day(one.until)
         for day, part in spread(since, one.until):
-            amount = Amount().plus(one.amount, part)
             count = one.predictions if day == last else 0
-            self._add((version[0], day), Total(amount, amount.joules, count))
+            if one.amount is None:
+                self._add((version[0], day), Total(predictions=count))
+                continue
+            amount = Amount().plus(one.amount, part)
+            self._add((version[0], day), Total(amount, amount.joules, count, 1, 1))
 
     def _within(self, run: Unit) -> None:
         empty = Unit("workflow", run.workflow, run.project, since=run.since, until=run.until)
@@ -124,18 +135,20 @@ class Ledger:
         inner = {**known.inner, run.name: run.told or Amount()}
         self.put(replace(known, inner=inner))
 
-    def _count(self, unit: Unit | None, times: float) -> None:
+    def _count(self, unit: Unit | None, times: int) -> None:
         if unit is None or unit.workflow or unit.counts is None:
             return
         for day, part in spread(unit.since, unit.until):
-            self._add((unit.project, day), Total(Amount().plus(unit.counts, part)), times)
+            self._add((unit.project, day), Total(Amount().plus(unit.counts, part), told=1), times)
 
-    def _add(self, day: Day, more: Total, times: float = 1.0) -> None:
+    def _add(self, day: Day, more: Total, times: int = 1) -> None:
         known = self.days.get(day, Total())
         self.days[day] = Total(
             known.amount.plus(more.amount, times),
             known.serving_j + more.serving_j * times,
             known.predictions + more.predictions,
+            known.told + more.told * times,
+            known.served + more.served * times,
         )
         while len(self.days) > MOST_DAYS:
             del self.days[min(self.days, key=lambda key: key[1])]
@@ -175,6 +188,12 @@ def _moment(text: str) -> datetime | None:
         return at.astimezone(UTC) if at.tzinfo else None
     except (ValueError, OverflowError):
         return None
+
+
+def _both(one: Amount | None, other: Amount | None) -> Amount | None:
+    if one is None or other is None:
+        return one or other
+    return one.plus(other)
 
 
 def _sum(amounts: Iterable[Amount]) -> Amount:

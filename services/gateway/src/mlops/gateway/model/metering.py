@@ -67,7 +67,7 @@ def _served(ledger: Ledger, fact: Fact) -> None:
     ledger.serve(
         (fact.scope, data.text("model"), version),
         Served(
-            amount=amount or Amount(),
+            amount=amount,
             predictions=predictions,
             metered_predictions=predictions if amount else 0,
             metered_j=amount.joules if amount and predictions else 0.0,
