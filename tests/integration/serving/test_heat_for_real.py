@@ -201,7 +201,8 @@ async def test_what_a_stopped_version_answered_and_took_is_told(
     await project.bus.publish(UndeployModel(project=project.name, model=project.name))
     told = await metered(project)
 
-    assert told["predictions"] == traffic.answered.total()
+    # The last request may have been cut off after it was answered.
+    assert told["predictions"] - traffic.answered.total() in (0, 1)
     energy = told["energy"]
     assert 0 < energy["joules"] <= energy["machine_j"] <= 70.0
     assert energy["measured"] is True

@@ -58,7 +58,10 @@ async def test_an_unmodified_client_gets_its_energy(tracking: Any, listener: Any
         datetime.fromisoformat(data["ended_at"]) - datetime.fromisoformat(data["started_at"])
     ).total_seconds()
     assert data["run_id"] == run_id
-    assert data["energy"]["joules"] == pytest.approx(WATTS * lasted_s, rel=0.25)
+    # On a busy machine the first sample that finds it running may come late; what was told of is told.
+    known_s = lasted_s * data["energy"]["known_ratio"]
+    assert data["energy"]["known_ratio"] > 0.5
+    assert data["energy"]["joules"] == pytest.approx(WATTS * known_s, rel=0.25)
     assert data["energy"]["measured"] is False
     assert data["energy"]["node"] == "n1"
     async with httpx.AsyncClient(timeout=60) as http:
