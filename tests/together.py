@@ -17,6 +17,7 @@ from servers import choice
 # A whole Airflow or Ray: two of them at once on two cores would measure each other.
 HEAVY = ("airflow", "ray", "e2e")
 HEAVY_FILES = (
+    "tests/conformance/test_attempts.py",
     "tests/conformance/test_pipelines.py",
     "tests/conformance/test_rollouts.py",
     "tests/integration/orchestration/",

@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The buses that promise the same, and the stores of runs."""
+"""The buses that promise the same, the stores of runs, and the orchestrators."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mlops.orchestration_bridge.adapters.memory import FakePipelines
 from servers.buses import Harness, MemoryHarness, NatsHarness
+from servers.pipelines import STEP, Bench, airflow_module, pipelines_of
 from servers.tracking import Lab, MemoryLab, MlflowLab
 
 
@@ -49,3 +51,28 @@ async def project(lab: Lab) -> str:
     name = f"p-{uuid.uuid4().hex[:12]}"
     await lab.registry.provision(name)
     return name
+
+
+@pytest.fixture(scope="session")
+def airflow() -> Iterator[Any]:
+    yield from airflow_module().shared()
+
+
+@pytest.fixture
+def step_program(tmp_path: Path) -> Path:
+    path = tmp_path / "step"
+    path.write_text(STEP)
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture(params=["memory", pytest.param("airflow", marks=pytest.mark.airflow)])
+async def bench(request: pytest.FixtureRequest, step_program: Path) -> AsyncIterator[Bench]:
+    if request.param == "memory":
+        fake = FakePipelines()
+        yield Bench(fake, fake)
+        return
+    server = request.getfixturevalue("airflow")
+    pipelines = pipelines_of(server, step_program)
+    yield Bench(pipelines, server=server)
+    await pipelines.close()

@@ -239,6 +239,32 @@ async def test_the_runs_of_an_ended_workflow_are_ended_with_the_reason(
     assert (await lab.status(project, other))[0] == "RUNNING"
 
 
+async def test_a_run_that_waits_to_go_on_gives_no_sign_and_ends_with_its_workflow(
+    lab: Lab, project: str
+) -> None:
+    run_id = await lab.start_run(project, tags={WORKFLOW: f"{project}-w3"})
+    await lab.end_run(project, run_id, "SCHEDULED")
+    told = len(await changes(lab))
+
+    signs = [sign.run_id for sign in await lab.lives.signs()]
+    why = Why("cancelled")
+    ended = await lab.lives.end_workflow(project, f"{project}-w3", datetime.now(UTC), why)
+
+    assert run_id not in signs
+    assert ended == [run_id]
+    assert [change.status for change in (await changes(lab))[told:]] == ["KILLED"]
+
+
+async def test_a_run_that_waited_goes_on_without_a_word(lab: Lab, project: str) -> None:
+    run_id = await lab.start_run(project)
+    told = await changes(lab)
+    for status in ("SCHEDULED", "RUNNING"):
+        await lab.end_run(project, run_id, status)
+
+    assert await changes(lab) == told
+    assert (await lab.status(project, run_id))[0] == "RUNNING"
+
+
 async def test_a_run_that_goes_on_after_its_workflow_ended_says_so_no_more(
     lab: Lab, project: str
 ) -> None:

@@ -4,118 +4,26 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
-import sys
 import uuid
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+from airflow_client.client.api.pool_api import PoolApi
+from airflow_client.client.api.task_instance_api import TaskInstanceApi
 
 from mlops.chassis.errors import UnavailableError
 from mlops.orchestration_bridge.adapters.airflow import AirflowPipelines
+from mlops.orchestration_bridge.adapters.airflow_edge import AirflowEdge
 from mlops.orchestration_bridge.adapters.airflow_files import Installation
 from mlops.orchestration_bridge.adapters.airflow_rest import AirflowRest
 from mlops.orchestration_bridge.adapters.memory import FakePipelines
 from mlops.orchestration_bridge.errors import PipelineNotReadyError
-from mlops.orchestration_bridge.model.lifecycle import Run
-from mlops.orchestration_bridge.ports.pipelines import Order, Outcome, Pipeline, Pipelines
+from mlops.orchestration_bridge.model.workers import MARK, Work
+from servers.pipelines import Bench, airflow_module, order, pipeline
 
 pytestmark = pytest.mark.timeout(240)
-
-# Stands where `python` stands: the step's work is not the orchestrator's, only how it ends is.
-STEP = """#!/bin/sh
-case "$MLOPS_PROJECT" in
-  fails*) echo "out of luck"; echo "exit status 65"; exit 65;;
-  lasts*) exec sleep 60;;
-esac
-"""
-
-
-def airflow_module() -> ModuleType:
-    name = "mlops_tests_airflow_server"
-    if name not in sys.modules:
-        path = Path(__file__).parents[1] / "integration" / "orchestration" / "airflow_server.py"
-        spec = importlib.util.spec_from_file_location(name, path)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
-    return sys.modules[name]
-
-
-@dataclass
-class Bench:
-    """A backend, and how a run of it comes to its end."""
-
-    pipelines: Pipelines
-    fake: FakePipelines | None = None
-
-    async def provisioned(self, kind: str) -> str:
-        project = f"{kind}-{uuid.uuid4().hex[:6]}"
-        await self.pipelines.provision(pipeline(project))
-        return project
-
-    async def started(self, order: Order) -> Run:
-        async with asyncio.timeout(90):
-            while True:
-                try:
-                    return await self.pipelines.start(order)
-                except PipelineNotReadyError:
-                    await asyncio.sleep(0.3)
-
-    async def ended(self, order: Order) -> Outcome:
-        if self.fake is not None and order.key not in self.fake.stopped:
-            failed = order.project.startswith("fails")
-            self.fake.finish(order.key, step="data" if failed else None, diagnosis="out of luck")
-        async with asyncio.timeout(120):
-            while True:
-                outcome = await self.pipelines.look(order.project, order.key)
-                assert outcome is not None
-                if outcome.completed is not None:
-                    return outcome
-                await asyncio.sleep(0.3)
-
-
-def pipeline(project: str, max_parallel: int = 1) -> Pipeline:
-    return Pipeline(project, "/", max_parallel, timedelta(hours=1))
-
-
-def order(project: str) -> Order:
-    key = f"{project}-{uuid.uuid4().hex[:6]}"
-    return Order(project, key, "train", "rain", "story", "cause", "")
-
-
-@pytest.fixture(scope="session")
-def airflow() -> Iterator[Any]:
-    yield from airflow_module().shared()
-
-
-@pytest.fixture
-def step_program(tmp_path: Path) -> Path:
-    path = tmp_path / "step"
-    path.write_text(STEP)
-    path.chmod(0o755)
-    return path
-
-
-@pytest.fixture(params=["memory", pytest.param("airflow", marks=pytest.mark.airflow)])
-async def bench(request: pytest.FixtureRequest, step_program: Path) -> AsyncIterator[Bench]:
-    if request.param == "memory":
-        fake = FakePipelines()
-        yield Bench(fake, fake)
-        return
-    server = request.getfixturevalue("airflow")
-    rest = AirflowRest(server.url, "bridge", server.password)
-    installation = Installation(server.dags, step_program.parent, str(step_program))
-    pipelines = AirflowPipelines(rest, installation)
-    yield Bench(pipelines)
-    await pipelines.close()
 
 
 async def test_provision_names_what_it_made_and_may_be_repeated(bench: Bench) -> None:
@@ -202,6 +110,7 @@ async def test_an_orchestrator_that_is_away_is_unavailable(tmp_path: Path) -> No
     port = airflow_module().free_port()
     rest = AirflowRest(f"http://127.0.0.1:{port}", "bridge", "secret")
     away = AirflowPipelines(rest, Installation(tmp_path, tmp_path, "python"))
+    edge = AirflowPipelines(rest, Installation(tmp_path, tmp_path, "python"), AirflowEdge(rest))
 
     for call in (
         away.provision(pipeline("rain")),
@@ -209,11 +118,141 @@ async def test_an_orchestrator_that_is_away_is_unavailable(tmp_path: Path) -> No
         away.start(order("rain")),
         away.look("rain", "key"),
         away.stop("rain", "key"),
+        away.resize("node-1", 1, local=True),
+        edge.workers(),
+        edge.drain("node-1", "hot"),
+        edge.undrain("node-1"),
+        edge.release("node-1", "gone"),
         FakePipelines(away=1).look("rain", "key"),
     ):
         with pytest.raises(UnavailableError):
             await call
     assert f"does not answer at http://127.0.0.1:{port}" in str(await away.problem())
+
+
+async def test_a_machine_may_be_resized_again_and_again(bench: Bench) -> None:
+    for slots in (3, 1, 1, 3):
+        await bench.pipelines.resize("node-resized", slots, local=False)
+
+
+@pytest.mark.parametrize("kind", ["trains", "halves"])
+async def test_what_several_train_together_completes_also_without_some_of_them(
+    bench: Bench, kind: str
+) -> None:
+    project = await bench.provisioned(kind)
+    wanted = replace(order(project), kind="federated")
+
+    run = await bench.started(wanted)
+
+    assert (run.dag_id, run.run_id) == (f"{project}__federated", wanted.key)
+    assert (await bench.ended(wanted)).completed
+    assert await bench.pipelines.start(wanted) == run
+
+
+async def test_an_aggregation_that_fails_is_what_is_told_of_a_failure(bench: Bench) -> None:
+    wanted = replace(order(await bench.provisioned("spoils")), kind="federated")
+    await bench.started(wanted)
+
+    outcome = await bench.ended(wanted)
+
+    assert outcome.completed is False
+    if bench.fake is None:
+        assert outcome.step == "aggregate_1"
+        assert "too few" in outcome.diagnosis
+
+
+async def test_a_project_that_trains_alone_has_nothing_for_several(bench: Bench) -> None:
+    project = await bench.provisioned("works")
+
+    with pytest.raises(PipelineNotReadyError):
+        await bench.pipelines.start(replace(order(project), kind="federated"))
+
+
+async def test_a_machine_is_drained_with_the_reason_and_takes_work_again(bench: Bench) -> None:
+    async with bench.machine() as name:
+        await bench.pipelines.drain(name, f"{MARK} {name} is at heat level 3")
+        drained = await bench.worker(name, lambda one: one is not None and one.work is Work.DRAINED)
+
+        assert drained is not None
+        assert drained.ours
+        assert drained.why == f"{MARK} {name} is at heat level 3"
+        await bench.pipelines.drain(name, "again")
+        still = await bench.worker(name, lambda one: one is not None and one.ours)
+        assert still is not None
+        assert still.why == drained.why
+        for _ in range(2):
+            await bench.pipelines.undrain(name)
+            await bench.worker(name, lambda one: one is not None and one.work is Work.READY)
+
+
+async def test_what_is_no_worker_is_none_to_drain(bench: Bench) -> None:
+    await bench.pipelines.drain("unknown", "hot")
+    await bench.pipelines.undrain("unknown")
+    await bench.pipelines.release("unknown", "gone")
+    await bench.pipelines.release("unknown", "gone")
+
+    assert "unknown" not in {one.name for one in await bench.pipelines.workers()}
+
+
+async def test_there_is_what_other_machines_need(bench: Bench) -> None:
+    project = await bench.provisioned("works")
+
+    found = await bench.pipelines.files()
+
+    assert project in found["registry.json"]
+
+
+@pytest.mark.airflow
+async def test_a_worker_that_is_ended_is_no_longer_told_as_one_that_works(
+    airflow: Any, step_program: Path
+) -> None:
+    rest = AirflowRest(airflow.url, "bridge", airflow.password)
+    installation = Installation(airflow.dags, step_program.parent, str(step_program))
+    pipelines = AirflowPipelines(rest, installation, AirflowEdge(rest))
+    bench = Bench(pipelines, server=airflow)
+
+    async with bench.machine() as name:
+        pass
+
+    assert await bench.worker(name, lambda one: one is not None and one.work is Work.STOPPED)
+    await pipelines.close()
+
+
+@pytest.mark.airflow
+async def test_heavy_steps_stand_in_the_pool_of_the_orchestrators_own_machine(
+    airflow: Any, step_program: Path
+) -> None:
+    rest = AirflowRest(airflow.url, "bridge", airflow.password)
+    pipelines = AirflowPipelines(
+        rest, Installation(airflow.dags, step_program.parent, str(step_program))
+    )
+    bench = Bench(pipelines)
+    wanted = order(await bench.provisioned("works"))
+
+    await pipelines.resize("node-other", 5, local=False)
+    await pipelines.resize("node-own", 8, local=True)
+    await pipelines.resize("node-own", 4, local=True)
+
+    pools = PoolApi(rest._client)
+    found = await rest._ask(lambda: pools.get_pool_without_preload_content("n_node-own"))
+    assert found["slots"] == 4
+    await asyncio.sleep(3)  # Airflow reads a touched DAG file within a second or two
+    await bench.started(wanted)
+    assert (await bench.ended(wanted)).completed
+    tasks = TaskInstanceApi(rest._client)
+    told = await rest._ask(
+        lambda: tasks.get_task_instances_without_preload_content(
+            f"{wanted.project}__train", wanted.key
+        )
+    )
+    own = f"p_{wanted.project}"
+    assert {one["task_id"]: one["pool"] for one in told["task_instances"]} == {
+        "data": own,
+        "train": "n_node-own",
+        "evaluate": "n_node-own",
+        "register": own,
+    }
+    await pipelines.close()
 
 
 @pytest.mark.airflow

@@ -54,6 +54,9 @@ class MemoryHarness:
     async def life_of(self, app: App) -> object:
         return self.replicas.starts.count(app.name)
 
+    async def computed_at_once(self, app: App) -> int:
+        return self.replicas.apps[app.name].concurrency
+
     async def take_away(self) -> None:
         self.replicas.away = True
 
@@ -79,6 +82,11 @@ class RayHarness:
 
     async def life_of(self, app: App) -> object:
         return await asyncio.to_thread(_real.pid_at, self._ray.url + app.route)
+
+    async def computed_at_once(self, app: App) -> int:
+        """Return what the replica itself says; no serving runs here that could have told it."""
+        _, facts = await asyncio.to_thread(_real.ask, f"{self._ray.url}{app.route}/v2")
+        return int(facts["concurrency"])
 
     async def take_away(self) -> None:
         await asyncio.to_thread(self._ray.stop)
@@ -177,6 +185,26 @@ async def test_other_bounds_restart_nothing(harness: Harness) -> None:
     await harness.replicas.apply([replace(harness.good, max_replicas=2)])
     await running(harness, harness.good)
 
+    assert await harness.life_of(harness.good) == life
+
+
+async def test_another_concurrency_reaches_what_runs_and_restarts_nothing(
+    harness: Harness,
+) -> None:
+    await harness.replicas.apply([harness.good])
+    await running(harness, harness.good)
+    life = await harness.life_of(harness.good)
+    seen = []
+
+    for wanted in (2, 8):
+        await harness.replicas.apply([replace(harness.good, concurrency=wanted)])
+        async with asyncio.timeout(30):
+            while (found := await harness.computed_at_once(harness.good)) != wanted:
+                await asyncio.sleep(0.05)
+        seen.append(found)
+
+    assert seen == [2, 8]
+    await running(harness, harness.good)
     assert await harness.life_of(harness.good) == life
 
 

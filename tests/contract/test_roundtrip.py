@@ -21,7 +21,7 @@ from mlops.contracts.errors import MessageError, MessageTooLargeError, Unreadabl
 from mlops.contracts.examples import full
 from mlops.contracts.message import MAX_BYTES, Message, Part
 from mlops.contracts.serving import Prediction, PredictionLogged
-from mlops.contracts.settings import ServeSettings
+from mlops.contracts.settings import FederatedSettings, ServeSettings
 
 KINDS = sorted(CATALOGUE.values(), key=lambda kind: kind.type)
 each_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.type)
@@ -54,6 +54,8 @@ def parts(kind: type[P]) -> st.SearchStrategy[P]:
             lambda steps: (*sorted(steps), 1.0)
         )
         fields["min_replicas"] = st.just(1)
+    if kind is FederatedSettings:
+        fields["min_nodes"] = st.just(1)
     return st.builds(kind, **fields)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from mlops.tracking.adapters.memory import MemoryTracking
 from mlops.tracking.adapters.memory_lives import MemoryLives
+from mlops.tracking.adapters.memory_presences import MemoryPresences
 
 
 class MlflowLab:
@@ -24,6 +25,7 @@ class MlflowLab:
         from mlops.tracking.adapters.guards import guard
         from mlops.tracking.adapters.mlflow_files import ModelFiles
         from mlops.tracking.adapters.mlflow_lives import MlflowLives
+        from mlops.tracking.adapters.mlflow_presences import MlflowPresences
         from mlops.tracking.adapters.mlflow_registry import MlflowRegistry
         from mlops.tracking.adapters.mlflow_runs import MlflowRuns
         from mlops.tracking.adapters.outbox_rows import SqlRows
@@ -35,6 +37,7 @@ class MlflowLab:
         self.runs = MlflowRuns(engine, ModelFiles(server.tracking, server.artifacts))
         self.registry = MlflowRegistry(server, self.runs)
         self.lives = MlflowLives(engine, server.engine, self.rows.wake)
+        self.presences = MlflowPresences(engine, server.engine)
         guard()
 
     async def open(self) -> None:
@@ -141,6 +144,7 @@ class MemoryLab:
         self._memory = MemoryTracking()
         self.rows = self.runs = self.registry = self._memory
         self.lives = MemoryLives(self._memory)
+        self.presences = MemoryPresences(self._memory)
 
     async def start_run(
         self,

@@ -152,6 +152,14 @@ def test_one_effect_in_two_messages_is_done_twice_and_one_message_read_twice_is_
     assert audit.figures()["repeated"] == ["deployment.started 2"]
 
 
+def test_the_attempts_of_a_workflow_that_was_moved_are_no_repetition() -> None:
+    audit = Audit(answered=set(), told=set())
+    for after_s, attempt in enumerate((1, 2, 2)):
+        audit.add(said("workflow.started", after_s, workflow_key="w1", attempt=attempt))
+
+    assert audit.figures()["repeated"] == ["workflow.started w1.2"]
+
+
 def test_a_bus_that_is_away_says_nothing_amid_the_json(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

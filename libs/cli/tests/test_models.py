@@ -208,6 +208,27 @@ def test_deployments_shows_shares_of_the_traffic(door: Door) -> None:
     assert "no rollouts yet" in shown
 
 
+def test_deployments_shows_what_slows_a_version_and_what_it_takes(door: Door) -> None:
+    why = "n1 is at level 2"
+    state = {
+        "project": "rain",
+        "model": "rain",
+        "heat": {"2": {"concurrency": 4, "full": 8, "why": why}},
+        "energy": {"2": {"joules_per_1000": 61.234, "measured": True}},
+        "rollout": {"version": 3, "held": f"waits for a cooler machine; {why}"},
+    }
+    door.answers["/api/v1/deployments"] = routes(2)
+    door.answer("serving", "list", {"deployments": [state, {**state, "project": "other"}]})
+
+    shown = door.run("deployments", "-p", "rain").stdout
+    found = door.json("deployments", "-p", "rain")
+
+    assert "4 of 8" in shown
+    assert "61.2 measured" in shown
+    assert f"version 3 of rain waits for a cooler machine; {why}" in shown
+    assert [one["project"] for one in found["running"]] == ["rain"]
+
+
 def test_a_gateway_that_refuses_keeps_its_fix(door: Door) -> None:
     door.answer("tracking", "models", Refuse(503, "not available at the moment", "try again"))
 

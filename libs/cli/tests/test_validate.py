@@ -256,3 +256,22 @@ def test_the_environment_of_the_check_is_that_of_a_training(
     assert outcomes(project)["mlflow"] == "passed"
     assert told.read_text() == "\n"
     assert os.environ["PYTHONPATH"] == "/somewhere"
+
+
+def test_both_commands_of_a_training_together_are_looked_into(project: Door) -> None:
+    together = '[federated]\ncommand = "./python train.py"\naggregate = "./python mean.py"\n'
+    Path("mlops.toml").write_text(GOOD + together)
+
+    found = outcomes(project)
+
+    assert (found["[federated] command"], found["[federated] aggregate"]) == ("passed", "failed")
+
+
+def test_half_of_a_training_together_is_none(project: Door) -> None:
+    Path("mlops.toml").write_text(GOOD + '[federated]\ncommand = "./python train.py"\n')
+
+    found = project.run("validate", "--json")
+
+    (failed,) = [one for one in _checks(found.stdout) if one["outcome"] == "failed"]
+    assert failed["check"] == "[federated] aggregate"
+    assert "[federated] needs both" in failed["fix"]

@@ -21,7 +21,13 @@ from mlops.cli.main import app
 # `test` passes every option on to pytest.
 PASSING = ("mlops test",)
 # These look at the checkout or the packages, not at an installation.
-HOMELESS = ("mlops bench", "mlops version")
+HOMELESS = (
+    "mlops bench",
+    "mlops version",
+    "mlops simulate thermal",
+    "mlops telemetry parse",
+    "mlops telemetry record",
+)
 SLOW = ("httpx", "pydantic", "structlog", "asyncio", "nats", "numpy", "matplotlib",
         "mlops.client.client", "mlops.client.spool", "mlops.client.project_file", "mlops.contracts",
         "mlops.chassis", "rich.progress", "rich.markdown")  # fmt: skip

@@ -122,6 +122,76 @@ def test_why_tells_the_place_and_what_would_help(door: Door) -> None:
     assert f"mlops workflow approve {KEY}" in shown
 
 
+def test_why_shows_the_gate_its_figures_and_the_error_of_the_guess(door: Door) -> None:
+    decision = {
+        "gate": "heat",
+        "reason": "new work is held: n1 is at heat level 2",
+        "share_used_ratio": 0.25,
+        "running": 1,
+        "memory_needed_bytes": 2_400_000_000,
+        "memory_free_bytes": 9_000_000_000,
+        "node": "n1",
+        "thermal_level": 2,
+        "cool_s": 47.0,
+        "expected_error_s": 12.5,
+        "obstacles": [{"reason": "n1 is at heat level 2"}, {"reason": "n2 has no mlx"}],
+    }
+    door.answer(
+        "orchestration_bridge",
+        "why",
+        {
+            "state": "waiting",
+            "waits": True,
+            "reason": decision["reason"],
+            "until": "2026-03-01T12:00:00Z",
+            "workflow": {"decision": decision},
+        },
+    )
+
+    shown = door.run("workflow", "why", KEY).stdout
+
+    assert "± 12.5 s, as such words were off so far" in shown
+    assert "gate     heat" in shown
+    assert "share    25% used, 1 running" in shown
+    assert "memory   2.4 GB needed, 9.0 GB free" in shown
+    assert "machine  n1, heat level 2, cool in about 47.0 s" in shown
+    assert "n2 has no mlx" in shown
+    assert shown.count("n1 is at heat level 2") == 1
+    assert door.json("workflow", "why", KEY)["workflow"]["decision"] == decision
+
+
+def test_why_of_one_that_was_moved_tells_its_attempts_and_what_it_is_asked(door: Door) -> None:
+    left = {"node": "n1", "parted": "left", "saved": True, "ended_at": "2026-01-01T12:00:00Z"}
+    lost = {"node": "n2", "parted": "lost", "saved": False, "ended_at": "2026-01-01T13:00:00Z"}
+    door.answer(
+        "orchestration_bridge",
+        "why",
+        {
+            "state": "running",
+            "waits": False,
+            "reason": "n3 is at heat level 2",
+            "attempt": 3,
+            "attempts": [left, lost],
+            "asked": {"ask": "save", "request": 2, "reason": "n3 is hot"},
+        },
+    )
+
+    shown = door.run("workflow", "why", KEY).stdout
+
+    assert "attempt 1 left n1 at" in shown
+    assert "kept what it saved" in shown
+    assert "attempt 2 vanished with n2 at" in shown
+    assert "attempt 3 asked to save, and go on, request 2" in shown
+
+
+def test_list_tells_attempts_and_what_is_asked(door: Door) -> None:
+    asked = {"ask": "leave", "request": 1, "attempt": 2, "reason": "n1 is hot"}
+    one = {"project": "rain", "workflow_key": KEY, "kind": "train", "state": "running"}
+    door.answers["/api/v1/overview"] = {"workflows": [{**one, "attempt": 2, "asked": asked}]}
+
+    assert "running (2), asked to leave" in door.run("workflow", "list").stdout
+
+
 def versioned(name: str) -> dict[str, Any]:
     return event("data.versioned", name=name, version=1)
 

@@ -8,14 +8,15 @@ import os
 import re
 import threading
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mlops.client.hardware import Sampler, arithmetic, process, reader
-from mlops.client.hardware.arithmetic import Reading, Totals, add, close, metrics, summary, watts
+from mlops.client.hardware.arithmetic import Reading, Totals, add, close, metrics, summary
+from mlops.client.hardware.energy import Drawn, Work, closed, drawn
 
 HOLD_S = 30.0
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -29,56 +30,53 @@ def total(*readings: Reading, ended_s: float, hold_s: float = HOLD_S) -> Totals:
 
 
 def sample(seq: int, **parts: Any) -> dict[str, Any]:
-    return {"boot_id": "b", "seq": seq, "observed_at": "2026-03-01T11:59:55Z", **parts}
+    """A sample of a ten second window, one after the other."""
+    at = NOW + timedelta(seconds=10 * seq)
+    given = {"boot_id": "b", "seq": seq, "observed_at": at.isoformat(), "window_s": 10.0}
+    return {**given, **parts}
 
 
-def test_steady_power_is_power_times_time() -> None:
-    found = total(Reading(10, 20.0), Reading(20, 20.0), ended_s=30)
-
-    assert (found.energy_j, found.powered_s) == (600.0, 30.0)
-
-
-def test_rising_power_is_a_trapezoid() -> None:
-    # 0-10 s at 10 W, 10-20 s from 10 to 30 W (20 on average), 20-25 s at 30 W.
-    found = total(Reading(10, 10.0), Reading(20, 30.0), ended_s=25)
-
-    assert found.energy_j == 100 + 200 + 150
+def apple(seq: int, package_j: float | None = None, **parts: Any) -> dict[str, Any]:
+    energy = {} if package_j is None else {"package_j": package_j, "measured": True}
+    return sample(seq, chip={"vendor": "apple", "cores": 8}, energy=energy, **parts)
 
 
-def test_nothing_is_invented_over_a_gap() -> None:
-    # The agent is silent for 100 s; both sides are known for 10 s.
-    found = total(Reading(10, 10.0), Reading(110, 10.0), ended_s=120)
-
-    assert (found.energy_j, found.powered_s) == (200.0, 20.0)
-
-
-def test_a_reading_without_power_leaves_its_time_out() -> None:
-    found = total(Reading(10, 10.0), Reading(20, None), Reading(30, 10.0), ended_s=40)
-
-    assert (found.energy_j, found.powered_s) == (200.0, 20.0)
+def summed(*told: tuple[Mapping[str, Any], Work], end: Work | None = None) -> Drawn:
+    found = Drawn()
+    for one, work in told:
+        found = drawn(found, one, work)
+    return closed(found, end) if end else found
 
 
 def test_throttled_time_counts_from_the_reading_that_says_so() -> None:
     found = total(
-        Reading(10, heat_level=1), Reading(20, heat_level=2), Reading(30, heat_level=3),
-        Reading(40, heat_level=0), ended_s=50,
+        Reading(10, 1), Reading(20, 2), Reading(30, 3), Reading(40, 0), ended_s=50
     )  # fmt: skip
 
     assert (found.throttled_s, found.peak_heat_level) == (20.0, 3)
 
 
 def test_a_clock_that_goes_back_takes_nothing_away() -> None:
-    found = total(Reading(10, 10.0), Reading(5, 10.0), Reading(15, 10.0), ended_s=15)
+    found = total(Reading(10, 2), Reading(5, 2), Reading(15, 2), ended_s=15)
 
-    assert found.energy_j == 10 * 10 + 10 * 10
+    assert found.throttled_s == 20
 
 
 def test_the_summary_is_plain_text_of_numbers() -> None:
-    totals = total(Reading(10, 20.0, 1), Reading(20, 20.0, 1), ended_s=30)
+    totals = total(Reading(10, 1), Reading(20, 1), ended_s=30)
+    energy = summed(
+        (apple(1, 0), Work(0, 0)),
+        (apple(2, 300), Work(10, 5, busy_s=10)),
+        (apple(4, 600), Work(20, 20, busy_s=20)),
+    )
 
-    assert summary(totals, 30.0, 3 * 2**29, sample(1)) == {
+    assert summary(totals, energy, 30.0, 3 * 2**29, sample(1)) == {
         "hw.samples": "2",
-        "hw.energy_j": "600",
+        "hw.energy_j": "450",
+        "hw.machine_energy_j": "600",
+        "hw.energy_source": "measured",
+        "hw.energy_known": "1",
+        "hw.energy_how": "package counter; share by processor time",
         "hw.mean_power_w": "20",
         "hw.peak_heat_level": "1",
         "hw.throttled_s": "0",
@@ -87,22 +85,23 @@ def test_the_summary_is_plain_text_of_numbers() -> None:
 
 
 def test_energy_of_a_part_of_the_run_says_so() -> None:
-    totals = total(Reading(10, 10.0), ended_s=600)
+    energy = summed((apple(1, power={"package_w": 10.0}), Work(10, 10, 10)))
 
-    found = summary(totals, 600.0, 1, sample(1))
+    found = summary(total(Reading(10), ended_s=600), energy, 600.0, 1, sample(1))
 
-    assert found["hw.energy_j"] == "100"
+    assert (found["hw.energy_j"], found["hw.energy_source"]) == ("100", "estimated")
     assert found["hw.reason.energy_j"] == "power is known for 10 of 600 s"
 
 
 def test_a_machine_without_sensors_gives_its_reasons() -> None:
     told = sample(1, missing={"power.package_w": "denied", "thermal.level": "unsupported"})
 
-    found = summary(total(Reading(10), ended_s=20), 20.0, None, told)
+    found = summary(total(Reading(10), ended_s=20), Drawn(), 20.0, None, told)
 
     assert found == {
         "hw.samples": "1",
         "hw.reason.energy_j": "power.package_w: denied",
+        "hw.reason.machine_energy_j": "power.package_w: denied",
         "hw.reason.mean_power_w": "power.package_w: denied",
         "hw.reason.peak_heat_level": "thermal.level: unsupported",
         "hw.reason.throttled_s": "thermal.level: unsupported",
@@ -111,27 +110,10 @@ def test_a_machine_without_sensors_gives_its_reasons() -> None:
 
 
 def test_a_run_without_an_agent_says_that_there_was_none() -> None:
-    found = summary(total(ended_s=20), 20.0, 2**30, None)
+    found = summary(total(ended_s=20), Drawn(), 20.0, 2**30, None)
 
     assert found["hw.reason.energy_j"] == arithmetic.NO_READING
     assert found["hw.peak_memory_gb"] == "1"
-
-
-@pytest.mark.parametrize(
-    ("vendor", "power", "expected"),
-    [
-        ("apple", {"package_w": 12.0, "cpu_w": 7.0, "gpu_w": 4.0}, 12.0),
-        ("Apple", {"cpu_w": 7.0, "gpu_w": 4.0, "ane_w": 0.5}, 11.5),
-        ("intel", {"package_w": 60.0, "gpu_w": 300.0, "dram_w": 5.0}, 365.0),
-        ("amd", {"gpu_w": 300.0}, 300.0),
-        ("amd", {}, None),
-        ("amd", {"package_w": None}, None),
-    ],
-)
-def test_power_is_of_everything_that_draws(
-    vendor: str, power: Mapping[str, float | None], expected: float | None
-) -> None:
-    assert watts(sample(1, chip={"vendor": vendor}, power=power)) == expected
 
 
 def test_metrics_name_only_what_is_known() -> None:
@@ -170,6 +152,21 @@ def test_memory_in_use_is_what_nobody_else_could_get() -> None:
     assert process.used_memory("MemTotal: 4096 kB\n") is None
 
 
+class Busy:
+    """Processes that are all that the machine does."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock, self._at_s = clock, clock()
+        self.over = False
+
+    def since_last(self) -> Work:
+        passed_s, self._at_s = self._clock() - self._at_s, self._clock()
+        return Work(passed_s, passed_s, busy_s=passed_s)
+
+    def end(self) -> None:
+        self.over = True
+
+
 class Clock:
     def __init__(self) -> None:
         self.now_s = 0.0
@@ -181,7 +178,8 @@ class Clock:
 def test_the_sampler_counts_a_sample_that_it_reads_twice_once() -> None:
     clock, logged = Clock(), list[dict[str, float]]()
     steady = sample(7, chip={"vendor": "apple"}, power={"package_w": 10.0}, thermal={"level": 0})
-    sampler = Sampler(lambda: steady, logged.append, clock=clock)
+    busy = Busy(clock)
+    sampler = Sampler(lambda: steady, logged.append, clock=clock, effort=busy)
 
     for at_s in (10.0, 20.0):
         clock.now_s = at_s
@@ -191,6 +189,7 @@ def test_the_sampler_counts_a_sample_that_it_reads_twice_once() -> None:
 
     assert found["hw.samples"] == "1"
     assert found["hw.energy_j"] == "300"
+    assert busy.over
     assert [one["system/package_power_w"] for one in logged] == [10.0, 10.0]
     assert all(one["system/process_memory_gb"] > 0 for one in logged)
 
@@ -313,17 +312,17 @@ def test_a_recorded_benchmark_of_a_mac_adds_up() -> None:
     ]
     clock = Clock()
     told = iter(
-        sample(seq, chip={"vendor": "apple"}, power={"package_w": power})
-        for seq, power in enumerate(package)
+        apple(seq, power={"package_w": power}, window_s=1.0)
+        for seq, power in enumerate(package, start=1)
     )
-    sampler = Sampler(lambda: next(told), lambda _: None, clock=clock)
+    sampler = Sampler(lambda: next(told), lambda _: None, clock=clock, effort=Busy(clock))
 
-    for second in range(len(package)):
+    for second in range(1, len(package) + 1):
         clock.now_s = float(second)
         sampler.tick()
     found = sampler.stop()
 
-    trapezoids = sum(package) - (package[0] + package[-1]) / 2
     assert len(package) > 300
-    assert float(found["hw.energy_j"]) == pytest.approx(trapezoids, abs=0.01)
+    assert float(found["hw.energy_j"]) == pytest.approx(sum(package), abs=0.01)
+    assert found["hw.energy_source"] == "estimated"
     assert found["hw.samples"] == str(len(package))

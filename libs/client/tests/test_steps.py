@@ -34,11 +34,15 @@ RAIN = Assignment("rain", "rain-1", "story", "cause")
 
 @dataclass
 class Server:
-    """A web server that gives the answers it was told, one after the other, and keeps what it was asked."""
+    """A web server that gives the answers it was told, one after the other, and keeps what it was asked.
+
+    What it says of the workflow is apart: steps ask for that again and again.
+    """
 
     url: str
     answers: list[tuple[int, object]] = field(default_factory=list)
     asked: list[tuple[str, str, object]] = field(default_factory=list)
+    workflow: tuple[int, object] = (404, {})
 
 
 @pytest.fixture
@@ -47,8 +51,11 @@ def server() -> Iterator[Server]:
         def answer(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
             body = json.loads(self.rfile.read(length)) if length else None
-            found.asked.append((self.command, self.path, body))
-            status, reply = found.answers.pop(0)
+            if self.path.startswith("/api/v1/workflows/"):
+                status, reply = found.workflow
+            else:
+                found.asked.append((self.command, self.path, body))
+                status, reply = found.answers.pop(0)
             payload = json.dumps(reply).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(payload)))
@@ -289,6 +296,9 @@ def test_no_champion_is_not_an_error(server: Server) -> None:
 def test_an_assignment_names_what_is_missing() -> None:
     with pytest.raises(PermanentError, match="MLOPS_WORKFLOW_KEY is not set"):
         assignment.read({"MLOPS_PROJECT": "rain"})
+    odd = {"MLOPS_PROJECT": "rain", "MLOPS_WORKFLOW_KEY": "k", "MLOPS_WORKFLOW_ATTEMPT": "two"}
+    with pytest.raises(PermanentError, match="MLOPS_WORKFLOW_ATTEMPT is 'two'"):
+        assignment.read(odd)
 
 
 def run_step(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
@@ -306,13 +316,14 @@ def test_an_unknown_step_lists_the_steps(tmp_path: Path) -> None:
     ended = run_step("dance", home=tmp_path)
 
     assert ended.returncode == 64
-    assert "data, train, evaluate, register; got dance" in ended.stderr
+    assert "one step is needed: data, train, evaluate, register, fed" in ended.stderr
+    assert "; got dance" in ended.stderr
 
 
 def test_without_a_platform_the_step_says_so_and_may_be_tried_again(tmp_path: Path) -> None:
     ended = run_step("train", home=tmp_path)
 
-    assert ended.returncode == 75
+    assert ended.returncode == 69
     assert "mlops up" in ended.stderr
 
 

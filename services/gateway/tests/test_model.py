@@ -262,6 +262,19 @@ def test_settings_told_late_do_not_replace_newer_ones() -> None:
     assert memory.world.projects["rainfall"].description == "new"
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_a_version_that_heat_slows_is_no_rollout(*, known: bool) -> None:
+    ended = [told("c", "deployment.completed", deployment_id="d", model="rain", version=1)]
+    slowed = told(
+        "s", "deployment.progressed", deployment_id="d", model="rain", phase="slowed", concurrency=4
+    )
+
+    memory = memory_of(*(ended if known else []), slowed)
+
+    assert [one.state for one in memory.world.deployments.values()] == ["completed"] * known
+    assert not memory.world.being_deployed("rain")
+
+
 def test_retry_of_a_rollout_told_late_does_not_reopen_it() -> None:
     memory = memory_of(
         told("c", "deployment.completed", deployment_id="d", model="rain", version=1),

@@ -48,6 +48,17 @@ async def test_the_newest_sample_is_told_whole(house: House) -> None:
     assert (found["node"], found["level"]) == ("mac-1", 2)
 
 
+async def test_what_is_told_late_does_not_replace_the_newest(house: House) -> None:
+    now = datetime.now(UTC)
+    late = sample(3, now - timedelta(minutes=5)).model_copy(update={"backfill": True})
+    await house.say(TelemetrySampled(node="mac-1", sample=sample(2, now), episode_id="e"))
+    await house.say(TelemetrySampled(node="mac-1", sample=late, time=now))
+
+    found = (await house.client.get("/api/v1/nodes/mac-1")).json()
+
+    assert (found["sample"]["seq"], found["episode_id"]) == (2, "e")
+
+
 async def test_heat_does_not_forget_the_sample(house: House) -> None:
     now = datetime.now(UTC)
     await house.say(TelemetrySampled(node="mac-1", sample=sample(1, now)))

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import tracemalloc
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -196,7 +197,8 @@ async def known(world: Any, tmp_path: Path) -> Any:
 
 async def ask(world: Any, **question: str) -> dict[str, Any]:
     asked = {"project": "rainfall", "model": "rain", **question}
-    found: dict[str, Any] = await world.bus.ask("monitoring", "judge", asked)
+    patience = timedelta(seconds=30)
+    found: dict[str, Any] = await world.bus.ask("monitoring", "judge", asked, patience)
     return found
 
 

@@ -27,14 +27,15 @@ from mlops.orchestration_bridge.sources.dispatcher import Dispatcher
 class World:
     """One bridge, its bus, a scripted orchestrator and a clock that stands still."""
 
-    def __init__(self, pipelines: FakePipelines | None = None) -> None:
+    def __init__(self, pipelines: FakePipelines | None = None, *, several: bool = False) -> None:
+        self.several = several
         self.bus = MemoryBus()
         self.pipelines = pipelines or FakePipelines()
         self.now = datetime.now(UTC)
         self.dispatcher: Dispatcher = self.wired(self.bus)
 
     def wired(self, bus: MemoryBus) -> Dispatcher:
-        return wire(bus, self.pipelines, clock=lambda: self.now)
+        return wire(bus, self.pipelines, clock=lambda: self.now, several=self.several)
 
     async def tell(self, *messages: Message) -> list[Any]:
         known = len(self.bus.published)

@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mlops.orchestration_bridge.model import admission, heat
+from mlops.orchestration_bridge.model import admission, nodes
 from mlops.orchestration_bridge.model.admission import Ruling, World
 from mlops.orchestration_bridge.model.diagnosis import LONGEST, Wreck, diagnose
-from mlops.orchestration_bridge.model.heat import Node
+from mlops.orchestration_bridge.model.nodes import Node
 from mlops.orchestration_bridge.model.queue import Entry, Policy, Queue, State
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -38,15 +39,19 @@ def entry(key: str, state: State = State.WAITING, ran: tuple[float, float] | Non
     )
 
 
+def waits(since_minutes: float) -> Entry:
+    return replace(entry("a-1"), queued_at=NOON - minutes(since_minutes))
+
+
 def queue(name: str, *entries: Entry, weight: float = 1, priority: str = "normal") -> Queue:
     policy = Policy(weight=weight, priority=priority, max_parallel=1)
     return Queue(name, policy, entries=entries)
 
 
 def ruled(
-    *queues: Queue, nodes: dict[str, Node] | None = None, most: int = 2, away: str = ""
+    *queues: Queue, machines: dict[str, Node] | None = None, most: int = 2, away: str = ""
 ) -> dict[str, Ruling]:
-    world = World({q.project: q for q in queues}, nodes or {}, most, away)
+    world = World({q.project: q for q in queues}, machines or {}, most, away)
     return {ruling.key: ruling for ruling in admission.rulings(world, NOON)}
 
 
@@ -96,11 +101,66 @@ def test_the_start_of_a_waiting_one_is_guessed_from_what_runs_and_what_ran() -> 
     ],
 )
 def test_heat_and_silence_hold_new_work(node: Node, reason: str) -> None:
-    found = ruled(queue("a", entry("a-1")), nodes={"n": node})["a-1"]
+    found = ruled(queue("a", waits(1)), machines={"n": node})["a-1"]
 
     assert not found.admitted
     assert found.hot
     assert reason in found.reason
+
+
+def test_who_waits_for_a_throttled_machine_is_told_until_when() -> None:
+    found = ruled(queue("a", waits(0.5)), machines={"n": Node(2, NOON)})["a-1"]
+
+    assert found.reason.endswith("; from 12:01:30 UTC on a throttled one will do")
+    assert found.expected_start_at == NOON + minutes(1.5)
+
+
+def test_who_waited_for_a_cooler_machine_long_enough_takes_a_throttled_one() -> None:
+    found = ruled(queue("a", waits(2)), machines={"n": Node(2, NOON)})["a-1"]
+
+    assert (found.admitted, found.node) == (True, "n")
+    assert found.reason.startswith(
+        "n is throttled, and it has waited for a cooler machine for long enough"
+    )
+    assert found.needs is not None
+    assert not found.needs.bears_heat
+
+
+def test_nothing_waits_longer_for_a_cooler_machine_than_such_work_takes() -> None:
+    done = entry("a-0", State.COMPLETED, (60, 59.5))
+
+    found = ruled(queue("a", done, waits(0.25)), machines={"n": Node(2, NOON)})["a-1"]
+    later = ruled(queue("a", done, waits(0.5)), machines={"n": Node(2, NOON)})["a-1"]
+
+    assert found.reason.endswith("; from 12:00:15 UTC on a throttled one will do")
+    assert later.admitted
+
+
+def test_a_cooler_machine_is_taken_before_a_throttled_one_however_long_it_waited() -> None:
+    machines = {"a": Node(2, NOON), "b": Node(0, NOON)}
+
+    assert ruled(queue("a", waits(60)), machines=machines)["a-1"].node == "b"
+
+
+@pytest.mark.parametrize(
+    ("node", "critical"),
+    [(Node(3, NOON), False), (Node(2, NOON - minutes(1)), False), (Node(2, NOON), True)],
+    ids=["critical heat", "a silent machine", "work that must be quick"],
+)
+def test_what_no_wait_makes_good(node: Node, *, critical: bool) -> None:
+    waiting = queue("a", waits(60))
+    needs = replace(waiting.policy.needs, latency_critical=critical)
+    strict = replace(waiting, policy=replace(waiting.policy, needs=needs))
+
+    assert not ruled(strict, machines={"n": node})["a-1"].admitted
+
+
+def test_what_waited_for_a_person_waits_for_a_cooler_machine_from_then_on() -> None:
+    approved = replace(waits(60), approved_at=NOON - minutes(1))
+
+    found = ruled(queue("a", approved), machines={"n": Node(2, NOON)})["a-1"]
+
+    assert found.reason.endswith("from 12:01:00 UTC on a throttled one will do")
 
 
 @pytest.mark.parametrize(
@@ -114,14 +174,14 @@ def test_heat_and_silence_hold_new_work(node: Node, reason: str) -> None:
     ],
 )
 def test_cool_unknown_and_forgotten_machines_hold_nothing(nodes: dict[str, Node]) -> None:
-    assert ruled(queue("a", entry("a-1")), nodes=nodes)["a-1"].admitted
+    assert ruled(queue("a", entry("a-1")), machines=nodes)["a-1"].admitted
 
 
 def test_an_older_word_about_heat_never_wins() -> None:
     hot = Node(3, NOON, reason="hot")
 
-    assert heat.newer(hot, Node(0, NOON - minutes(1))) == hot
-    assert heat.newer(hot, Node(3, NOON + minutes(1), minutes(1))).reason == "hot"
+    assert nodes.newer(hot, Node(0, NOON - minutes(1))) == hot
+    assert nodes.newer(hot, Node(3, NOON + minutes(1), minutes(1))).reason == "hot"
 
 
 def test_nothing_starts_while_the_orchestrator_is_away_and_a_person_is_asked_first() -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,13 @@ from mlops.orchestration_bridge.adapters.airflow import AirflowPipelines
 from mlops.orchestration_bridge.adapters.airflow_files import Installation
 from mlops.orchestration_bridge.adapters.airflow_rest import AirflowRest
 from mlops.orchestration_bridge.errors import OrchestratorAwayError, PipelineNotReadyError
-from mlops.orchestration_bridge.ports.pipelines import Order
+from mlops.orchestration_bridge.ports.pipelines import Order, Outcome
 
 RUN = "/api/v2/dags/rain__train/dagRuns/rain-1"
 TASK = {"task_id": "train", "state": "failed", "end_date": "2026-01-01T12:00:00Z", "try_number": 1}
 FAILED = (200, {"state": "failed", "end_date": "2026-01-01T12:00:00Z"})
+XCOM = f"{RUN}/taskInstances/train/xcomEntries/left"
+NOTHING = (404, {"detail": "XCom entry with key: `left` not found"})
 WANTED = Order("rain", "rain-1", "train", "rain", "story", "cause", "")
 
 
@@ -97,6 +99,7 @@ async def test_of_an_endless_log_only_the_end_is_kept(
     airflow.paths[RUN] = FAILED
     airflow.paths[f"{RUN}/taskInstances"] = (200, {"task_instances": [TASK]})
     airflow.paths[f"{RUN}/taskInstances/train/logs/1"] = (200, log)
+    airflow.paths[XCOM] = NOTHING
 
     lines = await rest.log("rain__train", "rain-1", "train", 1)
     outcome = await pipelines.look("rain", "rain-1")
@@ -124,6 +127,7 @@ async def test_a_log_that_cannot_be_read_still_leaves_the_step(
     airflow.paths[RUN] = FAILED
     airflow.paths[f"{RUN}/taskInstances"] = (200, {"task_instances": [TASK]})
     airflow.paths[f"{RUN}/taskInstances/train/logs/1"] = (500, {"detail": "no space left"})
+    airflow.paths[XCOM] = NOTHING
 
     outcome = await pipelines.look("rain", "rain-1")
 
@@ -140,3 +144,45 @@ async def test_an_end_whose_tasks_cannot_be_asked_for_is_looked_at_again(
 
     with pytest.raises(OrchestratorAwayError):
         await pipelines.look("rain", "rain-1")
+
+
+@pytest.mark.parametrize(
+    ("pushed", "log", "expected"),
+    [
+        ((200, {"key": "left", "value": "saved"}), ["mlops: train: left"], (True, True, False)),
+        ((200, {"key": "left", "value": '"bare"'}), ["mlops: train: left"], (True, False, False)),
+        (NOTHING, ["Command exited with return code 65"], (False, False, False)),
+        (NOTHING, ["epoch 3"], (False, False, True)),
+    ],
+)
+async def test_how_a_step_ended_is_told_apart(
+    airflow: Airflow,
+    pipelines: AirflowPipelines,
+    pushed: tuple[int, Any],
+    log: list[str],
+    expected: tuple[bool, bool, bool],
+) -> None:
+    airflow.paths[RUN] = FAILED
+    airflow.paths[f"{RUN}/taskInstances"] = (200, {"task_instances": [TASK]})
+    airflow.paths[f"{RUN}/taskInstances/train/logs/1"] = (200, log)
+    airflow.paths[XCOM] = pushed
+
+    outcome = await pipelines.look("rain", "rain-1")
+
+    assert outcome is not None
+    assert (outcome.left, outcome.saved, outcome.mute) == expected
+
+
+async def test_each_attempt_is_a_run_of_its_own(
+    airflow: Airflow, pipelines: AirflowPipelines
+) -> None:
+    second = "/api/v2/dags/rain__train/dagRuns/rain-1.2"
+    airflow.paths[RUN] = FAILED
+    airflow.paths["/api/v2/dags/rain__train/dagRuns"] = (200, {"dag_run_id": "rain-1.2"})
+    airflow.paths[second] = (200, {"state": "running"})
+
+    run = await pipelines.start(replace(WANTED, attempt=2))
+    outcome = await pipelines.look("rain", "rain-1", 2)
+
+    assert run.run_id == "rain-1.2"
+    assert outcome == Outcome(completed=None)

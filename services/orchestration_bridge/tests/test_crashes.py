@@ -17,10 +17,10 @@ from mlops.orchestration_bridge.ports.pipelines import Order, Outcome
 
 async def test_one_project_that_is_refused_does_not_stop_the_others(world: Any) -> None:
     class Refusing(FakePipelines):
-        async def look(self, project: str, key: str) -> Outcome | None:
+        async def look(self, project: str, key: str, attempt: int = 1) -> Outcome | None:
             if project == "rain":
                 raise RejectedError("no such permission")
-            return await super().look(project, key)
+            return await super().look(project, key, attempt)
 
     world = type(world)(Refusing())
     await world.tell(world.registered(), world.registered_as("sun"))

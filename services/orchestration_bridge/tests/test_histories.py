@@ -13,12 +13,18 @@ from mlops.chassis.bus_memory import MemoryBus
 from mlops.contracts.message import Message
 from mlops.contracts.monitoring import PerformanceDegraded, PerformanceMeasured, Window
 from mlops.contracts.orchestration_bridge import StartWorkflow
-from mlops.contracts.settings import ProjectSettings, RetrainSettings, TrainSettings
+from mlops.contracts.settings import (
+    CheckpointSettings,
+    ProjectSettings,
+    RetrainSettings,
+    TrainSettings,
+)
 from mlops.contracts.telemetry_agent import ThermalRecovered, ThermalThrottled
 from mlops.contracts.workspaces import ProjectArchived, ProjectRegistered, ProjectUpdated
 from mlops.orchestration_bridge.adapters.memory import FakePipelines
 from mlops.orchestration_bridge.app import wire
-from mlops.orchestration_bridge.model import lifecycle, policy
+from mlops.orchestration_bridge.model import lifecycle, parting, policy
+from mlops.orchestration_bridge.model.attempts import Ask, Asked, Forced, Parted, Parting
 from mlops.orchestration_bridge.model.lifecycle import End, Run
 from mlops.orchestration_bridge.model.queue import Policy, Queue, State, Trigger
 from mlops.orchestration_bridge.ports.books import QueueDocument
@@ -35,7 +41,7 @@ def of_project(project: str) -> st.SearchStrategy[Message]:
     said = st.builds(
         lambda most, follow: ProjectSettings(
             name=project,
-            train=TrainSettings(command="train"),
+            train=TrainSettings(command="train", checkpoint=CheckpointSettings()),
             retrain=RetrainSettings(
                 max_per_day=most, follow_up_windows=follow, cooldown=timedelta(minutes=3)
             ),
@@ -132,8 +138,10 @@ async def test_repeats_change_nothing(history: list[Message], repeats: list[int]
 @settings(max_examples=80, deadline=None)
 @given(
     steps=st.lists(
-        st.sampled_from(["admit", "start", "complete", "fail", "cancel", "approve", "heard"]),
-        max_size=12,
+        st.sampled_from(
+            ["admit", "start", "ask", "force", "part", "complete", "fail", "cancel", "heard"]
+        ),
+        max_size=16,
     )
 )
 def test_what_has_ended_stays_ended_and_starts_are_told_before_ends(steps: list[str]) -> None:
@@ -146,6 +154,8 @@ def test_what_has_ended_stays_ended_and_starts_are_told_before_ends(steps: list[
         assert ended is None or entry.state is ended
         ended = entry.state if not entry.active else None
         assert entry.started_at is None or entry.admitted_at is not None
+        assert entry.attempt == len(entry.stints) + 1
+        assert entry.told_requests <= entry.requests
 
 
 def _one_waiting() -> Queue:
@@ -154,13 +164,17 @@ def _one_waiting() -> Queue:
 
 
 def _stepped(queue: Queue, step: str) -> Queue:
+    attempt = queue.entries[0].attempt
+    request = Asked(Ask.SAVE, queue.entries[0].requests + 1, "hot", NOON)
     moves = {
         "admit": lambda: lifecycle.admitted(queue, "k", NOON),
         "start": lambda: lifecycle.started(queue, "k", Run("d", "k"), NOON),
         "complete": lambda: lifecycle.ended(queue, "k", End(completed=True, at=NOON)),
         "fail": lambda: lifecycle.ended(queue, "k", End(completed=False, at=NOON)),
         "cancel": lambda: lifecycle.cancelled(queue, "k", lifecycle.Wish("w", ""), NOON),
-        "approve": lambda: lifecycle.approved(queue, "k", "w", NOON),
+        "ask": lambda: parting.asked(queue, "k", attempt, request),
+        "force": lambda: parting.forced(queue, "k", attempt, Forced(Parting.LOST, "", NOON)),
+        "part": lambda: parting.parted(queue, "k", attempt, Parted(Parting.LEFT, NOON, "hot")),
         "heard": lambda: lifecycle.heard(queue, queue.entries[0]),
     }
     return moves[step]()

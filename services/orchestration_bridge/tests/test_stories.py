@@ -198,7 +198,7 @@ async def test_a_person_starts_and_cancels(world: Any) -> None:
     [
         (CancelWorkflow(project="rain", workflow_key="nope"), "has no workflow 'nope'"),
         (ApproveWorkflow(project="rain", workflow_key="nope"), "has no workflow 'nope'"),
-        (StartWorkflow(project="rain", kind=WorkflowKind.FEDERATED), "no pipeline runs"),
+        (StartWorkflow(project="rain", kind=WorkflowKind.EVALUATE), "no pipeline runs"),
         (
             StartWorkflow(project="unknown", time=datetime(2026, 1, 1, tzinfo=UTC)),
             "run `mlops register`",

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -75,8 +76,14 @@ class Stage:
         assert self.parts is not None
         for _ in range(times):
             self.now += timedelta(seconds=seconds)
-            async for message in self.parts.reconciler.round():
-                await self.bus.publish(message)
+            for messages in (
+                self.parts.reconciler.round,
+                self.parts.heats.recoveries,
+                self.parts.meter.round,
+            ):
+                async for message in messages():
+                    await self.bus.publish(message)
+            await asyncio.sleep(0)  # what goes on beside it has its turn
             await self.bus.settle()
 
     def said(self) -> list[str]:

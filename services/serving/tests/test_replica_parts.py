@@ -185,6 +185,50 @@ async def test_a_lower_limit_waits_until_enough_have_left() -> None:
     await asyncio.gather(*tasks)
 
 
+async def test_a_higher_limit_lets_in_at_once_whoever_waits_in_their_order() -> None:
+    turns, leave, inside = Turns(1), asyncio.Event(), list[int]()
+
+    async def work(number: int) -> None:
+        async with turns:
+            inside.append(number)
+            await leave.wait()
+
+    tasks = [asyncio.create_task(work(number)) for number in range(4)]
+    await asyncio.sleep(0.01)
+
+    turns.most = 3
+    await asyncio.sleep(0.01)
+
+    assert inside == [0, 1, 2]
+    leave.set()
+    await asyncio.gather(*tasks)
+
+
+@pytest.mark.parametrize("let_in_first", [False, True])
+async def test_a_caller_that_goes_away_while_it_waits_takes_nobodys_turn(
+    *, let_in_first: bool
+) -> None:
+    turns, leave = Turns(1), asyncio.Event()
+
+    async def work() -> None:
+        async with turns:
+            await leave.wait()
+
+    first, gone, last = (asyncio.create_task(work()) for _ in range(3))
+    await asyncio.sleep(0.01)
+    if let_in_first:
+        turns.most = 2  # it is let in, and goes before it knows
+    gone.cancel()
+    await asyncio.gather(gone, return_exceptions=True)
+    leave.set()
+
+    async with asyncio.timeout(2):
+        await asyncio.gather(first, last)
+    turns.most = 1
+    async with asyncio.timeout(2), turns:
+        pass
+
+
 async def test_what_a_dead_replica_left_is_sent_once(tmp_path: Path) -> None:
     dead, alive = tmp_path / "replica-4194399.db", tmp_path / f"replica-{os.getpid()}.db"
     sent = [

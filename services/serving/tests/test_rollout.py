@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from mlops.serving.model.apps import App, app_name, bento_tag, concurrency_at, route_of
+from mlops.serving.model.apps import App, app_name, bento_tag, route_of
 from mlops.serving.model.rollout import (
     FINAL,
     Cause,
@@ -208,10 +208,6 @@ def test_names_and_routes_of_a_model_with_dots() -> None:
 
     assert app.name == app_name("rain", "rain.v2.x", 7) == "rain.rain.v2.x.v7"
     assert app.route == route_of(app.name) == "/rain/rain.v2.x/v7"
-
-
-def test_heat_lowers_concurrency_step_by_step() -> None:
-    assert [concurrency_at(level) for level in range(6)] == [8, 8, 4, 2, 1, 1]
 
 
 class Histories(RuleBasedStateMachine):

@@ -8,7 +8,6 @@ from itertools import pairwise
 from typing import Any
 
 from mlops.chassis.bus_memory import MemoryBus
-from mlops.contracts.message import Message
 from mlops.contracts.serving import (
     DeploymentCompleted,
     DeploymentFailed,
@@ -20,7 +19,6 @@ from mlops.contracts.serving import (
     UndeployModel,
 )
 from mlops.contracts.settings import ProjectSettings
-from mlops.contracts.telemetry_agent import ThermalRecovered, ThermalThrottled
 from mlops.contracts.tracking import ModelPromoted
 from mlops.contracts.workspaces import (
     ProjectArchived,
@@ -307,29 +305,3 @@ async def test_a_redelivered_wish_starts_one_rollout(stage: Any) -> None:
 
     assert [(one.type, one.id) for one in again.published if one.type in stage.kinds] == first
     assert [type(one) for one in again.published[1:]] == [DeploymentStarted]
-
-
-async def test_heat_lowers_concurrency_and_recovery_raises_it(stage: Any) -> None:
-    seen = [
-        await _concurrency_after(stage, message)
-        for message in (_hot(2, stage.now), _hot(4, stage.now), _cool(stage.now))
-    ]
-
-    assert seen == [4, 1, 8]
-
-
-async def _concurrency_after(stage: Any, message: Message) -> int:
-    await stage.tell(message)
-    limits = await stage.bus.ask("serving", "limits", {"project": "rain"})
-    assert limits["log_predictions"] == 1.0
-    return int(limits["concurrency"])
-
-
-def _hot(level: int, at: datetime) -> ThermalThrottled:
-    return ThermalThrottled(node="n1", time=at, episode_id="e", level=level, reason="hot", since=at)
-
-
-def _cool(at: datetime) -> ThermalRecovered:
-    return ThermalRecovered(
-        node="n1", time=at, episode_id="e", level=0, peak_level=4, duration_s=9, since=at
-    )

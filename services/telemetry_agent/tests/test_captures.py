@@ -83,7 +83,9 @@ def test_two_packages_draw_power_and_their_mirror_does_not(desktop: Path, tmp_pa
     (zones / "intel-rapl:a/energy_uj").write_text("4000000\n")
     (zones / "intel-rapl:0:0/energy_uj").write_text("118825284256\n")
 
-    assert probe.read(2.0).values == {"power.package_w": 8.0, "power.cpu_w": 2.0}
+    read_back = probe.read(2.0).values
+    assert (read_back["power.package_w"], read_back["power.cpu_w"]) == (8.0, 2.0)
+    assert (read_back["energy.package_j"], read_back["energy.cpu_j"]) == (16.0, 4.0)
 
 
 def _link(link: Path, target: str) -> None:

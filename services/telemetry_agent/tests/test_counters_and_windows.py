@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from mlops.telemetry_agent.model.counters import Energy, events, watts
+from mlops.telemetry_agent.model.counters import Energy, events, joules
 from mlops.telemetry_agent.model.reading import GpuReading, Partial, Reading, Value, compose
 from mlops.telemetry_agent.model.window import aggregate
 
@@ -15,17 +15,19 @@ from mlops.telemetry_agent.model.window import aggregate
 @pytest.mark.parametrize(
     ("before", "now", "seconds", "expected"),
     [
-        (Energy(1_000_000, 10_000_000), Energy(3_000_000, 10_000_000), 2.0, 1.0),
-        (Energy(9_000_000, 10_000_000), Energy(1_000_000, 10_000_000), 2.0, 1.0),
-        (Energy(5, 10), Energy(5, 10), 1.0, 0.0),
-        (Energy(5, 10), Energy(5, 20), 1.0, None),
-        (Energy(5, 10), Energy(6, 10), 0.0, None),
+        (Energy(1_000_000, 10_000_000), Energy(3_000_000, 10_000_000), 2.0, 2.0),
+        (Energy(9_000_000, 10_000_000), Energy(1_000_000, 10_000_000), 2.0, 2.0),
+        (Energy(5, 10_000_000), Energy(5, 10_000_000), 2.0, 0.0),
+        (Energy(1_000_000, 10_000_000), Energy(3_000_000, 20_000_000), 2.0, None),
+        (Energy(1_000_000, 10_000_000), Energy(3_000_000, 10_000_000), 0.0, None),
+        # Back without a wrap: taken for one it would be 130 kW.
+        (Energy(9_000_000, 262_143_328_850), Energy(1_000_000, 262_143_328_850), 2.0, None),
     ],
 )
-def test_power_is_energy_over_time_also_across_a_wrap(
+def test_energy_is_what_a_counter_grew_also_across_a_wrap(
     before: Energy, now: Energy, seconds: float, expected: float | None
 ) -> None:
-    assert watts(before, now, seconds) == expected
+    assert joules(before, now, seconds) == expected
 
 
 @pytest.mark.parametrize(

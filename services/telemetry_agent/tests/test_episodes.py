@@ -10,7 +10,15 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops.telemetry_agent.model.episodes import Edge, Rule, Watch, Where, resumed, step
+from mlops.telemetry_agent.model.episodes import (
+    Edge,
+    Rule,
+    Watch,
+    Where,
+    resumed,
+    shifted,
+    step,
+)
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 WHERE = Where("node-1", "boot-1")
@@ -162,3 +170,78 @@ def test_the_same_history_gives_the_same_ids(levels: list[int], data: st.DataObj
     whole = run(levels)[1]
 
     assert run(levels[:cut])[1] == whole[: len(run(levels[:cut])[1])]
+
+
+def heat(
+    readings: Sequence[tuple[int, float | None]], every_s: float = 2.0
+) -> list[tuple[float, Edge]]:
+    """Step through levels and temperatures; return the edges with their seconds."""
+    watch, found = Watch(), list[tuple[float, Edge]]()
+    for place, (level, temp_c) in enumerate(readings):
+        at = NOON + timedelta(seconds=place * every_s)
+        watch, edge = step(watch, level, "", at, WHERE, RULE, temp_c)
+        found += [(place * every_s, edge)] if edge else []
+    return found
+
+
+def test_a_level_is_left_only_five_degrees_below_where_it_was_reached() -> None:
+    hot = [(2, 90.0)] * 5
+    warm = [(0, 87.0)] * 60
+    cool = [(0, 84.0)] * 10
+
+    edges = heat([*hot, *warm, *cool])
+
+    assert [at for at, _ in edges] == [2.0, 130.0]
+    assert edges[1][1].recovered
+
+
+def test_a_temperature_that_never_falls_does_not_hold_a_node_for_ever() -> None:
+    edges = heat([*[(2, 90.0)] * 5, *[(0, 90.0)] * 400])
+
+    assert [edge.recovered for _, edge in edges] == [False, True]
+    assert edges[1][0] == 308.0
+
+
+def test_flapping_is_bounded_by_growing_patience() -> None:
+    # A machine that is hot for 10 s of every 80 s: without growing patience 45 episodes an hour.
+    hour = [(2 if second % 80 < 10 else 0, None) for second in range(0, 3600, 2)]
+
+    edges = [edge for _, edge in heat(hour)]
+
+    assert len(edges) <= 4
+    assert [edge.recovered for edge in edges[:4]] == [False, True, False, True][: len(edges)]
+
+
+def test_an_episode_long_after_another_finds_the_usual_patience() -> None:
+    seconds = range(0, 4000, 2)
+    readings = [(2 if at < 10 or 3000 <= at < 3010 else 0, None) for at in seconds]
+
+    edges = heat(readings)
+
+    assert [at for at, edge in edges if edge.recovered] == [68.0, 3068.0]
+
+
+def test_a_clock_that_was_set_moves_the_past_with_it() -> None:
+    watch, _ = run([0, 2, 2, 0])
+    by = timedelta(hours=3)
+
+    moved = shifted(watch, by)
+
+    assert watch.episode is not None
+    assert moved.episode is not None
+    assert moved.episode.since == watch.episode.since + by
+    assert [at and at - by for at in moved.seen_at] == list(watch.seen_at)
+    assert shifted(Watch(), by) == Watch()
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.none() | st.floats(-20, 150)), max_size=200))
+def test_whatever_happens_edges_alternate_and_ids_differ(
+    readings: list[tuple[int, float | None]],
+) -> None:
+    edges = [edge for _, edge in heat(readings)]
+
+    assert len({edge.id for edge in edges}) == len(edges)
+    opened: str | None = None
+    for edge in edges:
+        assert edge.recovered is (edge.episode_id == opened and edge.level < 2)
+        opened = None if edge.recovered else edge.episode_id

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops.telemetry_agent.adapters.linux import heat_probe, power_probe, pressure_probe
-from mlops.telemetry_agent.adapters.linux_text import HeatParser, PowerParser, parse_pressure
+from mlops.telemetry_agent.adapters.linux_text import HeatParser, PowerParser, PressureParser
 from mlops.telemetry_agent.model.reading import Partial
 
 
@@ -132,8 +132,13 @@ def test_power_comes_from_energy_and_the_package_is_counted_once(tmp_path: Path)
 
     assert first.values == {}
     assert first.missing["power.package_w"] == "stale"
-    assert second.values == {"power.package_w": 15.0, "power.cpu_w": 2.0}
-    assert second.missing == {"power.dram_w": "unsupported"}
+    assert second.values == {
+        "power.package_w": 15.0,
+        "power.cpu_w": 2.0,
+        "energy.package_j": 30.0,
+        "energy.cpu_j": 4.0,
+    }
+    assert second.missing == {"power.dram_w": "unsupported", "power.system_w": "unsupported"}
 
 
 def test_power_across_a_wrap_of_the_counter(tmp_path: Path) -> None:
@@ -174,6 +179,29 @@ def test_memory_pressure(tmp_path: Path, some: str, full: str, pressure: str) ->
     assert pressure_probe(tmp_path).read(0.0).values == {"memory.pressure": pressure}
 
 
+def test_what_the_kernel_killed_for_want_of_memory_is_counted_from_the_second_look(
+    tmp_path: Path,
+) -> None:
+    field, of_machine, of_container = (
+        "memory.oom_kills_delta",
+        "proc/vmstat",
+        "sys/fs/cgroup/memory.events",
+    )
+
+    def after(place: str, number: int) -> object:
+        write(tmp_path, {place: f"nr_free_pages 81\noom_kill {number}\nnuma_hit 7"})
+        read = probe.read(0.0)
+        return read.values.get(field, read.missing.get(field))
+
+    probe = pressure_probe(tmp_path)
+    assert [after(of_machine, number) for number in (2, 2, 5)] == ["stale", 0, 3]
+
+    write(tmp_path, {of_container: "oom_kill 1"})
+    probe = pressure_probe(tmp_path)
+    assert [after(of_machine, 5), after(of_machine, 9)] == ["stale", 0]
+    assert [after(of_container, 2), after(of_container, 1)] == [1, 1], "the second began anew"
+
+
 def test_a_host_that_has_nothing_says_why_and_never_zero(tmp_path: Path) -> None:
     partials = [probe(tmp_path).read(0.0) for probe in (heat_probe, power_probe, pressure_probe)]
 
@@ -198,7 +226,7 @@ def test_parsers_survive_any_files(files: dict[str, str | None]) -> None:
 
     assert isinstance(HeatParser()(raw, 0.0), Partial)
     assert isinstance(PowerParser()(raw, 0.0), Partial)
-    assert isinstance(parse_pressure(raw, 0.0), Partial)
+    assert isinstance(PressureParser()(raw, 0.0), Partial)
 
 
 @given(

@@ -12,11 +12,10 @@ from typing import Any
 
 import pytest
 
-from mlops.telemetry_agent.adapters.darwin import DarwinProbe
 from mlops.telemetry_agent.adapters.host import HostProbe, parse_cpuinfo
 from mlops.telemetry_agent.adapters.linux import heat_probe
 from mlops.telemetry_agent.adapters.nvml import NvmlProbe
-from mlops.telemetry_agent.adapters.recordings import RecordingProbe, ReplayProbe
+from mlops.telemetry_agent.adapters.recordings import Recording, RecordingProbe, ReplayProbe
 from mlops.telemetry_agent.adapters.simulated import SimulatedProbe
 from mlops.telemetry_agent.adapters.state import boot_id, node_id
 from mlops.telemetry_agent.model.reading import LEVEL, Partial, compose
@@ -66,6 +65,10 @@ def test_a_host_without_a_driver_has_no_gpu_rather_than_an_idle_one(
 class NvmlError(Exception):
     """What the driver's library raises."""
 
+    def __init__(self, value: int) -> None:
+        super().__init__(value)
+        self.value = value
+
 
 @dataclass
 class FakeNvml:
@@ -73,9 +76,14 @@ class FakeNvml:
 
     lost: tuple[str, ...] = ()
     reasons: int = 0x40
+    millijoules: int = 5_000_000
+    throttled_ns: int = 7_000_000_000
+    error: int = 999
     NVMLError = NvmlError
     NVML_TEMPERATURE_GPU = 0
     NVML_TEMPERATURE_THRESHOLD_SLOWDOWN = 1
+    NVML_CLOCK_SM = 1
+    NVML_PERF_POLICY_THERMAL = 1
 
     def __getattr__(self, name: str) -> Any:
         answers: dict[str, Any] = {
@@ -85,6 +93,10 @@ class FakeNvml:
             "DeviceGetUtilizationRates": SimpleNamespace(gpu=50),
             "DeviceGetTemperature": 40,
             "DeviceGetPowerUsage": 1500,
+            "DeviceGetClockInfo": 1980,
+            "DeviceGetMarginTemperature": 35,
+            "DeviceGetTotalEnergyConsumption": self.millijoules,
+            "DeviceGetViolationStatus": SimpleNamespace(violationTime=self.throttled_ns),
             "DeviceGetCurrentClocksEventReasons": self.reasons,
             "DeviceGetTemperatureThreshold": 90,
             "Shutdown": None,
@@ -93,7 +105,7 @@ class FakeNvml:
 
         def answer(*arguments: int) -> Any:
             if what in self.lost:
-                raise NvmlError(what)
+                raise NvmlError(self.error)
             if what == "DeviceGetHandleByIndex":
                 return arguments[0]
             return answers[what]
@@ -131,10 +143,15 @@ def test_a_gpu_that_does_not_answer_stops_nothing(lost: str) -> None:
     assert isinstance(partial, Partial)
 
 
-def test_a_gpu_that_was_lost_is_unknown_not_cool() -> None:
-    lost = ("DeviceGetTemperature", "DeviceGetCurrentClocksEventReasons", "DeviceGetPowerUsage")
+def test_a_gpu_that_does_not_say_how_hot_it_is_is_unknown_not_cool() -> None:
+    silent = (
+        "DeviceGetTemperature",
+        "DeviceGetMarginTemperature",
+        "DeviceGetCurrentClocksEventReasons",
+        "DeviceGetPowerUsage",
+    )
 
-    partial = NvmlProbe(FakeNvml(lost=lost)).read(0.0)
+    partial = NvmlProbe(FakeNvml(lost=silent)).read(0.0)
 
     assert LEVEL not in partial.values
     assert partial.missing == {
@@ -144,34 +161,26 @@ def test_a_gpu_that_was_lost_is_unknown_not_cool() -> None:
     }
 
 
-@dataclass
-class FakeDarwin:
-    """Answers as the captures of macOS do."""
+def test_a_gpu_that_fell_off_the_bus_is_an_emergency() -> None:
+    partial = NvmlProbe(FakeNvml(lost=("DeviceGetTemperature",), error=15)).read(0.0)
 
-    pressure: int | None
-    memory: bytes | None = (1).to_bytes(4, "little")
-
-    def thermal_pressure(self) -> int | None:
-        return self.pressure
-
-    def sysctl(self, name: str) -> bytes | None:
-        return b"Apple M1 Pro\0" if name == "machdep.cpu.brand_string" else self.memory
+    assert (partial.values[LEVEL], partial.values["thermal.native"]) == (4, "gpu0 is lost")
 
 
-def test_a_mac_tells_its_thermal_pressure() -> None:
-    partial = DarwinProbe(FakeDarwin(2, (4).to_bytes(4, "little"))).read(0.0)
+def test_a_gpus_counters_are_told_as_what_they_grew() -> None:
+    nvml = FakeNvml(reasons=0)
+    probe = NvmlProbe(nvml)
+    first = probe.read(0.0)
+    nvml.millijoules += 3_000
+    nvml.throttled_ns += 500_000_000
+    second = probe.read(2.0)
+    nvml.millijoules = 0
+    third = probe.read(4.0)
 
-    assert partial.values[LEVEL] == 2
-    assert partial.values["thermal.native"] == "Heavy"
-    assert partial.values["memory.pressure"] == "critical"
-    assert partial.values["chip.name"] == "Apple M1 Pro"
-
-
-def test_a_mac_that_does_not_answer_is_unknown_not_cool() -> None:
-    partial = DarwinProbe(FakeDarwin(None, None)).read(0.0)
-
-    assert LEVEL not in partial.values
-    assert partial.missing == {LEVEL: "failed", "memory.pressure": "failed"}
+    assert "energy.gpu_j" not in first.values
+    assert (second.values["energy.gpu_j"], second.values["thermal.throttled_s_delta"]) == (6.0, 0.5)
+    assert third.values["energy.gpu_j"] == 0.0
+    assert second.gpus[0].freq_hz == 1.98e9
 
 
 def test_what_was_recorded_is_replayed_through_the_same_parser(tmp_path: Path) -> None:
@@ -186,8 +195,8 @@ def test_what_was_recorded_is_replayed_through_the_same_parser(tmp_path: Path) -
     (zone / "temp").write_text("40000")
     recording = tmp_path / "recording.jsonl"
     probes: list[TelemetryProbe] = [
-        RecordingProbe(heat_probe(tmp_path), recording),
-        RecordingProbe(HostProbe(CPUINFO), recording),
+        RecordingProbe(heat_probe(tmp_path), Recording(recording)),
+        RecordingProbe(HostProbe(CPUINFO), Recording(recording)),
     ]
     seen = []
     for second, temp in enumerate((40_000, 85_000)):

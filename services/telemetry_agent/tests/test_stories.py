@@ -24,11 +24,12 @@ from mlops.telemetry_agent.adapters.simulated import SimulatedProbe
 from mlops.telemetry_agent.adapters.state import FileMemory
 from mlops.telemetry_agent.app import wire
 from mlops.telemetry_agent.model.episodes import Where
+from mlops.telemetry_agent.model.pace import Pace
 from mlops.telemetry_agent.model.reading import LEVEL, Partial, Value
 from mlops.telemetry_agent.model.scenario import parse
 from mlops.telemetry_agent.ports import TelemetryProbe
 from mlops.telemetry_agent.settings import Settings
-from mlops.telemetry_agent.sources import Agent, Identity, Pace
+from mlops.telemetry_agent.sources.agent import Agent, Identity
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 PACE = Pace(timedelta(seconds=2), timedelta(seconds=10))
@@ -155,7 +156,8 @@ async def test_a_machine_that_cannot_tell_says_none_and_why(world: World) -> Non
     assert sample.missing[LEVEL] == "unsupported"
     assert sample.missing["power.gpu_w"] == "unsupported"
     assert "power.cpu_w" not in sample.missing
-    assert sample.provenance == {"power.cpu_w": "scripted"}
+    assert sample.provenance == {"power.cpu_w": "scripted", "energy.cpu_j": "integrated"}
+    assert sample.thermal.derived_throttle is None
     assert TelemetrySampled.decode(heard.encode(), strict=True) == heard
 
 

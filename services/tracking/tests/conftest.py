@@ -20,7 +20,8 @@ from mlops.contracts.workspaces import (
 )
 from mlops.tracking.adapters.memory import MemoryTracking
 from mlops.tracking.adapters.memory_lives import MemoryLead, MemoryLives
-from mlops.tracking.app import wire
+from mlops.tracking.adapters.memory_presences import MemoryPresences
+from mlops.tracking.app import wire, wire_energy
 from mlops.tracking.sources.relay import Relay
 
 
@@ -33,7 +34,9 @@ class World:
         self.lives = MemoryLives(self.tracking)
         self.lead = MemoryLead()
         tracking = self.tracking
+        self.now = datetime.now(UTC)
         wire(self.bus, tracking, tracking, tracking, self.lives, "http://mlflow")
+        self.energy = wire_energy(self.bus, MemoryPresences(tracking), lambda: self.now)
 
     async def settle(self) -> None:
         await self.bus.settle()
@@ -43,7 +46,12 @@ class World:
 
     async def relay(self, most: int) -> None:
         relay = Relay(
-            self.tracking, self.tracking, self.lead, lambda: datetime.now(UTC), timedelta(days=1)
+            self.tracking,
+            self.tracking,
+            self.lead,
+            lambda: datetime.now(UTC),
+            timedelta(days=1),
+            self.energy,
         )
         async with aclosing(relay.tell()) as told:
             for _ in range(most):

@@ -184,15 +184,16 @@ async def test_a_model_that_came_from_no_run_has_no_lineage(world: World) -> Non
 
 
 async def test_a_workflow_from_queue_to_end_is_one_run_of_one_job(world: World) -> None:
-    kinds: tuple[type[Message], ...] = (WorkflowQueued, WorkflowStarted, WorkflowCompleted)
-    sent = [await world.say(told(kind)) for kind in kinds]
+    started, moved = told(WorkflowStarted, attempt=1), told(WorkflowStarted, attempt=2, id="again")
+    said = (told(WorkflowQueued), started, moved, told(WorkflowCompleted))
+    sent = [await world.say(message) for message in said]
 
-    assert [one["eventType"] for one in sent] == ["OTHER", "START", "COMPLETE"]
+    assert [one["eventType"] for one in sent] == ["OTHER", "START", "RUNNING", "COMPLETE"]
     assert len({one["run"]["runId"] for one in sent}) == 1
     assert {one["job"]["name"] for one in sent} == {"workflow.retrain"}
     why = {one["key"]: one["value"] for one in sent[0]["run"]["facets"]["tags"]["tags"]}
     assert why["mlops.why"] == "accuracy 0.66 is below 0.69"
-    times = sent[2]["run"]["facets"]["nominalTime"]
+    times = sent[3]["run"]["facets"]["nominalTime"]
     took = [datetime.fromisoformat(times[f"nominal{name}Time"]) for name in ("Start", "End")]
     assert took[1] - took[0] == timedelta(seconds=48.25)
 

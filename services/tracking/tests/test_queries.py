@@ -92,6 +92,7 @@ async def test_runs_say_what_lists_show(desk: Desk) -> None:
                 "params": {"lr": "0.1"},
                 "hardware": {
                     "energy_j": 12.5,
+                    "machine_energy_j": 12.5,
                     "mean_power_w": None,
                     "peak_memory_gb": None,
                     "peak_heat_level": None,

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real, lean Airflow for tests: SQLite, LocalExecutor, no triggerer; one for the whole test process."""
+"""A real, lean Airflow for tests: SQLite, no triggerer, workers of other machines allowed; one for the whole test process."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -19,6 +20,8 @@ from pathlib import Path
 
 import pytest
 
+from mlops.cli.supervisor import node_plan
+from mlops.cli.supervisor.parts import airflow as parts
 from mlops.cli.supervisor.processes import belonging, created, end_all, scan
 
 PARTS = ("api-server", "scheduler", "dag-processor")
@@ -46,6 +49,7 @@ class AirflowServer:
 
     def start(self) -> None:
         self.dags.mkdir(parents=True, exist_ok=True)
+        parts.place_hooks(self.folder / "config", wanted=True)
         passwords = self.folder / "passwords.json"
         passwords.write_text(json.dumps({"admin": secrets.token_hex(8), USER: self.password}))
         passwords.chmod(0o600)
@@ -82,7 +86,6 @@ class AirflowServer:
         return {
             **kept,
             "AIRFLOW_HOME": str(self.folder),
-            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
             "AIRFLOW__CORE__PARALLELISM": "4",
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
@@ -97,16 +100,44 @@ class AirflowServer:
             "AIRFLOW__API__WORKERS": "1",
             "AIRFLOW__API__BASE_URL": self.url,
             "AIRFLOW__API__SECRET_KEY": secrets.token_hex(16),
-            "AIRFLOW__API_AUTH__JWT_SECRET": self._secret(),
+            "AIRFLOW__API_AUTH__JWT_SECRET": self.secret,
             "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "30",
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
             "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
             "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "5",
             "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "1",
+            # As the platform's own supervisor has them: a step that died with its machine is missed soon.
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+            **parts.edge(self.url),
         }
 
-    def _secret(self) -> str:
+    @contextlib.contextmanager
+    def worker(self, name: str) -> Iterator[subprocess.Popen[bytes]]:
+        """Run a worker that serves the queue of a machine of that name, without any DAG file."""
+        folder = self.folder / "workers" / name
+        folder.mkdir(parents=True)
+        way = node_plan.Way({"airflow": self.url}, {"airflow_jwt_secret": self.secret})
+        (folder / "airflow.cfg").write_text(node_plan.configuration(folder, way))
+        kept = {key: value for key, value in os.environ.items() if "AIRFLOW" not in key}
+        command = [program(), "edge", "worker", "-q", f"n_{name}", "-H", name, "-c", "1"]
+        with (folder / "worker.log").open("wb") as log:
+            process = subprocess.Popen(
+                command,
+                env={**kept, "AIRFLOW_HOME": str(folder)},
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait(20)
+
+    @property
+    def secret(self) -> str:
         path = self.folder / "jwt.secret"
         if not path.exists():
             path.write_text(secrets.token_hex(40))

@@ -56,6 +56,7 @@ class Platform:
     nats_url: str
     nats_token: str
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    env: dict[str, str] = field(default_factory=dict)
 
     def start(self, service: str) -> None:
         env = {
@@ -65,6 +66,7 @@ class Platform:
             "NATS_TOKEN": self.nats_token,
             "MLOPS_HTTP_PORT": str(self.ports[service]),
             "ORCHESTRATION_BRIDGE_DAGS_FOLDER": str(self.dags),
+            **self.env,
         }
         with (self.home / f"{service}.log").open("ab") as log:
             self.processes[service] = subprocess.Popen(
@@ -132,8 +134,9 @@ class Caller:
         self.wait(name, "workspace.provisioned", lambda e: _by(e, "tracking"))
         return name
 
-    def start(self, project: str) -> str:
-        queued = self.command("cmd.workflow.start", project, {"why": "test"}, "workflow.queued")
+    def start(self, project: str, kind: str = "train") -> str:
+        wish = {"why": "test", "kind": kind}
+        queued = self.command("cmd.workflow.start", project, wish, "workflow.queued")
         return str(queued["data"]["workflow_key"])
 
     def events(self, project: str, type_: str = "") -> list[Any]:
@@ -184,15 +187,24 @@ def airflow() -> Iterator[Any]:
 def platform(
     airflow: Any, shared_nats: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Platform]:
-    home = tmp_path_factory.mktemp("home")
+    yield from running(airflow, shared_nats, tmp_path_factory.mktemp("home"))
+
+
+def running(airflow: Any, nats: Any, home: Path, **env: str) -> Iterator[Platform]:
+    """Run the services of a platform in *home* until they are no longer needed."""
     ports = {service: airflow_module().free_port() for service in SERVICES}
     endpoints = {name: f"http://127.0.0.1:{ports[s]}" for s, name in SERVICES.items()}
     (home / "endpoints.json").write_text(
-        json.dumps({**endpoints, "nats": shared_nats.url, "airflow": airflow.url})
+        json.dumps({**endpoints, "nats": nats.url, "airflow": airflow.url})
     )
-    secrets = {"gateway_token": _TOKEN, "airflow_password": airflow.password}
+    secrets = {
+        "gateway_token": _TOKEN,
+        "airflow_password": airflow.password,
+        "airflow_jwt_secret": airflow.secret,
+        "nats_token": nats.token,
+    }
     (home / "credentials.json").write_text(json.dumps(secrets))
-    found = Platform(home, ports, airflow.dags, shared_nats.url, shared_nats.token)
+    found = Platform(home, ports, airflow.dags, nats.url, nats.token, env=env)
     try:
         for service in SERVICES:
             found.start(service)
@@ -205,6 +217,11 @@ def platform(
 
 @pytest.fixture
 def caller(platform: Platform) -> Iterator[Caller]:
+    yield from calling(platform)
+
+
+def calling(platform: Platform) -> Iterator[Caller]:
+    """Give somebody who calls a platform."""
     url = f"http://127.0.0.1:{platform.ports['gateway']}"
     headers = {"Authorization": f"Bearer {_TOKEN}"}
     with httpx.Client(base_url=url, headers=headers, timeout=60, trust_env=False) as client:

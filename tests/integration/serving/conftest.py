@@ -163,6 +163,8 @@ def serving_on(home: Path, ray: Any, mlflow_url: str, nats: Any) -> Serving:
             "SERVING_URL": ray.url,
             "SERVING_MLFLOW_URL": mlflow_url,
             "SERVING_INGRESS": ray.ingress,
+            # Recovery would take minutes, and hold the rollouts of the tests after it as long.
+            "SERVING_RECOVER_STEP_S": "1",
         },
     )
 
@@ -220,6 +222,7 @@ class Project:
             f"{one.envelope['data'].get('phase', '')}".strip()
             async for one in self.bus.follow((), self.name, live=False)
             if one.envelope["type"].startswith("deployment.")
+            and one.envelope["type"] != "deployment.metered"
         ]
 
     async def weights(self) -> dict[str, float]:

@@ -55,7 +55,7 @@ class RayHead:
     home: Path
     folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="ray-")))
     extra_env: dict[str, str] = field(default_factory=dict)
-    ports: list[int] = field(default_factory=lambda: free_ports(7))
+    ports: list[int] = field(default_factory=lambda: free_ports(8))
     block: int = field(default_factory=free_block)
     ingress: str = "haproxy"
     process: subprocess.Popen[bytes] | None = None
@@ -97,6 +97,7 @@ class RayHead:
             "RAY_SERVE_ENABLE_HA_PROXY": "1",
             "RAY_SERVE_HAPROXY_STATS_PORT": str(self.ports[2]),
             "RAY_SERVE_HAPROXY_METRICS_PORT": str(self.ports[3]),
+            "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(self.ports[7]),
             "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(private / "haproxy.cfg"),
             "RAY_SERVE_HAPROXY_SOCKET_PATH": str(private / "admin.sock"),
             "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(private),

@@ -12,7 +12,6 @@ import psutil
 import pytest
 
 from mlops.contracts.serving import PredictionLogged, RollbackModel
-from mlops.contracts.telemetry_agent import ThermalRecovered, ThermalThrottled
 
 pytestmark = [
     pytest.mark.server,
@@ -152,34 +151,6 @@ async def logged_rows(project: Any, count: int) -> list[dict[str, Any]]:
             if len(rows) >= count:
                 break
     return rows
-
-
-async def test_heat_reaches_running_replicas_and_fails_no_request(
-    project: Any, callers: Any
-) -> None:
-    await project.register()
-    [version] = project.log("skops")
-    await project.serve(version)
-    [url] = await project.weights()
-    said = {"node": project.name, "episode_id": "e", "since": "2026-01-01T00:00:00Z"}
-
-    async with callers.flowing(callers.Traffic(project.name, project.weights)) as traffic:
-        await project.bus.publish(ThermalThrottled(**said, level=3, reason="hot"))
-        hot = await concurrency(callers, url, 2)
-        await project.bus.publish(ThermalRecovered(**said, level=0, peak_level=3, duration_s=1))
-        cool = await concurrency(callers, url, 8)
-
-    assert (hot, cool) == (2, 8)
-    assert traffic.failed == []
-
-
-async def concurrency(callers: Any, url: str, wanted: int) -> int:
-    found = 0
-    async with asyncio.timeout(20):
-        while found != wanted:
-            await asyncio.sleep(0.1)
-            found = (await asyncio.to_thread(callers.ask, f"{url}/v2"))[1]["concurrency"]
-    return found
 
 
 async def test_a_restarted_head_gets_everything_back(project: Any, callers: Any, ray: Any) -> None:

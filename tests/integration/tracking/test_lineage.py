@@ -121,7 +121,8 @@ async def test_a_story_arrives_at_the_sink_with_its_key(
     nats_server: NatsServer, receiver: Receiver, sink: OpenLineageSink
 ) -> None:
     async with told(nats_server, sink) as bus:
-        for kind in (WorkflowStarted, RunStarted, RunCompleted, WorkflowCompleted):
+        await bus.publish(message(WorkflowStarted, attempt=1))
+        for kind in (RunStarted, RunCompleted, WorkflowCompleted):
             await bus.publish(message(kind))
         await until(lambda: len(receiver.events) == 4)
 

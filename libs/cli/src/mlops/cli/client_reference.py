@@ -21,6 +21,8 @@ from mlops.client import (
 )
 from mlops.client.api.monitoring import MonitorResult
 from mlops.client.callbacks.mlx import MLXCallback
+from mlops.client.callbacks.saving import SaveOnRequest
+from mlops.client.checkpoints import Checkpoints, Request
 
 _HEAD = """# The Python client
 
@@ -39,6 +41,9 @@ _CLASSES = (
     Workflow,
     MonitorResult,
     MLXCallback,
+    Checkpoints,
+    Request,
+    SaveOnRequest,
     AsyncMLOpsClient,
 )
 _PLAIN = ("__init__",)

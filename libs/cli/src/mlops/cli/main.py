@@ -13,15 +13,22 @@ from mlops.cli.commands import (
     data,
     demo,
     deployments,
+    energy,
     events,
     explain,
     models,
     monitor,
+    node,
+    node_here,
     platform,
     projects,
     runs,
+    simulate,
     spool,
+    telemetry,
+    telemetry_record,
     testing,
+    top,
     validate,
     workflows,
 )
@@ -44,6 +51,7 @@ app.command(rich_help_panel=_WORK)(projects.projects)
 app.add_typer(data.app, name="data", rich_help_panel=_WORK)
 app.add_typer(workflows.app, name="workflow", rich_help_panel=_WORK)
 app.add_typer(runs.app, name="run", rich_help_panel=_WORK)
+app.command(rich_help_panel=_WORK)(energy.energy)
 app.add_typer(models.app, name="model", rich_help_panel=_MODELS)
 app.command(rich_help_panel=_MODELS)(deployments.deploy)
 app.command(rich_help_panel=_MODELS)(deployments.undeploy)
@@ -52,10 +60,19 @@ app.add_typer(monitor.app, name="monitor", rich_help_panel=_MODELS)
 app.command(rich_help_panel=_MODELS)(alerts.alerts)
 app.command(rich_help_panel=_BUS)(explain.explain)
 app.add_typer(events.app, name="events", rich_help_panel=_BUS)
+app.command(rich_help_panel=_PLATFORM)(top.top)
+node.app.command()(node_here.start)
+node.app.command()(node_here.stop)
+node.app.command()(node_here.ticket)
+node.app.command()(node_here.join)
+app.add_typer(node.app, name="node", rich_help_panel=_PLATFORM)
+telemetry.app.command()(telemetry_record.record)
+app.add_typer(telemetry.app, name="telemetry", rich_help_panel=_PLATFORM)
 app.add_typer(spool.app, name="spool", rich_help_panel=_KEEP)
 app.command(rich_help_panel=_KEEP)(administration.backup)
 app.command(rich_help_panel=_KEEP)(administration.restore)
 app.command("import-mlflow", rich_help_panel=_KEEP)(administration.import_mlflow)
+app.add_typer(simulate.app, name="simulate", rich_help_panel=_HERE)
 app.command(rich_help_panel=_HERE)(demo.demo)
 app.command("test", rich_help_panel=_HERE, context_settings=_PASSING)(testing.test)
 app.command(rich_help_panel=_HERE)(bench.bench)

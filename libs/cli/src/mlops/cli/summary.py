@@ -11,6 +11,7 @@ _TELLING = (
     ("version", "to_version", "previous_version", "champion_version", "phase", "alias", "severity"),
     ("metric", "value", "expected", "traffic_ratio", "error_ratio", "share_drifted_ratio", "level"),
     ("latency_ms", "duration_s", "waited_s", "size_bytes", "step", "trigger_type", "refused_by"),
+    ("ask", "from_node", "to_node"),
     ("why", "reason", "diagnosis", "suggestion"),
 )
 _MOST = 160
@@ -27,9 +28,16 @@ def summary(envelope: Mapping[str, Any]) -> str:
         if value in (None, "") or str(value) == about:
             continue
         parts.append(f"{name}={_short(value)}")
+    parts += _again(fields)
     parts += _counted(fields)
     line = " ".join(parts)
     return line if len(line) <= _MOST else f"{line[: _MOST - 1]}…"
+
+
+def _again(fields: Mapping[str, Any]) -> list[str]:
+    # Nearly everything is started once.
+    attempt = fields.get("attempt")
+    return [f"attempt={attempt}"] if isinstance(attempt, int) and attempt > 1 else []
 
 
 def _counted(fields: Mapping[str, Any]) -> list[str]:

@@ -120,6 +120,7 @@ class AsyncMLOpsClient:
     wait = _awaited(MLOpsClient.wait)
     get_status = _awaited(MLOpsClient.get_status)
     get_workspace_path = _awaited(MLOpsClient.get_workspace_path)
+    energy = _awaited(MLOpsClient.energy)
     explain = _awaited(MLOpsClient.explain)
     events = _awaited(MLOpsClient.events)
     command = _awaited(MLOpsClient.command)

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from pydantic import AwareDatetime, Field
 
+from mlops.contracts.energy import EnergyUse
 from mlops.contracts.message import Part, ProjectCommand, ProjectEvent
 from mlops.contracts.units import OpenEnum, Ratio
 
@@ -21,11 +22,73 @@ class WorkflowKind(OpenEnum):
     UNKNOWN = "unknown"
 
 
+class Gate(OpenEnum):
+    """What holds a workflow back, in one word."""
+
+    NONE = "none"
+    APPROVAL = "approval"
+    HEAT = "heat"
+    UNKNOWN_NODE = "unknown_node"
+    ORCHESTRATOR = "orchestrator"
+    PARALLEL = "parallel"
+    QUOTA = "quota"
+    MEMORY = "memory"
+    ACCELERATOR = "accelerator"
+    SLOTS = "slots"
+    SHARE = "share"
+    RESERVED = "reserved"
+    UNKNOWN = "unknown"
+
+
+class Ask(OpenEnum):
+    """What a running workflow is asked to do about its machine's heat."""
+
+    SAVE = "save"
+    LEAVE = "leave"
+    STOP = "stop"
+    UNKNOWN = "unknown"
+
+
+class HardwareFactKind(OpenEnum):
+    """What the hardware did while a workflow failed, in one word."""
+
+    HEAT = "heat"
+    THROTTLED = "throttled"
+    MEMORY_PRESSURE = "memory_pressure"
+    SWAP = "swap"
+    OUT_OF_MEMORY = "out_of_memory"
+    LOW_POWER_MODE = "low_power_mode"
+    POWER_CAP = "power_cap"
+    GPU_ERROR = "gpu_error"
+    NODE_VANISHED = "node_vanished"
+    UNKNOWN = "unknown"
+
+
+class HardwareFact(Part):
+    """One thing that the hardware, or the log, says of a failure."""
+
+    kind: HardwareFactKind = Field(description="What it is, in one word.")
+    text: str = Field(max_length=500, description="What was seen, with its figures.")
+    node: str | None = Field(default=None, max_length=63, description="The machine.")
+    at: AwareDatetime | None = Field(default=None, description="When it was at its worst.")
+
+
+class Obstacle(Part):
+    """What keeps a workflow off one machine."""
+
+    node: str = Field(max_length=63, description="The machine; empty where it has no name.")
+    gate: Gate = Field(description="What holds it, in one word.")
+    reason: str = Field(max_length=500, description="Why, with the figures.")
+
+
 class Decision(Part):
     """Why a workflow may start now, or why it waits and until when."""
 
     admitted: bool = Field(description="Whether it may start now.")
     reason: str = Field(max_length=500, description="Why, in one sentence.")
+    gate: Gate = Field(
+        default=Gate.UNKNOWN, description="What holds it, in one word; none when it may start."
+    )
     running: int = Field(default=0, ge=0, description="Workflows of the project that run now.")
     waiting: int = Field(
         default=0, ge=0, description="Workflows of the project that wait before it."
@@ -42,6 +105,33 @@ class Decision(Part):
     )
     expected_start_at: AwareDatetime | None = Field(
         default=None, description="When it will probably start."
+    )
+    expected_error_s: float | None = Field(
+        default=None,
+        ge=0,
+        description="How far such first words were off so far, mean of the absolute errors here.",
+    )
+    memory_needed_bytes: int | None = Field(
+        default=None, ge=0, description="Memory that must be free: a fifth more than it asks for."
+    )
+    memory_free_bytes: int | None = Field(
+        default=None, ge=0, description="Memory of the node that new work may take."
+    )
+    throttle_expected_s: float | None = Field(
+        default=None, ge=0, description="Until the node will probably slow down under load."
+    )
+    cool_expected_s: float | None = Field(
+        default=None, ge=0, description="Until a hot node will probably be cool."
+    )
+    place: int | None = Field(
+        default=None, ge=1, description="Place among all that wait for no person."
+    )
+    of: int = Field(default=0, ge=0, description="How many wait for no person.")
+    ahead: tuple[str, ...] = Field(
+        default=(), max_length=20, description="The workflows just before it, the next one last."
+    )
+    obstacles: tuple[Obstacle, ...] = Field(
+        default=(), max_length=20, description="What keeps it off each machine; the first few."
     )
 
 
@@ -99,6 +189,12 @@ class WorkflowStarted(_WorkflowEvent):
     node: str | None = Field(default=None, max_length=63, description="The machine it runs on.")
     url: str = Field(default="", max_length=1024, description="Its page in the orchestrator.")
     waited_s: float = Field(ge=0, description="Time in the queue.")
+    attempt: int = Field(
+        default=1, ge=1, description="Counts how often it was started; more than 1 after a move."
+    )
+    nodes: tuple[str, ...] = Field(
+        default=(), max_length=200, description="All its machines, where it runs on several."
+    )
 
 
 class WorkflowCompleted(_WorkflowEvent):
@@ -109,6 +205,9 @@ class WorkflowCompleted(_WorkflowEvent):
     dag_id: str = Field(max_length=250, description="Airflow's DAG.")
     dag_run_id: str = Field(max_length=250, description="Airflow's run of the DAG.")
     duration_s: float = Field(ge=0, description="From start to end.")
+    energy: EnergyUse | None = Field(
+        default=None, description="What it took of its machines; None where nobody can tell."
+    )
 
 
 class WorkflowFailed(_WorkflowEvent):
@@ -124,6 +223,17 @@ class WorkflowFailed(_WorkflowEvent):
         description="What failed, the last lines of its log, and the fix where known.",
     )
     duration_s: float | None = Field(default=None, ge=0, description="From start to end.")
+    energy: EnergyUse | None = Field(
+        default=None, description="What it took of its machines; None where nobody can tell."
+    )
+    hardware: tuple[HardwareFact, ...] = Field(
+        default=(), max_length=20, description="What the hardware did meanwhile, the worst first."
+    )
+    suggestion: str = Field(
+        default="",
+        max_length=500,
+        description="What to do about it, where the hardware is to blame.",
+    )
 
 
 class WorkflowRescheduled(_WorkflowEvent):
@@ -139,6 +249,25 @@ class WorkflowRescheduled(_WorkflowEvent):
         default=None, max_length=63, description="The machine it is meant for now."
     )
     not_before: AwareDatetime | None = Field(default=None, description="Earliest start.")
+    attempt: int = Field(
+        default=1, ge=1, description="Counts how often it was started so far, at least 1."
+    )
+    from_checkpoint: bool | None = Field(
+        default=None,
+        description="Whether it goes on from a checkpoint; None where it had not started yet.",
+    )
+
+
+class CheckpointRequested(_WorkflowEvent):
+    """A running workflow is asked to save what it has, to leave its machine after that, or is stopped."""
+
+    type: ClassVar[str] = "checkpoint.requested"
+
+    ask: Ask = Field(description="save and go on, save and leave, or stop at once.")
+    reason: str = Field(max_length=500, description="Why, with the figures.")
+    node: str | None = Field(default=None, max_length=63, description="The machine it runs on.")
+    attempt: int = Field(default=1, ge=1, description="The start that is asked.")
+    request: int = Field(default=1, ge=1, description="Counts the requests to this workflow.")
 
 
 class WorkflowApproved(_WorkflowEvent):

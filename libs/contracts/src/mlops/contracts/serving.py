@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from pydantic import AwareDatetime, Field
 
+from mlops.contracts.energy import EnergyUse
 from mlops.contracts.message import Part, ProjectCommand, ProjectEvent
 from mlops.contracts.units import Ratio
 
@@ -34,11 +35,11 @@ class DeploymentStarted(_DeploymentEvent):
 
 
 class DeploymentProgressed(_DeploymentEvent):
-    """A phase of the rollout has begun."""
+    """A phase of the rollout has begun, or heat holds it up or changed how much the version computes at once."""
 
     type: ClassVar[str] = "deployment.progressed"
 
-    phase: str = Field(max_length=32, description="packed, warm, canary.")
+    phase: str = Field(max_length=32, description="packed, warm, canary; held; slowed, restored.")
     bento_tag: str = Field(default="", max_length=256, description="The Bento that is run.")
     backend: str = Field(
         default="",
@@ -53,6 +54,14 @@ class DeploymentProgressed(_DeploymentEvent):
     )
     latency_ms: float | None = Field(
         default=None, ge=0, description="Median answer time of the new version."
+    )
+    concurrency: int | None = Field(
+        default=None,
+        ge=1,
+        description="Predictions that each replica computes at once from now on; None where that is unchanged.",
+    )
+    reason: str = Field(
+        default="", max_length=500, description="Why it is held, slowed or restored."
     )
 
 
@@ -112,6 +121,22 @@ class DeploymentRemoved(_DeploymentEvent):
     type: ClassVar[str] = "deployment.removed"
 
     reason: str = Field(default="", max_length=500, description="Why it runs no more.")
+
+
+class DeploymentMetered(_DeploymentEvent):
+    """What a served version answered and took within one window."""
+
+    type: ClassVar[str] = "deployment.metered"
+
+    since: AwareDatetime = Field(description="Beginning of the window.")
+    until: AwareDatetime = Field(description="End of the window.")
+    predictions: int = Field(ge=0, description="Rows it answered.")
+    energy: EnergyUse | None = Field(
+        default=None, description="What it took of its machine; None where nobody can tell."
+    )
+    joules_per_1000: float | None = Field(
+        default=None, ge=0, description="Joules per 1000 predictions; None without predictions."
+    )
 
 
 class Prediction(Part):

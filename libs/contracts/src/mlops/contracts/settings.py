@@ -66,6 +66,17 @@ class Trigger(OpenEnum):
     UNKNOWN = "unknown"
 
 
+class CheckpointSignal(OpenEnum):
+    """How a training command hears that it should save."""
+
+    SIGUSR1 = "SIGUSR1"
+    SIGUSR2 = "SIGUSR2"
+    SIGTERM = "SIGTERM"
+    SIGINT = "SIGINT"
+    NONE = "none"
+    UNKNOWN = "unknown"
+
+
 class Resources(Part):
     """What one training takes of a machine."""
 
@@ -73,6 +84,25 @@ class Resources(Part):
     memory_gb: float = Field(default=2.0, gt=0, description="Main (or unified) memory in GiB.")
     accelerator: Accelerator = Field(
         default=Accelerator.ANY, description="What it needs beside the CPU."
+    )
+
+
+class CheckpointSettings(Part):
+    """`[train.checkpoint]`: how the training saves what it has; it may then be moved to a cooler machine."""
+
+    signal: CheckpointSignal = Field(
+        default=CheckpointSignal.SIGUSR1,
+        description="Sent to the command when it should save; none where it looks at `$MLOPS_CHECKPOINT_REQUEST` by itself.",
+    )
+    folder: str = Field(
+        default="checkpoints",
+        min_length=1,
+        max_length=500,
+        description="Relative to the project's folder; what stands there is kept and comes back at the next start.",
+    )
+    grace: Duration = Field(
+        default=timedelta(minutes=1),
+        description="Time to save and end with status 75 when it is asked to leave; after that it goes on.",
     )
 
 
@@ -88,6 +118,39 @@ class TrainSettings(Part):
     timeout: Duration = Field(
         default=timedelta(hours=6), description="A training that takes longer is stopped."
     )
+    latency_critical: bool = Field(
+        default=False,
+        description="Whether it must not run slower than usual: it then waits already where a machine is warm.",
+    )
+    checkpoint: CheckpointSettings | None = Field(
+        default=None, description="How it saves what it has; None where it cannot."
+    )
+
+
+class FederatedSettings(Part):
+    """`[federated]`: local training on several machines, and how its results become one model."""
+
+    command: str = Field(
+        default="",
+        max_length=2000,
+        description="The local training; reads `$MLOPS_GLOBAL_DIR`, writes its update to `$MLOPS_UPDATE_DIR`.",
+    )
+    aggregate: str = Field(
+        default="",
+        max_length=2000,
+        description="Makes one of the updates in `$MLOPS_UPDATES_DIR` and writes it to `$MLOPS_GLOBAL_DIR`.",
+    )
+    nodes: int = Field(default=2, ge=1, le=200, description="Machines that take part.")
+    min_nodes: int = Field(
+        default=1, ge=1, le=200, description="A round counts with the updates of so many."
+    )
+    rounds: int = Field(default=1, ge=1, le=100, description="Rounds of training and aggregation.")
+
+    @model_validator(mode="after")
+    def _enough_nodes(self) -> FederatedSettings:
+        if self.min_nodes > self.nodes:
+            raise ValueError("min_nodes must not exceed nodes")
+        return self
 
 
 class DataSettings(Part):
@@ -238,6 +301,20 @@ class ShareSettings(Part):
     max_parallel: int = Field(
         default=2, ge=1, le=100, description="Workflows of this project that may run at once."
     )
+    memory_gb: float | None = Field(
+        default=None, gt=0, description="Memory in GiB that its workflows may hold together."
+    )
+    gpu_hours_per_day: float | None = Field(
+        default=None, ge=0, description="GPU hours that its workflows may take in any 24 hours."
+    )
+    energy_wh_per_day: float | None = Field(
+        default=None, gt=0, description="Watt-hours that its workflows may take in any 24 hours."
+    )
+    serving_memory_gb: float = Field(
+        default=0.0,
+        ge=0,
+        description="Memory in GiB that workflows of all projects leave free for what this one serves.",
+    )
 
 
 class ProjectSettings(Part):
@@ -246,6 +323,9 @@ class ProjectSettings(Part):
     name: Scope = Field(description="Names the project everywhere.")
     description: str = Field(default="", max_length=500, description="The project in one sentence.")
     train: TrainSettings = Field(default=TrainSettings(), description="How it trains.")
+    federated: FederatedSettings = Field(
+        default=FederatedSettings(), description="How it trains on several machines together."
+    )
     data: DataSettings = Field(default=DataSettings(), description="Which datasets it has.")
     evaluate: EvaluateSettings = Field(
         default=EvaluateSettings(), description="How the gate decides."

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from pydantic import AwareDatetime, Field
 
+from mlops.contracts.energy import EnergyUse
 from mlops.contracts.message import ProjectCommand, ProjectEvent
 from mlops.contracts.units import DatasetVersion
 
@@ -56,6 +57,9 @@ class _RunEnded(_RunEvent):
     )
     hardware: dict[str, str] = Field(
         default_factory=dict, description="Tags under hw.*, as logged by the run."
+    )
+    energy: EnergyUse | None = Field(
+        default=None, description="What it took of its machine; None where nobody can tell."
     )
     again: bool = Field(
         default=False,

@@ -21,6 +21,7 @@ from mlops.gateway.adapters.memory import MemoryOfBus
 from mlops.gateway.adapters.prometheus import PrometheusMeter
 from mlops.gateway.adapters.routes_file import RoutesFile
 from mlops.gateway.http.dispatch import Dispatcher
+from mlops.gateway.http.energy import Energy
 from mlops.gateway.http.files import Tables
 from mlops.gateway.http.inference import Inference
 from mlops.gateway.http.intake import Intake
@@ -91,6 +92,7 @@ def wire(bus: SpokenBus, outside: Outside, settings: Settings, clock: Clock = ut
             Monitor(bus, judging, most_bytes),
             queries,
             Nodes(memory, clock),
+            Energy(memory),
         ),
     )
 

@@ -56,7 +56,7 @@ class Follower:
         async for recorded in self._history.follow(since=self._since, live=live):
             self._since = recorded.stored_at - _OVERLAP
             fact = self._memory.take(recorded.envelope)
-            if fact is not None and fact.type.startswith("deployment."):
+            if fact is not None and fact.type.startswith("deployment.") and not fact.is_bulk:
                 self._on_deployment()
 
 

@@ -14,17 +14,21 @@ from mlops.contracts.orchestration_bridge import ApproveWorkflow, CancelWorkflow
 from mlops.contracts.telemetry_agent import TelemetrySampled, ThermalRecovered, ThermalThrottled
 from mlops.contracts.workspaces import ProjectArchived, ProjectRegistered, ProjectUpdated
 from mlops.orchestration_bridge.adapters.airflow import AirflowPipelines
+from mlops.orchestration_bridge.adapters.airflow_edge import AirflowEdge
 from mlops.orchestration_bridge.adapters.airflow_files import Installation
 from mlops.orchestration_bridge.adapters.airflow_rest import AirflowRest
+from mlops.orchestration_bridge.handlers.machines import Machines
 from mlops.orchestration_bridge.handlers.nodes import Nodes
 from mlops.orchestration_bridge.handlers.projects import Projects
 from mlops.orchestration_bridge.handlers.questions import Questions
 from mlops.orchestration_bridge.handlers.triggers import Triggers
 from mlops.orchestration_bridge.handlers.workflows import Workflows
+from mlops.orchestration_bridge.model.heat import USUAL, Rules
 from mlops.orchestration_bridge.ports.books import Books, NodeDocument, QueueDocument
-from mlops.orchestration_bridge.ports.pipelines import Pipelines
+from mlops.orchestration_bridge.ports.pipelines import Orchestrator
 from mlops.orchestration_bridge.settings import Settings
 from mlops.orchestration_bridge.sources.dispatcher import Dispatcher
+from mlops.orchestration_bridge.sources.pools import PoolKeeper
 
 NAME = "orchestration_bridge"
 
@@ -38,17 +42,25 @@ _IN_ORDER = Delivery(concurrency=1)
 
 def wire(
     bus: Bus,
-    pipelines: Pipelines,
+    pipelines: Orchestrator,
     *,
     max_parallel: int = 2,
     pause: timedelta = timedelta(seconds=1),
     clock: Clock = utc_now,
+    hosts: tuple[str, ...] = (),
+    local: str = "",
+    several: bool = False,
+    heat_rules: Rules = USUAL,
 ) -> Dispatcher:
-    """Subscribe everything; return the dispatcher, whose messages are a source."""
+    """Subscribe everything; return the dispatcher, whose messages are a source, as are those of its pools."""
     books = Books(
         bus.documents("orchestration_bridge_queues", QueueDocument),
         bus.documents("orchestration_bridge_nodes", NodeDocument),
         max_parallel,
+        hosts,
+        local,
+        several=several,
+        heat_rules=heat_rules,
     )
     projects = Projects(books, pipelines, clock)
     bus.on(NAME, ProjectRegistered, projects.on_project_registered, _PATIENT)
@@ -69,7 +81,11 @@ def wire(
     questions = Questions(books, clock)
     bus.answer(NAME, "queue", questions.queue)
     bus.answer(NAME, "why", questions.why)
-    return Dispatcher(books, pipelines, clock, pause)
+    machines = Machines(books, pipelines, clock)
+    bus.answer(NAME, "nodes", machines.nodes)
+    bus.answer(NAME, "files", machines.files)
+    pools = PoolKeeper(books, pipelines, clock, pause)
+    return Dispatcher(books, pipelines, clock, pause, pools)
 
 
 async def build(service: Service) -> None:
@@ -82,10 +98,19 @@ async def build(service: Service) -> None:
         dags=settings.dags, home=settings.home.resolve(), python=settings.step_python
     )
     await asyncio.to_thread(installation.prepare)
-    pipelines = AirflowPipelines(rest, installation)
+    edge = AirflowEdge(rest) if settings.edge else None
+    pipelines = AirflowPipelines(rest, installation, edge)
     dispatcher = wire(
-        service.bus, pipelines, max_parallel=settings.max_parallel, pause=settings.pause
+        service.bus,
+        pipelines,
+        max_parallel=settings.max_parallel,
+        pause=settings.pause,
+        hosts=settings.hosts,
+        local=settings.node,
+        several=settings.edge,
+        heat_rules=Rules(settings.heat_patience, timedelta(seconds=settings.recover_step_s)),
     )
     service.source("dispatcher", dispatcher.messages)
+    service.source("pools", dispatcher.pools.messages)
     service.ready_when("airflow", pipelines.problem)
     service.at_stop(pipelines.close)

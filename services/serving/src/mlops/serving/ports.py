@@ -3,16 +3,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
 from pydantic import AwareDatetime, Field
 
+from mlops.contracts.attribution import Taken
+from mlops.contracts.energy import EnergyUse
 from mlops.contracts.message import Part
+from mlops.contracts.metering import Meter
 from mlops.contracts.settings import ServeSettings
+from mlops.serving.model import metering
 from mlops.serving.model.apps import App
+from mlops.serving.model.heat import Climate, Node
+from mlops.serving.model.metering import Reading, Window
 from mlops.serving.model.rollout import Counts
 from mlops.serving.model.state import Package, State
 
@@ -35,11 +41,52 @@ class Deployment(Part):
     state: State = Field(default_factory=State)
 
 
-class Heat(Part):
-    """The document of a node in the bucket `serving_heat`, by the node's name."""
+class NodeHeat(Part):
+    """The document of a machine in the bucket `serving_nodes`, by its name: none while it is cool.
 
-    level: int
-    at: AwareDatetime
+    *was* is what was known before the message *cause*, so that what follows from that is told though a process died.
+    """
+
+    node: Node
+    was: Node | None = None
+    cause: str = ""
+
+
+class Page(Part):
+    """A window that has ended, and what its version took of its machines within it."""
+
+    window: Window
+    until: AwareDatetime
+    taken: Taken
+
+    @property
+    def energy(self) -> EnergyUse | None:
+        """Return the energy, None where nobody can tell."""
+        lasted_s = (self.until - self.window.since).total_seconds()
+        return EnergyUse.of(
+            self.taken, lasted_s, "of processor time", node=metering.node_of(self.window)
+        )
+
+    @property
+    def joules_per_1000(self) -> float | None:
+        """Return the joules of a thousand predictions, None without any."""
+        if self.energy is None or not self.window.predictions:
+            return None
+        return self.energy.joules * 1000 / self.window.predictions
+
+
+class MeterBook(Part):
+    """The one document of the bucket `serving_meter`: open windows by application, and the last word of each machine.
+
+    *taken* is what each has taken in its window so far. *untold* are windows that have ended and are to be told, *last*
+    the last one of each application that runs.
+    """
+
+    windows: dict[str, Window] = Field(default_factory=dict)
+    taken: dict[str, Taken] = Field(default_factory=dict)
+    machines: dict[str, Meter] = Field(default_factory=dict)
+    untold: tuple[Page, ...] = ()
+    last: dict[str, Page] = Field(default_factory=dict)
 
 
 class Condition(StrEnum):
@@ -68,6 +115,9 @@ class Packages(Protocol):
     Raises BrokenModelError when no attempt can work, UnavailableError when the registry is away.
     """
 
+    async def prepare(self) -> None:
+        """Make what the first `pack` would wait for."""
+
     async def pack(self, project: str, model: str, version: int, backend: str) -> Package:
         """Fetch a version, keep it as a Bento, and say what will run it; *backend* "auto" lets it choose."""
 
@@ -79,7 +129,7 @@ class Replicas(Protocol):
     """The applications that answer. One writer: nobody else deploys there.
 
     Promises: `apply` takes the full set, and what is left out is stopped; applying the same set again disturbs
-    nothing; other bounds of replicas restart nothing; an application that cannot start is FAILED with the reason,
+    nothing; other bounds of replicas and another concurrency restart nothing; an application that cannot start is FAILED with the reason,
     and the others answer on.
     All raise UnavailableError when the replicas' home is away; it comes back empty.
     """
@@ -106,6 +156,32 @@ class Traffic(Protocol):
 
     async def counts(self, project: str, model: str) -> dict[int, Counts] | None:
         """Return the counts by version, or None when nobody counts."""
+
+
+class Weather(Protocol):
+    """What the heat of machines means for what is served."""
+
+    async def over(self, app: str) -> Climate:
+        """Return what it means for an application now."""
+
+    async def nodes(self) -> Mapping[str, Node]:
+        """Return every machine that has told its heat, as it counts now."""
+
+
+class Counting(Protocol):
+    """What replicas tell of themselves."""
+
+    def hear(self, app: str, reading: Reading) -> None:
+        """Take in what a replica of an application has counted since its start."""
+
+    def places(self, app: str) -> frozenset[str]:
+        """Return the machines on which an application's replicas run, "" for one that does not know."""
+
+    def busy(self, app: str) -> float | None:
+        """Return how many predictions an application computes at once on average; None where nobody knows."""
+
+    async def last(self, app: str) -> Page | None:
+        """Return the last window of an application that runs, with what it took."""
 
 
 class Leftovers(Protocol):

@@ -61,3 +61,21 @@ class Settings(ServiceSettings):
         validation_alias="SERVING_SIDECAR_IDLE_S",
         description="How long the process that holds Ray, BentoML and MLflow stays without work.",
     )
+    recover_step_s: float = Field(
+        default=120.0,
+        gt=0,
+        validation_alias="SERVING_RECOVER_STEP_S",
+        description="After a machine was hot: between two steps by which a replica computes more at once again.",
+    )
+    meter_s: float = Field(
+        default=600.0,
+        ge=1,
+        validation_alias="SERVING_METER_S",
+        description="Window of deployment.metered.",
+    )
+    meter_idle_s: float = Field(
+        default=3600.0,
+        ge=1,
+        validation_alias="SERVING_METER_IDLE_S",
+        description="The same of a version that answers nothing.",
+    )

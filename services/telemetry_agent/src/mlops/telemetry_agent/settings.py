@@ -34,6 +34,18 @@ class Settings(ServiceSettings):
         validation_alias="TELEMETRY_AGENT_SAMPLE_EVERY_S",
         description="Readings of this long become one telemetry.sampled.",
     )
+    idle_sample_every_s: float = Field(
+        default=60.0,
+        gt=0,
+        le=3600,
+        validation_alias="TELEMETRY_AGENT_IDLE_SAMPLE_EVERY_S",
+        description="The same while the machine is cool and does little; it is then also read less often.",
+    )
+    powermetrics_socket: Path | None = Field(
+        default=None,
+        validation_alias="TELEMETRY_AGENT_POWERMETRICS_SOCKET",
+        description="Socket of the optional root helper that runs powermetrics (macOS).",
+    )
     recover_after_s: float = Field(
         default=60.0,
         ge=0,
@@ -49,7 +61,7 @@ class Settings(ServiceSettings):
     replay: FilePath | None = Field(
         default=None,
         validation_alias="TELEMETRY_AGENT_REPLAY",
-        description="A recording instead of the machine (JSON lines).",
+        description="A recording instead of the machine: one of `mlops telemetry record`, or any that `parse` reads.",
     )
     record: Path | None = Field(
         default=None,

@@ -10,7 +10,7 @@ import time
 import structlog
 
 from mlops.chassis.bus import Bus, Delivery, Question
-from mlops.chassis.clock import utc_now
+from mlops.chassis.clock import Clock, utc_now
 from mlops.chassis.health import Check
 from mlops.chassis.service import Service
 from mlops.contracts.orchestration_bridge import (
@@ -20,6 +20,7 @@ from mlops.contracts.orchestration_bridge import (
     WorkflowQueued,
     WorkflowStarted,
 )
+from mlops.contracts.telemetry_agent import TelemetrySampled
 from mlops.contracts.tracking import (
     ModelRegistered,
     PromoteModel,
@@ -33,6 +34,7 @@ from mlops.tracking.adapters.mlflow_server import open_server
 from mlops.tracking.adapters.openlineage import open_sink
 from mlops.tracking.adapters.sqlite import path_of
 from mlops.tracking.errors import StoreError
+from mlops.tracking.handlers.energy import NodeEnergy, RunEnergy
 from mlops.tracking.handlers.gate import Gate
 from mlops.tracking.handlers.lineage import NAME as LINEAGE
 from mlops.tracking.handlers.lineage import PATIENT, Lineage
@@ -45,6 +47,7 @@ from mlops.tracking.ports import (
     Leader,
     Lives,
     Packages,
+    Presences,
     Readings,
     Registry,
     Shelf,
@@ -94,6 +97,13 @@ def wire_queries(bus: Bus, readings: Readings, shelf: Shelf, packages: Packages)
     bus.answer(NAME, "model", about_models.model)
 
 
+def wire_energy(bus: Bus, presences: Presences, clock: Clock = utc_now) -> RunEnergy:
+    """Count what runs take of their machines that do not tell it themselves."""
+    energy = RunEnergy(bus.documents("tracking_energy", NodeEnergy), presences, clock)
+    bus.on(NAME, TelemetrySampled, energy.on_telemetry_sampled, Delivery(concurrency=1))
+    return energy
+
+
 def wire_lineage(bus: Bus, lineage: Lineage) -> None:
     """Tell the sink of lineage, where one is configured; under a name of its own, so that it holds nobody back."""
     bus.on(LINEAGE, RunStarted, lineage.on_run_started, PATIENT)
@@ -141,6 +151,7 @@ async def _build(service: Service, settings: Settings) -> None:
     from mlops.tracking.adapters.locks import lock_of  # noqa: PLC0415
     from mlops.tracking.adapters.mlflow_files import ModelFiles  # noqa: PLC0415
     from mlops.tracking.adapters.mlflow_lives import MlflowLives  # noqa: PLC0415
+    from mlops.tracking.adapters.mlflow_presences import MlflowPresences  # noqa: PLC0415
     from mlops.tracking.adapters.mlflow_registry import MlflowRegistry  # noqa: PLC0415
     from mlops.tracking.adapters.mlflow_runs import MlflowRuns  # noqa: PLC0415
     from mlops.tracking.adapters.outbox_rows import SqlRows  # noqa: PLC0415
@@ -168,7 +179,8 @@ async def _build(service: Service, settings: Settings) -> None:
     wire_queries(service.bus, SqlReadings(engine), SqlShelf(engine), packages)
     service.at_stop(packages.close)
     lead = Lead(lock_of(settings.store), service.bus.check)
-    service.source("outbox", Relay(rows, runs, lead, utc_now, settings.keep_told).tell)
+    energy = wire_energy(service.bus, MlflowPresences(engine, server.engine))
+    service.source("outbox", Relay(rows, runs, lead, utc_now, settings.keep_told, energy).tell)
     look_after(service, lives, lead, watch.check, settings)
     service.at_stop(lead.close)
     service.ready_when("store", watch.check)

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from mlops.tracking.model.changes import CHAMPION, Row, Why
+from mlops.tracking.model.changes import CHAMPION, Row, RunEnded, RunWentStale, Why
+from mlops.tracking.model.energy import Present, Used
 from mlops.tracking.model.facts import Origin, Package, RunFacts
 from mlops.tracking.model.lineage import Telling
 from mlops.tracking.model.records import ModelRecord, Point, RunRecord, VersionRecord, Wanted
@@ -80,7 +81,24 @@ class Lives(Protocol):
         """Set a run KILLED at its last sign of life; False when it has ended, or given a sign, meanwhile."""
 
     async def end_workflow(self, project: str, key: str, at: datetime, why: Why) -> list[str]:
-        """Set the RUNNING runs of a workflow KILLED and return them; the same again ends nothing."""
+        """Set the RUNNING and SCHEDULED runs of a workflow KILLED and return them; the same again ends nothing."""
+
+
+class Presences(Protocol):
+    """Runs as those who take energy of a machine. Raises UnavailableError when the store is away."""
+
+    async def running(self) -> list[Present]:
+        """Return the runs that are RUNNING and not deleted, with the machine they name."""
+
+    async def note(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """Set tags of a run, ended or not; the same again changes nothing, and a run that is gone has none."""
+
+
+class Charges(Protocol):
+    """What runs took."""
+
+    async def of(self, change: RunEnded | RunWentStale, row: str, facts: RunFacts) -> Used | None:
+        """Return what a run took that has ended, None where nobody can tell; the same *row* again gives the same."""
 
 
 class Leader(Protocol):

@@ -119,7 +119,7 @@ class NatsBus:
 
     def documents(self, bucket: str, kind: type[D]) -> NatsDocuments[D]:
         """Return the documents of *bucket*."""
-        return NatsDocuments(self._jetstream, bucket, kind)
+        return NatsDocuments(self._connected, bucket, kind)
 
     async def follow(
         self,

@@ -6,10 +6,12 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Generic
 
 import nats.errors
 import nats.js.errors
+from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.api import KeyValueConfig
 from nats.js.kv import KeyValue
@@ -17,6 +19,7 @@ from pydantic import BaseModel
 from pydantic_core import from_json, to_json
 
 from mlops.chassis.bus import D, checked_key
+from mlops.chassis.bus_nats.latest import latest
 from mlops.chassis.errors import ConflictError, RejectedError, UnavailableError
 
 _REMEMBERED = 256
@@ -24,16 +27,27 @@ _ATTEMPTS = 20
 _MAX_BYTES = 900 * 1024
 
 
+@dataclass(frozen=True)
+class _Stored(Generic[D]):
+    document: D
+    applied: list[str]
+    revision: int
+
+
 class NatsDocuments(Generic[D]):
     """The documents of one bucket; the bucket is made at the first use."""
 
     def __init__(
-        self, js: Callable[[], Awaitable[JetStreamContext]], bucket: str, kind: type[D]
+        self,
+        connected: Callable[[], Awaitable[tuple[Client, JetStreamContext]]],
+        bucket: str,
+        kind: type[D],
     ) -> None:
-        self._js = js
+        self._connected = connected
         self._bucket = bucket
         self._kind = kind
         self._kv: KeyValue | None = None
+        self._known: dict[str, _Stored[D]] = {}
 
     async def get(self, key: str) -> D | None:
         """Return the document, or None."""
@@ -64,35 +78,52 @@ class NatsDocuments(Generic[D]):
     async def all(self) -> dict[str, D]:
         """Return every document by key."""
         await self._open()
-        js = await self._js()
-        prefix = f"$KV.{self._bucket}."
+        client, js = await self._connected()
+        prefix, stream = f"$KV.{self._bucket}.", f"KV_{self._bucket}"
         try:
-            # One request; the client's own `keys` makes a consumer each time, and the server keeps it for minutes.
-            info = await js.stream_info(f"KV_{self._bucket}", subjects_filter=f"{prefix}>")
+            found = await latest(client, stream, f"{prefix}>")
+            if found is None:
+                return await self._one_by_one(js, prefix, stream)
         except (nats.errors.Error, TimeoutError) as error:
             self._kv = None
             raise UnavailableError(f"{self._bucket}: {error!r}") from error
-        keys = [subject.removeprefix(prefix) for subject in info.state.subjects or {}]
-        found = {key: await self.get(key) for key in sorted(keys)}
+        there = {one.subject.removeprefix(prefix): one for one in found if not one.removed}
+        self._known = {key: known for key, known in self._known.items() if key in there}
+        return {
+            key: self._parsed(key, one.payload, one.sequence).document
+            for key, one in sorted(there.items())
+        }
+
+    async def _one_by_one(self, js: JetStreamContext, prefix: str, stream: str) -> dict[str, D]:
+        # The client's own `keys` makes a consumer each time, and the server keeps it for minutes.
+        info = await js.stream_info(stream, subjects_filter=f"{prefix}>")
+        keys = sorted(subject.removeprefix(prefix) for subject in info.state.subjects or {})
+        found = {key: await self.get(key) for key in keys}
         return {key: document for key, document in found.items() if document is not None}
 
     async def _read(self, key: str) -> tuple[D | None, list[str], int]:
         kv = await self._open()
         try:
             entry = await kv.get(key)
-        except nats.js.errors.KeyDeletedError as error:
+        except nats.js.errors.KeyNotFoundError as error:
+            # What was removed has a last revision too, and the next write must follow on it.
             return None, [], int(error.entry.revision or 0) if error.entry else 0
-        except nats.js.errors.KeyNotFoundError:
-            return None, [], 0
         except (nats.errors.Error, TimeoutError) as error:
             self._kv = None
             raise UnavailableError(f"{self._bucket}/{key}: {error!r}") from error
-        kept = from_json(entry.value or b"{}")
-        return (
-            self._kind.model_validate(kept["document"]),
-            kept["applied"],
-            int(entry.revision or 0),
-        )
+        found = self._parsed(key, entry.value or b"{}", int(entry.revision or 0))
+        return found.document, found.applied, found.revision
+
+    def _parsed(self, key: str, payload: bytes, revision: int) -> _Stored[D]:
+        """Return what is stored; a frozen document that was read before at this revision is not read again."""
+        known = self._known.get(key)
+        if known is not None and known.revision == revision:
+            return known
+        kept = from_json(payload)
+        found = _Stored(self._kind.model_validate(kept["document"]), kept["applied"], revision)
+        if self._kind.model_config.get("frozen"):
+            self._known[key] = found
+        return found
 
     async def _write(self, key: str, document: D, ids: list[str], revision: int) -> bool:
         kv = await self._open()
@@ -116,7 +147,7 @@ class NatsDocuments(Generic[D]):
     async def _open(self) -> KeyValue:
         if self._kv is not None:
             return self._kv
-        js = await self._js()
+        _, js = await self._connected()
         try:
             self._kv = await self._bind(js)
         except (nats.errors.Error, TimeoutError) as error:

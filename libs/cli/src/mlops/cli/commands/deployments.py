@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -85,19 +86,29 @@ def deployments(
     home: HomeOption = None,
     as_json: JsonOption = False,  # noqa: FBT002 - an option
 ) -> None:
-    """Show which versions answer now, and the rollouts."""
+    """Show which versions answer now, how heat slows them, what energy they take, and the rollouts."""
     with Gateway(home_of(home)) as gateway:
         found = gateway.get("/api/v1/deployments", project=project)
+        running = _running(gateway, project)
     if as_json:
-        output.print_json(found)
+        output.print_json({**found, "running": running})
         return
+    states = {(one["project"], one["model"]): one for one in running}
     answering = [
-        (route["project"], route["model"], one["version"], f"{one['weight']:.0%}", one["url"])
+        (
+            *(route["project"], route["model"], one["version"], f"{one['weight']:.0%}"),
+            *_pace(states.get((route["project"], route["model"]), {}), str(one["version"])),
+            one["url"],
+        )
         for route in found["routes"]
         for one in route["versions"]
     ]
-    heads = ("project", "model", "version", "traffic", "replica")
-    output.print_rows(heads, answering, "nothing answers yet", ("replica",))
+    heads = ("project", "model", "version", "traffic", "at once", "J/1000", "slowed by", "replica")
+    output.print_rows(heads, answering, "nothing answers yet", ("replica", "slowed by"))
+    for one in running:
+        rollout = one.get("rollout") or {}
+        if rollout.get("held"):
+            output.say(f"version {rollout['version']} of {one['model']} {rollout['held']}")
     output.say("")
     columns = ("project", "model", "version", "state", "phase", "at", "deployment", "reason")
     rows = [
@@ -114,6 +125,25 @@ def deployments(
         for one in found["deployments"]
     ]
     output.print_rows(columns, rows, "no rollouts yet", ("deployment", "phase", "at"))
+
+
+def _running(gateway: Gateway, project: str) -> list[dict[str, Any]]:
+    """Return what serving says of its models; nothing while it is away, the gateway's own answer stands alone."""
+    try:
+        known = gateway.query("serving", "list").get("deployments", [])
+    except CliError:
+        return []
+    return [one for one in known if project in ("", one.get("project"))]
+
+
+def _pace(state: Mapping[str, Any], version: str) -> tuple[object, object, object]:
+    """Return how much a version computes at once, its joules per 1000 predictions, and what slows it."""
+    heat = (state.get("heat") or {}).get(version) or {}
+    energy = (state.get("energy") or {}).get(version) or {}
+    at_once = f"{heat['concurrency']} of {heat['full']}" if heat else None
+    joules = energy.get("joules_per_1000")
+    known = "measured" if energy.get("measured") else "estimated"
+    return at_once, None if joules is None else f"{joules:.3g} {known}", heat.get("why") or None
 
 
 def roll_out(

@@ -17,7 +17,7 @@ from mlops.cli.errors import CliError, InputError, NotRunningError
 from mlops.cli.home import Home, read_json
 from mlops.cli.options import HomeOption, JsonOption, home_of
 from mlops.cli.reading import follow, last_of
-from mlops.cli.supervisor import launch, wanted
+from mlops.cli.supervisor import launch, node_plan, wanted
 from mlops.cli.supervisor import state as told
 from mlops.cli.supervisor.disk import require_space
 from mlops.cli.supervisor.state import Told
@@ -44,19 +44,25 @@ def up(
             "--mqtt/--no-mqtt", help="Whether the bus speaks MQTT too; kept for later starts."
         ),
     ] = None,
+    nodes: Annotated[
+        bool | None,
+        typer.Option(
+            "--nodes/--no-nodes",
+            help="Whether other machines may run steps; kept for later starts.",
+        ),
+    ] = None,
     as_json: JsonOption = False,  # noqa: FBT002 - an option
 ) -> None:
     """Start the platform; what runs already keeps running."""
     place = home_of(home)
     place.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if mqtt is not None:
-        wanted.keep(place, mqtt=mqtt)
+    wanted.keep(place, mqtt=mqtt, nodes=nodes)
     started = time.monotonic()
     joined = launch.supervisor_pid(place) is not None
     if joined:
         _say(f"the platform in {place.root} runs already", quiet=as_json)
-        if only or without or mqtt is not None:
-            _say("--only, --without and --mqtt count at a start: `mlops down` first", quiet=as_json)
+        if only or without or mqtt is not None or nodes is not None:
+            _say("options count at a start: `mlops down` first", quiet=as_json)
     else:
         require_space(place.root)
         _say(f"starting the platform in {place.root}", quiet=as_json)
@@ -66,10 +72,12 @@ def up(
 
 
 def down(home: HomeOption = None, as_json: JsonOption = False) -> None:  # noqa: FBT002 - an option
-    """Stop the platform; no process of it stays, not even of one that was killed."""
+    """Stop the platform, and this machine's work for it; no process stays, not even of one that was killed."""
     place = home_of(home)
     started = time.monotonic()
     with _Progress(quiet=as_json, known=told.read(place)) as progress:
+        for name in node_plan.names(place):
+            launch.stop(node_plan.home_of(place, name))
         found = launch.stop(place, progress.show)
     seconds = round(time.monotonic() - started, 1)
     if as_json:

@@ -13,6 +13,7 @@ from mlops.cli.runs import Run, datasets, day, figures, length, models, short
 
 _HARDWARE = {
     "energy_j": "energy, J",
+    "machine_energy_j": "energy of the machine, J",
     "mean_power_w": "mean power, W",
     "peak_memory_gb": "peak memory, GB",
     "peak_heat_level": "peak heat level (0-4)",
@@ -88,10 +89,17 @@ def _hardware(run: Run) -> list[tuple[str, object]]:
     rows: list[tuple[str, object]] = []
     for name, title in _HARDWARE.items():
         if measured.get(name) is not None:
-            rows.append((title, measured[name]))
+            rows.append((title, _with_source(run, name, measured[name])))
         elif name in missing:
             rows.append((title, f"not measured: {missing[name]}"))
     return rows
+
+
+def _with_source(run: Run, name: str, value: object) -> object:
+    tags = run.get("tags") or {}
+    if name != "energy_j" or not tags.get("hw.energy_source"):
+        return value
+    return f"{short(value)} ({tags['hw.energy_source']}: {tags.get('hw.energy_how', '')})"
 
 
 def _tags(run: Run) -> list[tuple[str, object]]:

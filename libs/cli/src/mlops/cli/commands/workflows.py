@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +14,7 @@ import typer
 from rich.text import Text
 
 from mlops.cli import output
+from mlops.cli.commands import aftermath
 from mlops.cli.errors import CliError
 from mlops.cli.gateway import Gateway
 from mlops.cli.options import (
@@ -29,7 +30,7 @@ from mlops.cli.options import (
 from mlops.cli.patience import patiently
 from mlops.cli.progress import Progress
 from mlops.cli.project import project_named
-from mlops.cli.runs import day, length
+from mlops.cli.runs import day, length, size
 from mlops.cli.wishes import answered, show, wish
 
 app = typer.Typer(no_args_is_help=True, help="Trainings: what waits, runs and ended, and why.")
@@ -41,6 +42,16 @@ _Wait = Annotated[
 ]
 _Timeout = Annotated[float, typer.Option("--timeout", min=1, help="With --wait: seconds at most.")]
 _ENDED = ("completed", "failed", "cancelled")
+_ASKED = {
+    "save": "asked to save, and go on",
+    "leave": "asked to save, and leave its machine",
+    "stop": "asked to stop",
+}
+_PARTED = {
+    "left": "left",
+    "evicted": "was stopped by the heat of",
+    "lost": "vanished with",
+}
 
 
 @app.command()
@@ -88,9 +99,7 @@ def list_(
             one["project"],
             one["workflow_key"],
             one["kind"],
-            "needs a yes"
-            if one.get("awaits_approval") and one["state"] == "queued"
-            else one["state"],
+            _state(one),
             length(one.get("duration_s")),
             day(one.get("queued_at")),
             one.get("diagnosis") or one.get("why"),
@@ -182,9 +191,8 @@ def _judge(found: list[dict[str, Any]], key: str, ended: Mapping[str, Any] | Non
         raise CliError(f"declined: {told['reason']}", again)
     if ended is not None and ended["state"] != _ENDED[0]:
         why = ended.get("diagnosis") or ended.get("why") or ""
-        raise CliError(
-            f"workflow {key} {ended['state']}: {why}", f"`mlops explain {key}` tells more"
-        )
+        fix = ended.get("suggestion") or f"`mlops explain {key}` tells more"
+        raise CliError(f"workflow {key} {ended['state']}: {why}", fix)
 
 
 def _print_why(workflow: str, found: Mapping[str, Any]) -> None:
@@ -192,8 +200,17 @@ def _print_why(workflow: str, found: Mapping[str, Any]) -> None:
     out = output.console()
     out.print(Text.assemble((workflow, "bold"), "  ", output.cell_of(state)))
     out.print(Text(f"  {found.get('reason') or 'no reason is known'}"))
-    if found.get("until"):
-        out.print(Text(f"  probably from {day(found['until'])}", style="dim"))
+    decision = (found.get("workflow") or {}).get("decision") or {}
+    if found.get("until") and found.get("waits"):
+        off_s = decision.get("expected_error_s")
+        about = f" ± {length(off_s)}, as such words were off so far" if off_s is not None else ""
+        out.print(Text(f"  probably from {day(found['until'])}{about}", style="dim"))
+    for name, figures in _figures(decision) if found.get("waits") else ():
+        out.print(Text(f"  {name:<8} {figures}", style="dim"))
+    for line in _moves(found):
+        out.print(Text(f"  {line}", style="dim"))
+    for told in aftermath.lines(found):
+        out.print(told)
     if found.get("place"):
         ahead = ", ".join(found.get("ahead") or ()) or "none"
         out.print(
@@ -201,3 +218,50 @@ def _print_why(workflow: str, found: Mapping[str, Any]) -> None:
         )
     if state == "awaits approval":
         out.print(Text(f"  `mlops workflow approve {workflow}` lets it go", style="dim"))
+
+
+def _state(one: Mapping[str, Any]) -> str:
+    if one.get("awaits_approval") and one["state"] == "queued":
+        return "needs a yes"
+    again = f" ({one['attempt']})" if (one.get("attempt") or 1) > 1 else ""
+    asked = (one.get("asked") or {}).get("ask")
+    return f"{one['state']}{again}{f', asked to {asked}' if asked else ''}"
+
+
+def _moves(found: Mapping[str, Any]) -> Iterator[str]:
+    """Yield how each earlier attempt parted, and what the present one is asked."""
+    for number, one in enumerate(found.get("attempts") or (), start=1):
+        how = f"{_PARTED.get(one['parted'], one['parted'])} {one['node'] or 'its machine'}"
+        kept = "kept what it saved" if one.get("saved") else "kept nothing"
+        yield f"attempt {number} {how} at {day(one['ended_at'])}, {kept}"
+    if asked := found.get("asked"):
+        told = _ASKED.get(asked["ask"], asked["ask"])
+        yield f"attempt {found.get('attempt', 1)} {told}, request {asked['request']}"
+
+
+def _figures(decision: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what a decision record says, named: the gate, then its figures; what nobody knows is left out."""
+    if decision.get("gate") not in (None, "none", "unknown"):
+        yield "gate", str(decision["gate"]).replace("_", " ")
+    if decision.get("share_used_ratio") is not None:
+        yield (
+            "share",
+            f"{decision['share_used_ratio']:.0%} used, {decision.get('running', 0)} running",
+        )
+    if decision.get("memory_needed_bytes"):
+        free = decision.get("memory_free_bytes")
+        told = "nobody knows what is free" if free is None else f"{size(free)} free"
+        yield "memory", f"{size(decision['memory_needed_bytes'])} needed, {told}"
+    if decision.get("node"):
+        yield "machine", f"{decision['node']}{_warmth(decision)}"
+    for one in decision.get("obstacles") or ():
+        if one.get("reason") and one["reason"] not in str(decision.get("reason")):
+            yield "", str(one["reason"])
+
+
+def _warmth(decision: Mapping[str, Any]) -> str:
+    level, cool_s, hot_s = (decision.get(n) for n in ("thermal_level", "cool_s", "throttle_s"))
+    told = "" if level is None else f", heat level {level}"
+    if cool_s is not None:
+        return f"{told}, cool in about {length(cool_s)}"
+    return f"{told}, {length(hot_s)} until it throttles at work" if hot_s is not None else told

@@ -52,7 +52,7 @@ class Audit:
         elif type_ == "label.recorded":
             self._recorded.update(label["request_id"] for label in data["labels"])
         elif type_ in _NAMED_BY:
-            self._seen[type_, str(data[_NAMED_BY[type_]])] += 1
+            self._seen[type_, _name(type_, data)] += 1
 
     def figures(self) -> dict[str, Any]:
         """Return the counts; `lost` and `repeated` are what must be empty."""
@@ -65,3 +65,9 @@ class Audit:
                 f"{type_} {name}" for (type_, name), n in self._seen.items() if n > 1
             ),
         }
+
+
+def _name(type_: str, data: dict[str, Any]) -> str:
+    """Return what must not come twice: of a workflow that was moved, each of its attempts."""
+    name, attempt = str(data[_NAMED_BY[type_]]), data.get("attempt", 1)
+    return name if attempt == 1 else f"{name}.{attempt}"

@@ -56,12 +56,18 @@ def supervisor_pid(home: Home) -> int | None:
         os.close(lock)
 
 
-def start(home: Home, only: Sequence[str] = (), without: Sequence[str] = ()) -> None:
-    """Start a detached supervisor; the caller has made sure that none runs."""
+def start(
+    home: Home,
+    only: Sequence[str] = (),
+    without: Sequence[str] = (),
+    installation: Home | None = None,
+) -> None:
+    """Start a detached supervisor; the caller has made sure that none runs. With an *installation* it is a node's."""
     home.logs.mkdir(parents=True, exist_ok=True)
     log = home.log("supervisor")
     logs.turn_over(log)
     command = [sys.executable, "-m", "mlops.cli.supervisor", "--home", str(home.root)]
+    command += ["--installation", str(installation.root)] if installation else []
     command += [text for name in only for text in ("--only", name)]
     command += [text for name in without for text in ("--without", name)]
     with log.open("ab") as file:

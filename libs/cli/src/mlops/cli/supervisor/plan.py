@@ -11,6 +11,7 @@ from mlops.cli.checkout import find_checkout
 from mlops.cli.home import Home, read_json, write_json
 from mlops.cli.supervisor import claims, credentials, ports, wanted
 from mlops.cli.supervisor.component import Component, selected
+from mlops.cli.supervisor.node_names import own_name
 from mlops.cli.supervisor.parts.airflow import airflow
 from mlops.cli.supervisor.parts.environment import inherited
 from mlops.cli.supervisor.parts.evidently import evidently
@@ -50,6 +51,7 @@ def settle(
         ports.any_free,
     )
     claims.claim(home, found)
+    wishes = wanted.read(home)
     seed = int(hashlib.sha256(str(home.root).encode()).hexdigest()[:8], 16)
     site = Site(
         home=home,
@@ -57,6 +59,8 @@ def settle(
         ranges=ports.blocks(seed),
         secrets=credentials.ensure(home),
         checkout=find_checkout(),
+        nodes=wishes.nodes,
+        node=own_name(home, caller) if wishes.nodes else "",
     )
     components = tuple(selected(everything(site), only, without))
     write_json(home.ports, found)

@@ -19,6 +19,7 @@ PREFERRED = {
     "ray_agent": 52365,
     "haproxy_stats": 8404,
     "haproxy_metrics": 9101,
+    "serve_fallback": 8500,
     "workspaces": 8101,
     "versioning": 8102,
     "orchestration_bridge": 8103,

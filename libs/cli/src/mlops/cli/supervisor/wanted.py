@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from mlops.cli.errors import InputError
 from mlops.cli.home import Home, write_json
 
-_FORM = 'write {"mqtt": true} or {"mqtt": false}, or remove the file'
+_FORM = 'write {"mqtt": true} or {"mqtt": false}, the same for "nodes", or remove the file'
 
 
 class SettingsError(InputError, ValueError):
@@ -18,9 +18,10 @@ class SettingsError(InputError, ValueError):
 
 @dataclass(frozen=True)
 class Wanted:
-    """The parts that are off unless somebody wants them."""
+    """The parts that are off unless somebody wants them; `nodes` lets other machines run steps, too."""
 
     mqtt: bool = False
+    nodes: bool = False
 
 
 def read(home: Home) -> Wanted:
@@ -36,9 +37,11 @@ def read(home: Home) -> Wanted:
     return Wanted(**found)
 
 
-def keep(home: Home, *, mqtt: bool) -> None:
-    """Write down whether MQTT is wanted, for this start and all later ones."""
-    write_json(home.settings, {**asdict(read(home)), "mqtt": mqtt})
+def keep(home: Home, **wishes: bool | None) -> None:
+    """Write down what is wanted, for this start and all later ones; None leaves a wish as it was."""
+    said = {name: wish for name, wish in wishes.items() if wish is not None}
+    if said:
+        write_json(home.settings, {**asdict(read(home)), **said})
 
 
 def _content(home: Home) -> dict[str, bool]:

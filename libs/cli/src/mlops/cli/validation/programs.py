@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Programs: do the commands of [train] and [evaluate] name what is there, and can their Python log."""
+"""Programs: do the commands of [train], [evaluate] and [federated] name what is there, and can their Python log."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ else:
 
 
 def checks(project: ProjectFile) -> Iterator[Check]:
-    """Yield what is found of both commands, and whether the training's Python has something to log with."""
+    """Yield what is found of all commands, and whether the training's Python has something to log with."""
     from mlops.client.steps.command import (  # noqa: PLC0415 - slow to import; help does without
         environment,
     )
@@ -52,7 +52,13 @@ def checks(project: ProjectFile) -> Iterator[Check]:
         ("evaluate", settings.evaluate.command),
     ):
         yield _command(f"[{which}] command", command, project.folder, env)
-    yield _logging(settings.train.command, project.folder, env)
+    together = settings.federated
+    if together.command.strip() or together.aggregate.strip():
+        yield _together("[federated] command", together.command, project.folder, env)
+        yield _together("[federated] aggregate", together.aggregate, project.folder, env)
+    # What logs the model is what must be able to.
+    logs = settings.train.command.strip() or together.aggregate
+    yield _logging(logs, project.folder, env)
 
 
 def interpreter(words: Sequence[str]) -> list[str] | None:
@@ -85,6 +91,13 @@ def _command(title: str, command: str, folder: Path, env: Mapping[str, str]) -> 
         fix = "write its path relative to the project's folder"
         return Check(title, FAILED, f"there is no {missing[0]} in {folder}", fix)
     return Check(title, PASSED, f"{command}, {program}")
+
+
+def _together(title: str, command: str, folder: Path, env: Mapping[str, str]) -> Check:
+    if command.strip():
+        return _command(title, command, folder, env)
+    fix = "[federated] needs both: `command` trains on one machine, `aggregate` makes one of what all have learnt"
+    return Check(title, FAILED, "none", fix)
 
 
 def _logging(command: str, folder: Path, env: Mapping[str, str]) -> Check:

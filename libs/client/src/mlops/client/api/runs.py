@@ -167,7 +167,16 @@ class RunCalls(Link):
         home = self._where.home if self._where else None
         ask = self._ask_gently if self._where else None
         folder = self._folder or Path.cwd()
-        run.watch = Watch(run.log_metrics, run.set_tags, folder, home, self.project, ask)
+        run.watch = Watch(
+            run.log_metrics,
+            run.set_tags,
+            folder,
+            home,
+            self.project,
+            ask,
+            name=run.ref,
+            outer=run.outer,
+        )
         run.watch.start()
 
     def _ask_gently(self, path: str, params: Params) -> Any:

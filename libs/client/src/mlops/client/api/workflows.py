@@ -27,6 +27,7 @@ class Workflow:
     state: str
     why: str = ""
     diagnosis: str = ""
+    suggestion: str = ""
 
 
 class WorkflowCalls(Link):
@@ -53,13 +54,25 @@ class WorkflowCalls(Link):
         found = self._ended(key, timeout_s)
         if found.state != "completed":
             told = f"{key} {found.state}: {found.diagnosis or found.why}"
-            raise RefusedError("workflow", "wait", told, f"see `mlops explain {key}`")
+            raise RefusedError(
+                "workflow", "wait", told, found.suggestion or f"see `mlops explain {key}`"
+            )
         return found
 
     def get_status(self) -> Json:
         """Return all that is known of this project: models, rollouts, workflows, alerts, performance."""
         found: Json = self._get(f"/api/v1/projects/{part(self.project)}", "get status")
         return found
+
+    def energy(self, by: str = "day", limit: int = 100) -> list[Json]:
+        """Return what this project's work took, oldest first: an entry per "day", "workflow", "run" or "version".
+
+        Each has `joules` and `measured_j`, the part that machines have counted themselves; None where nobody knows.
+
+        Example: `sum(one["joules"] for one in client.energy())`
+        """
+        params: Params = {"project": self.project, "by": by, "limit": limit}
+        return list(self._get("/api/v1/energy", "read energy", params)["rows"])
 
     def explain(self, asked: str) -> Json:
         """Return why something happened and what came of it, as a tree; *asked* is an event, a run or a workflow."""
@@ -94,5 +107,5 @@ class WorkflowCalls(Link):
             found = self._get(f"/api/v1/workflows/{part(key)}", f"look at {key}")
         except NotFoundError:
             return None  # not yet heard of
-        names = ("workflow_key", "state", "why", "diagnosis")
+        names = ("workflow_key", "state", "why", "diagnosis", "suggestion")
         return Workflow(*(str(found.get(name, "")) for name in names))

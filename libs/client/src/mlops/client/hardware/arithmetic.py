@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Readings become sums: energy by trapezoids, time above a level, peaks; and reasons for what is not known."""
+"""Readings become sums: time above a level, peaks; and reasons for what is not known."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from mlops.client.hardware.energy import Drawn, tags, text
+
 THROTTLED = 2  # the level of heat from which a machine slows down
 _GIB = 2**30
-_WHOLE = 0.9  # of a run; energy of less is said to be a part
-_PARTS = ("cpu_w", "gpu_w", "ane_w", "dram_w")
 NO_READING = "no telemetry agent told of this machine during the run"
 
 Sample = Mapping[str, Any]
@@ -21,19 +21,16 @@ class Reading:
     """The machine at one moment, as far as sums need it."""
 
     at_s: float
-    power_w: float | None = None
     heat_level: int | None = None
 
 
 @dataclass(frozen=True)
 class Totals:
-    """What the readings so far came to; seconds of unknown power or heat are in none of them."""
+    """What the readings so far came to; seconds of unknown heat are not in them."""
 
     began_s: float
     last: Reading | None = None
     samples: int = 0
-    energy_j: float = 0.0
-    powered_s: float = 0.0
     heat_known: bool = False
     throttled_s: float = 0.0
     peak_heat_level: int = 0
@@ -42,19 +39,6 @@ class Totals:
 def identity(sample: Sample) -> tuple[Any, ...]:
     """Return what tells one sample from the next: a sample that is read twice counts once."""
     return tuple(sample.get(key) for key in ("boot_id", "seq", "observed_at"))
-
-
-def watts(sample: Sample) -> float | None:
-    """Return the power of the whole machine as far as it can be read: processor, memory and every GPU."""
-    power = _inner(sample, "power")
-    package = _number(power, "package_w")
-    if str(_inner(sample, "chip").get("vendor")).lower() == "apple":
-        # One package holds processor, GPU and neural engine.
-        return package if package is not None else _sum(power, _PARTS)
-    # Elsewhere the package is the processor's; GPUs and (on servers) memory draw beside it.
-    near = package if package is not None else _number(power, "cpu_w")
-    parts = [one for one in (near, _sum(power, ("gpu_w", "dram_w"))) if one is not None]
-    return sum(parts) if parts else None
 
 
 def metrics(sample: Sample) -> dict[str, float]:
@@ -78,7 +62,7 @@ def metrics(sample: Sample) -> dict[str, float]:
 def reading(sample: Sample, at_s: float) -> Reading:
     """Return what sums need of a sample that was read at *at_s*."""
     level = _number(_inner(sample, "thermal"), "level")
-    return Reading(at_s, watts(sample), None if level is None else int(level))
+    return Reading(at_s, None if level is None else int(level))
 
 
 def add(totals: Totals, new: Reading, hold_s: float) -> Totals:
@@ -104,39 +88,39 @@ def close(totals: Totals, at_s: float, hold_s: float) -> Totals:
 
 
 def summary(
-    totals: Totals, lasted_s: float, peak_bytes: int | None, sample: Sample | None
+    totals: Totals,
+    energy: Drawn,
+    lasted_s: float,
+    peak_bytes: int | None,
+    sample: Sample | None,
 ) -> dict[str, str]:
     """Return the tags `hw.*`; `hw.reason.<field>` says why one is unknown, or of how much of the run it tells."""
     found: dict[str, str] = {"hw.samples": str(totals.samples)}
     reasons: dict[str, str] = {}
-    if totals.powered_s > 0:
-        found["hw.energy_j"] = _text(totals.energy_j)
-        found["hw.mean_power_w"] = _text(totals.energy_j / totals.powered_s)
-        if totals.powered_s < _WHOLE * lasted_s:
-            told = f"power is known for {totals.powered_s:.0f} of {lasted_s:.0f} s"
-            reasons["energy_j"] = told
+    if energy.covered_s > 0:
+        told, part = tags(energy, lasted_s)
+        found |= told
+        reasons |= {"energy_j": part} if part else {}
     else:
-        reasons |= dict.fromkeys(("energy_j", "mean_power_w"), _why(sample, "power"))
+        unknown = ("energy_j", "machine_energy_j", "mean_power_w")
+        reasons |= dict.fromkeys(unknown, _why(sample, "power"))
     if totals.heat_known:
         found["hw.peak_heat_level"] = str(totals.peak_heat_level)
-        found["hw.throttled_s"] = _text(totals.throttled_s)
+        found["hw.throttled_s"] = text(totals.throttled_s)
     else:
         reasons |= dict.fromkeys(("peak_heat_level", "throttled_s"), _why(sample, "thermal"))
     if peak_bytes:
-        found["hw.peak_memory_gb"] = _text(peak_bytes / _GIB)
+        found["hw.peak_memory_gb"] = text(peak_bytes / _GIB)
     else:
         reasons["peak_memory_gb"] = "this system does not tell it without psutil"
     return found | {f"hw.reason.{name}": why for name, why in reasons.items()}
 
 
 def _until(totals: Totals, one: Reading, other: Reading, hold_s: float) -> Totals:
-    """Return the totals with the time between two readings; power is taken to change evenly, heat in steps."""
+    """Return the totals with the time between two readings; heat is taken to change in steps."""
     passed_s = other.at_s - one.at_s
     if not 0 < passed_s <= hold_s:
         return totals
-    if one.power_w is not None and other.power_w is not None:
-        energy = totals.energy_j + (one.power_w + other.power_w) / 2 * passed_s
-        totals = replace(totals, energy_j=energy, powered_s=totals.powered_s + passed_s)
     if one.heat_level is not None and one.heat_level >= THROTTLED:
         totals = replace(totals, throttled_s=totals.throttled_s + passed_s)
     return totals
@@ -159,11 +143,6 @@ def _hottest(thermal: Mapping[str, Any]) -> float | None:
     return max(known, default=None)
 
 
-def _sum(values: Mapping[str, Any], names: tuple[str, ...]) -> float | None:
-    known = [one for name in names if (one := _number(values, name)) is not None]
-    return sum(known) if known else None
-
-
 def _scaled(value: float | None, by: float) -> float | None:
     return None if value is None else value * by
 
@@ -176,7 +155,3 @@ def _number(values: Mapping[str, Any], name: str) -> float | None:
 def _inner(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     found = values.get(name)
     return found if isinstance(found, Mapping) else {}
-
-
-def _text(value: float) -> str:
-    return f"{round(value, 3):.12g}"

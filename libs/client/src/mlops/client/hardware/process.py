@@ -32,6 +32,11 @@ class Machine:
     all_ticks: int
     used_bytes: int | None
 
+    @property
+    def busy_s(self) -> float:
+        """Return the processor seconds that were busy since the machine started."""
+        return self.busy_ticks / os.sysconf("SC_CLK_TCK")
+
 
 def usage() -> Usage:
     """Return what this process has used so far."""

@@ -7,10 +7,14 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
-from mlops.client.hardware import arithmetic, process
+from mlops.client.hardware import arithmetic, energy, process
 from mlops.client.hardware.arithmetic import Totals
+from mlops.client.hardware.crowd import Crowd
+from mlops.client.hardware.effort import Effort
+from mlops.client.hardware.energy import Drawn, Work
+from mlops.client.hardware.neighbours import Neighbours
 
 _HELD = 3.0  # a reading stands for as many pauses; after that the machine is unknown
 _JOIN_S = 2.0
@@ -18,11 +22,22 @@ _JOIN_S = 2.0
 Metrics = dict[str, float]
 
 
+class Counts(Protocol):
+    """What the run's processes do."""
+
+    def since_last(self) -> Work:
+        """Return what was done since this was asked before."""
+
+    def end(self) -> None:
+        """Count no more."""
+
+
 class Sampler:
     """Samples this process and its machine during a run; use `start` and `stop`, or call `tick` yourself.
 
     *read_node* returns the newest sample of the node (`telemetry.sampled`), or None; *log* gets the metrics
-    `system/*`; both are called by the sampler's own thread, and may block it.
+    `system/*`; both are called by the sampler's own thread, and may block it. *effort* tells the run's part of what the
+    machine takes; without one it is that of a process with one run.
     """
 
     def __init__(
@@ -31,6 +46,7 @@ class Sampler:
         log: Callable[[Metrics], None],
         every_s: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
+        effort: Counts | None = None,
     ) -> None:
         self._read_node = read_node
         self._log = log
@@ -40,6 +56,8 @@ class Sampler:
         self._done = threading.Event()
         self._thread: threading.Thread | None = None
         self._totals = Totals(clock())
+        self._drawn = Drawn()
+        self._effort = effort or Effort("run", "", Crowd(clock), Neighbours(), clock)
         self._sample: Mapping[str, Any] | None = None
         self._seen: tuple[Any, ...] = ()
         self._usage = process.usage()
@@ -87,8 +105,10 @@ class Sampler:
             self._process()
             now = self._clock()
             ended = arithmetic.close(self._totals, now, self._held_s)
+            drawn = energy.closed(self._drawn, self._effort.since_last())
+            self._effort.end()
             lasted_s = now - ended.began_s
-            return arithmetic.summary(ended, lasted_s, self._peak or None, self._sample)
+            return arithmetic.summary(ended, drawn, lasted_s, self._peak or None, self._sample)
 
     @property
     def _held_s(self) -> float:
@@ -130,5 +150,8 @@ class Sampler:
         if seen != self._seen:
             read = arithmetic.reading(sample, self._clock())
             self._totals = arithmetic.add(self._totals, read, self._held_s)
+            self._drawn = energy.drawn(self._drawn, sample, self._effort.since_last())
             self._seen, self._sample = seen, sample
+        if self._drawn.covered_s > 0:
+            found["system/energy_j"] = self._drawn.taken.joules
         return found

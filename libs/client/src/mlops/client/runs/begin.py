@@ -67,7 +67,9 @@ def _new(channel: Channel, name: str, tags: dict[str, str], *, nested: bool) -> 
         "tags": {**_own_tags(), HEARTBEAT: f"{at} {outlet.id}", **tags},
     }
     outlet.add_object(START, ref, content)
-    return _begun(channel, outlet, Run(channel, outlet, ref, nested=parent is not None))
+    run = Run(channel, outlet, ref, nested=parent is not None)
+    run.outer = parent.ref if parent else ""
+    return _begun(channel, outlet, run)
 
 
 def _join(channel: Channel, run_id: str, tags: dict[str, str], *, ends: bool, owned: bool) -> Run:

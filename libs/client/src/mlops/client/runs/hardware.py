@@ -5,11 +5,15 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from mlops.client.hardware import Sampler, reader
+from mlops.client.hardware.crowd import Crowd
+from mlops.client.hardware.effort import Effort
+from mlops.client.hardware.neighbours import Neighbours
 from mlops.client.system import describe
 from mlops.client.system.datasets import dataset_tags
 
@@ -20,6 +24,10 @@ EVERY_S = 10.0
 _STOP_S = 5.0
 _MOST_VERSIONS = 200
 _VERSIONS = "/api/v1/query/versioning/versions"
+# The runs of this process, whoever began them.
+_crowd = Crowd()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_crowd.forget)
 
 
 class Watch:
@@ -33,12 +41,16 @@ class Watch:
         home: Path | None,
         project: str,
         ask: Ask | None,
+        name: str = "run",
+        outer: str = "",
     ) -> None:
         self._log_metrics = log_metrics
         self._set_tags = set_tags
         self._places = folder, home
         self._project = project
         self._ask = ask
+        # From now on: what the run does while it is being described is its own, too.
+        self._effort = Effort(name, outer, _crowd, Neighbours(), time.monotonic)
         self.sampler: Sampler | None = None
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._begin, name="mlops-describe", daemon=True)
@@ -51,7 +63,10 @@ class Watch:
         """End; return the summary of the run."""
         self._stopped.set()
         self._thread.join(_STOP_S)
-        return self.sampler.stop() if self.sampler is not None else {}
+        if self.sampler is None:
+            self._effort.end()
+            return {}
+        return self.sampler.stop()
 
     def _begin(self) -> None:
         tags = describe(*self._places)
@@ -61,7 +76,7 @@ class Watch:
             read = reader(self._ask, tags.get("mlops.system.node"))
         if self._stopped.is_set():
             return  # shorter than its description took
-        self.sampler = Sampler(read, self._log_metrics, EVERY_S)
+        self.sampler = Sampler(read, self._log_metrics, EVERY_S, effort=self._effort)
         self.sampler.start()
 
     def _datasets(self) -> dict[str, str]:

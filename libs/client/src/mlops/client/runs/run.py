@@ -56,6 +56,7 @@ class Run:
         self.ref = ref
         self.ends = ends
         self.ended = ""
+        self.outer = ""
         self.watch: Watch | None = None
         self._channel = channel
         self._now = outlet

@@ -12,7 +12,15 @@ from types import FrameType
 
 from mlops.client import endpoints
 from mlops.client.errors import MLOpsClientError
-from mlops.client.steps import assignment, data, evaluate, register, train
+from mlops.client.steps import (
+    assignment,
+    data,
+    evaluate,
+    federated_aggregate,
+    federated_train,
+    register,
+    train,
+)
 from mlops.client.steps.door import Door
 from mlops.client.steps.errors import PassingError, StepError, StoppedError
 from mlops.client.steps.patience import PatientHttp
@@ -24,6 +32,8 @@ STEPS: Mapping[str, Callable[[Work], None]] = {
     "train": train.perform,
     "evaluate": evaluate.perform,
     "register": register.perform,
+    "federated-train": federated_train.perform,
+    "federated-aggregate": federated_aggregate.perform,
 }
 _USAGE = 64
 _PR_SET_PDEATHSIG = 1
@@ -53,7 +63,8 @@ def _work(environ: Mapping[str, str]) -> Work:
     except MLOpsClientError as error:
         raise PassingError(str(error)) from error
     headers = {"Authorization": f"Bearer {found.token}"}
-    door = Door(PatientHttp("the gateway", found.gateway, headers), given)
+    folder = environ.get("MLOPS_PROJECT_FOLDER", "")
+    door = Door(PatientHttp("the gateway", found.gateway, headers), given, folder)
     tracking = Tracking(
         PatientHttp("MLflow", mlflow, {"X-MLFLOW-WORKSPACE": given.project}), given.project
     )

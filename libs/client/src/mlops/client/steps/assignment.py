@@ -11,7 +11,10 @@ from mlops.client.steps.errors import PermanentError
 
 @dataclass(frozen=True)
 class Assignment:
-    """What the environment of a step says; ids are empty when a person started the DAG by hand."""
+    """What the environment of a step says; ids are empty when a person started the DAG by hand.
+
+    `attempt` counts the starts of the workflow: more than 1 after its machine got too hot for it, or vanished.
+    """
 
     project: str
     key: str
@@ -19,6 +22,7 @@ class Assignment:
     causation_id: str = ""
     traceparent: str = ""
     kind: str = ""
+    attempt: int = 1
 
     @property
     def tags(self) -> dict[str, str]:
@@ -45,4 +49,11 @@ def read(environ: Mapping[str, str]) -> Assignment:
         causation_id=environ.get("MLOPS_CAUSATION_ID", ""),
         traceparent=environ.get("MLOPS_TRACEPARENT", ""),
         kind=environ.get("MLOPS_WORKFLOW_KIND", ""),
+        attempt=_attempt(environ.get("MLOPS_WORKFLOW_ATTEMPT") or "1"),
     )
+
+
+def _attempt(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise PermanentError(f"MLOPS_WORKFLOW_ATTEMPT is {text!r}; it counts from 1")
+    return int(text)

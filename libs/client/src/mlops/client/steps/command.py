@@ -8,14 +8,18 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
+from enum import Enum
 from pathlib import Path
 
-from mlops.client.steps.errors import PermanentError, StoppedError
+from mlops.client.steps.errors import PermanentError
 
 # Airflow kills a task 5 s after it was told to end.
 _GRACE_S = 3.5
+_ATTEND_S = 0.5
+_LOOK_S = 0.05
 _PLATFORM_ONLY = (
     "VIRTUAL_ENV",
     "VIRTUAL_ENV_PROMPT",
@@ -42,9 +46,61 @@ def environment(own: Mapping[str, str], given: Mapping[str, str]) -> dict[str, s
     return {"PYTHONUNBUFFERED": "1", **kept, "MLOPS_PYTHON": sys.executable, **given}
 
 
-def run(command: str, folder: Path, env: Mapping[str, str], limit: timedelta) -> int:
-    """Run a shell command to its end and return its exit status.
+class Ending(Enum):
+    """How a command took it that it was told to end."""
 
+    BY_ITSELF = "by itself"
+    BY_SIGNAL = "by the signal"
+    KILLED = "killed"
+
+
+class Running:
+    """A command while it runs, with all that it started."""
+
+    def __init__(self, child: subprocess.Popen[bytes]) -> None:
+        self._child = child
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to everybody in it; `listening` lets those live who do not know it."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._child.pid, number)
+
+    @property
+    def over(self) -> bool:
+        """Return whether nobody in it lives any more."""
+        return self._child.poll() is not None and not _anybody(self._child.pid)
+
+    def end(self, grace_s: float = _GRACE_S) -> Ending:
+        """Tell everybody in it to end, and kill who has not after *grace_s*."""
+        self.signal(signal.SIGTERM)
+        deadline = time.monotonic() + grace_s
+        # A shell ends at once while what it runs still saves: it is over when nobody is left.
+        while time.monotonic() < deadline and not self.over:
+            time.sleep(_LOOK_S)
+        over = self.over
+        self.signal(signal.SIGKILL)  # its children too, whatever they think of SIGTERM
+        status = self._child.wait()
+        if not over:
+            return Ending.KILLED
+        return Ending.BY_SIGNAL if status < 0 else Ending.BY_ITSELF
+
+
+def listening(command: str, number: signal.Signals | None) -> str:
+    """Return the command so that a signal harms nobody in it who does not catch it: shells, launchers, loaders."""
+    return f"trap '' {number.name.removeprefix('SIG')}\n{command}" if number else command
+
+
+def run(
+    command: str,
+    folder: Path,
+    env: Mapping[str, str],
+    limit: timedelta,
+    attend: Callable[[Running], None] = lambda _: None,
+    hears: signal.Signals | None = None,
+) -> int:
+    """Run a shell command to its end and return its exit status; *attend* is called twice a second meanwhile.
+
+    The signal that it *hears* harms nobody in it who does not catch it.
     Raises PermanentError after *limit*, StoppedError when the step is told to end; both end the command first.
     """
     if not folder.is_dir():
@@ -55,20 +111,39 @@ def run(command: str, folder: Path, env: Mapping[str, str], limit: timedelta) ->
     sys.stderr.flush()
     with _later(signal.SIGTERM) as came:
         child = subprocess.Popen(  # noqa: S602 - the command is the project's own, a shell line by contract
-            command, shell=True, cwd=folder, env=dict(env), start_new_session=True
+            listening(command, hears), shell=True, cwd=folder, env=dict(env), start_new_session=True
         )
+    running, until = Running(child), time.monotonic() + limit.total_seconds()
     try:
         if came:
             signal.raise_signal(signal.SIGTERM)
-        return child.wait(limit.total_seconds())
-    except subprocess.TimeoutExpired as error:
-        _end(child)
-        raise PermanentError(
-            f"`{command}` ran longer than {limit} and was ended; raise `timeout` or make it shorter"
-        ) from error
-    except StoppedError:
-        _end(child)
+        while (left_s := until - time.monotonic()) > 0:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return child.wait(min(_ATTEND_S, left_s))
+            attend(running)
+    except BaseException:
+        running.end()
         raise
+    running.end()
+    raise PermanentError(
+        f"`{command}` ran longer than {limit} and was ended; raise `timeout` or make it shorter"
+    )
+
+
+def _anybody(group: int) -> bool:
+    """Return whether anybody of a process group lives; who has only not been buried yet does not."""
+    if not Path("/proc/self/stat").exists():
+        try:
+            os.killpg(group, 0)
+        except (ProcessLookupError, PermissionError):  # macOS: the latter where all are dead
+            return False
+        return True
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, _, found = stat.read_text().rpartition(")")[2].split()[:3]
+            if int(found) == group and state not in "ZX":
+                return True
+    return False
 
 
 @contextlib.contextmanager
@@ -80,14 +155,3 @@ def _later(number: signal.Signals) -> Iterator[list[int]]:
         yield came
     finally:
         signal.signal(number, before)
-
-
-def _end(child: subprocess.Popen[bytes]) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(child.pid, signal.SIGTERM)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        child.wait(_GRACE_S)
-    # Its children too, whatever they think of SIGTERM.
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(child.pid, signal.SIGKILL)
-    child.wait()

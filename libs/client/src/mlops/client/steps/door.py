@@ -8,6 +8,7 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 from pydantic import ValidationError
@@ -20,6 +21,8 @@ from mlops.contracts.settings import ProjectSettings
 _VERSIONED = "data.versioned"
 _REFUSED = "command.refused"
 _LOOK_S = 30
+_SHORT_S = 5.0
+_ASKS = ("save", "leave", "stop")
 LONGEST_S = 3600.0
 
 
@@ -41,12 +44,32 @@ class Version:
     path: str
 
 
-class Door:
-    """The gateway, as far as steps need it."""
+@dataclass(frozen=True)
+class Asked:
+    """What heat asks of an attempt: `save`, `leave` or `stop`; `request` counts, `age_s` is how long ago."""
 
-    def __init__(self, http: PatientHttp, assignment: Assignment) -> None:
+    ask: str
+    request: int
+    attempt: int
+    reason: str = ""
+    age_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """A workflow as the gateway shows it: its newest attempt, and what that is asked."""
+
+    attempt: int
+    asked: Asked | None = None
+
+
+class Door:
+    """The gateway, as far as steps need it; *folder* is the project's on this machine, where it is not the registered one."""
+
+    def __init__(self, http: PatientHttp, assignment: Assignment, folder: str = "") -> None:
         self._http = http
         self._assignment = assignment
+        self._folder = folder
 
     def project(self) -> Project:
         """Return the project as it is registered now."""
@@ -65,7 +88,16 @@ class Door:
             raise PermanentError(
                 f"the settings of project {name!r} cannot be read: {error}"
             ) from error
-        return Project(settings, Path(found["path"]))
+        return Project(settings, Path(self._folder or found["path"]))
+
+    def workflow(self, within_s: float = _SHORT_S) -> Workflow | None:
+        """Return the workflow as the gateway shows it now, None where it does not answer in time, or in its words."""
+        path = f"/api/v1/workflows/{quote(self._assignment.key, safe='')}"
+        answer = self._http.once("GET", path, timeout=within_s)
+        try:
+            return _workflow(answer.json()) if answer is not None and answer.is_success else None
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return None
 
     def add_data(self, name: str, path: str) -> Version:
         """Version a dataset as it is now; the same content keeps its version."""
@@ -103,6 +135,20 @@ class Door:
             f"dataset {name!r} was not versioned within {LONGEST_S / 60:g} min; "
             "the service `versioning` may be away: see `mlops status`"
         )
+
+
+def _workflow(found: Any) -> Workflow:
+    asked = found.get("asked")
+    if not isinstance(asked, dict) or asked.get("ask") not in _ASKS:
+        return Workflow(int(found["attempt"]))
+    request = Asked(
+        ask=str(asked["ask"]),
+        request=int(asked["request"]),
+        attempt=int(asked["attempt"]),
+        reason=str(asked.get("reason") or ""),
+        age_s=float(asked.get("age_s") or 0.0),
+    )
+    return Workflow(int(found["attempt"]), request)
 
 
 def _refusal(answer: httpx.Response, what: str) -> StepError:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 
 from mlops.client.steps.errors import PermanentError
+from mlops.client.steps.moves import Moves
 from mlops.client.steps.tracking import Run
 from mlops.client.steps.train import failed
 from mlops.client.steps.work import Work, say
@@ -17,6 +18,7 @@ _LARGEST = 1.797e308
 def perform(work: Work) -> None:
     """Run `[evaluate].command` if there is one, and see that the run has the metric of the gate."""
     settings = work.project.settings
+    work.fence()
     run = work.run()
     model = settings.serve.model
     champion = work.tracking.champion(model) if model else None
@@ -32,7 +34,7 @@ def _compare(work: Work, run: Run, champion_of: str) -> None:
     settings = work.project.settings
     line = settings.evaluate.command.strip()
     uri = f"models:/{champion_of}@champion" if champion_of else ""
-    status = work.perform(line, run, {"MLOPS_CHAMPION_URI": uri}, settings.train.timeout)
+    status = Moves(work, run).perform(line, {"MLOPS_CHAMPION_URI": uri})
     if status != 0:
         raise PermanentError(failed(work, "[evaluate].command", line, status))
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import httpx
 
-from mlops.client.steps.errors import PassingError
+from mlops.client.steps.errors import DamagedError, PassingError
 
 LIMIT_S = 60.0
 LONGEST_PAUSE_S = 8.0
@@ -52,10 +53,32 @@ class PatientHttp:
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
+    def download(self, path: str, file: Path) -> None:
+        """Write the answer to a GET into *file*; PassingError when it did not come whole for a minute."""
+        deadline, pause_s = time.monotonic() + self._limit_s, 0.25
+        while trouble := self._download(path, file):
+            if time.monotonic() + pause_s > deadline:
+                raise PassingError(f"{self._part} at {self.url} did not send {path}: {trouble}")
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
     def once(self, method: str, path: str, **request: Any) -> httpx.Response | None:
         """Return the answer of a single try, None when it is not known what became of it."""
         answer, trouble = self._once(method, path, request)
         return None if trouble else answer
+
+    def _download(self, path: str, file: Path) -> str:
+        try:
+            with self._client.stream("GET", path) as answer, file.open("wb") as stream:
+                if answer.status_code == httpx.codes.NOT_FOUND:
+                    raise DamagedError(f"{self._part} at {self.url} has no {path}")
+                if not answer.is_success:
+                    return f"HTTP {answer.status_code}"
+                for chunk in answer.iter_bytes():
+                    stream.write(chunk)
+        except httpx.HTTPError as error:
+            return str(error) or type(error).__name__
+        return ""
 
     def _once(
         self, method: str, path: str, request: dict[str, Any]

@@ -11,10 +11,12 @@ from mlops.client.steps.work import Work, say
 def perform(work: Work) -> None:
     """Register the run's model if the project serves one, then end the run."""
     name = work.project.settings.serve.model
+    work.fence()
     run = work.run()
     if name:
         with work.failing_marks(run):
             _register(work, run, name)
+    work.fence()
     if run.status != "FINISHED":
         work.tracking.set_status(run, "FINISHED")
 

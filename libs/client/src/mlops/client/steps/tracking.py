@@ -38,7 +38,7 @@ class Tracking:
 
     def __init__(self, http: PatientHttp, project: str) -> None:
         self.url = http.url
-        self._http = http
+        self.http = http
         self._project = project
 
     def run_of(self, key: str, tags: dict[str, str]) -> Run:
@@ -55,7 +55,7 @@ class Tracking:
             if found is not None:
                 return found
             # One try only: after a lost answer the run may be there, and the search above finds it.
-            answer = self._http.once("POST", f"{_API}/runs/create", json=body)
+            answer = self.http.once("POST", f"{_API}/runs/create", json=body)
             if answer is not None:
                 return _run(_checked(answer, "create a run")["run"])
         raise PassingError(f"MLflow at {self.url} did not create the run of workflow {key}")
@@ -70,17 +70,23 @@ class Tracking:
             body = {"run_id": run_id, "tags": _pairs(tags)}
             self._post("runs/log-batch", body, f"tag run {run_id}")
 
+    def log(self, run_id: str, metrics: dict[str, float], *, step: int) -> None:
+        """Log numbers of a run at a step."""
+        at = _now_ms()
+        told = [{"key": k, "value": v, "timestamp": at, "step": step} for k, v in metrics.items()]
+        self._post("runs/log-batch", {"run_id": run_id, "metrics": told}, f"log to run {run_id}")
+
     def set_status(self, run: Run, status: str) -> None:
         """Set the status of a run; an end gets its time."""
         body: dict[str, Any] = {"run_id": run.run_id, "status": status}
-        if status != "RUNNING":
+        if status not in ("RUNNING", "SCHEDULED"):
             body["end_time"] = _now_ms()
         self._post("runs/update", body, f"set run {run.run_id} {status}")
 
     def champion(self, model: str) -> int | None:
         """Return the version with the alias `champion`, None when nothing was promoted yet."""
         params = {"name": model, "alias": "champion"}
-        answer = self._http.call("GET", f"{_API}/registered-models/alias", params=params)
+        answer = self.http.call("GET", f"{_API}/registered-models/alias", params=params)
         if answer.is_client_error and _code(answer) in (
             "RESOURCE_DOES_NOT_EXIST",
             "INVALID_PARAMETER_VALUE",
@@ -111,7 +117,7 @@ class Tracking:
         self._known(model)
         body = {"name": model, "source": source, "run_id": run.run_id, "model_id": model_id}
         for _ in range(_TRIES):
-            answer = self._http.once("POST", f"{_API}/model-versions/create", json=body)
+            answer = self.http.once("POST", f"{_API}/model-versions/create", json=body)
             if answer is not None:
                 made = _checked(answer, f"register a version of {model!r}")
                 return int(made["model_version"]["version"])
@@ -121,7 +127,7 @@ class Tracking:
         raise PassingError(f"MLflow at {self.url} did not register a version of {model!r}")
 
     def _known(self, model: str) -> None:
-        answer = self._http.call("POST", f"{_API}/registered-models/create", json={"name": model})
+        answer = self.http.call("POST", f"{_API}/registered-models/create", json={"name": model})
         if _code(answer) != "RESOURCE_ALREADY_EXISTS":
             _checked(answer, f"create the registered model {model!r}")
 
@@ -146,11 +152,11 @@ class Tracking:
 
     def _experiment(self) -> str:
         params = {"experiment_name": self._project}
-        answer = self._http.call("GET", f"{_API}/experiments/get-by-name", params=params)
+        answer = self.http.call("GET", f"{_API}/experiments/get-by-name", params=params)
         if _code(answer) != "RESOURCE_DOES_NOT_EXIST":
             found = _checked(answer, f"find experiment {self._project!r}")
             return str(found["experiment"]["experiment_id"])
-        made = self._http.call("POST", f"{_API}/experiments/create", json={"name": self._project})
+        made = self.http.call("POST", f"{_API}/experiments/create", json={"name": self._project})
         if _code(made) == "RESOURCE_ALREADY_EXISTS":
             return self._experiment()
         return str(_checked(made, f"create experiment {self._project!r}")["experiment_id"])
@@ -166,10 +172,10 @@ class Tracking:
         return next((_run(run) for run in found.get("runs", [])), None)
 
     def _get(self, path: str, params: dict[str, str], what: str) -> dict[str, Any]:
-        return _checked(self._http.call("GET", f"{_API}/{path}", params=params), what)
+        return _checked(self.http.call("GET", f"{_API}/{path}", params=params), what)
 
     def _post(self, path: str, body: dict[str, Any], what: str) -> dict[str, Any]:
-        return _checked(self._http.call("POST", f"{_API}/{path}", json=body), what)
+        return _checked(self.http.call("POST", f"{_API}/{path}", json=body), what)
 
 
 def _run(found: dict[str, Any]) -> Run:

@@ -7,18 +7,22 @@ import contextlib
 import json
 import math
 import os
+import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
 from mlops.client.steps import command
 from mlops.client.steps.assignment import Assignment
+from mlops.client.steps.command import Running
 from mlops.client.steps.door import Door, Project
-from mlops.client.steps.errors import PermanentError, StepError, StoppedError
+from mlops.client.steps.errors import FencedError, PermanentError, StepError, StoppedError
 from mlops.client.steps.tracking import Run, Tracking
 
 DATASET_TAG = "mlops.dataset."
+# A step that is told to end has little time.
+_HASTE_S = 1.0
 _THREADS = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -29,19 +33,33 @@ _THREADS = (
 
 @dataclass(frozen=True)
 class Work:
-    """Everything a step needs."""
+    """Everything a step needs; while a command runs it asks every so often what heat asks of it."""
 
     assignment: Assignment
     project: Project
     door: Door
     tracking: Tracking
+    listens_every_s: float = 2.0
 
     def run(self, tags: dict[str, str] | None = None) -> Run:
         """Return the workflow's run, made now if this is the first step that needs it."""
         return self.tracking.run_of(self.assignment.key, {**self.assignment.tags, **(tags or {})})
 
-    def perform(self, line: str, run: Run, given: dict[str, str], limit: timedelta) -> int:
-        """Run a command of the project for *run*; return its exit status."""
+    def fence(self) -> None:
+        """End this attempt where a newer one has begun; a gateway that is away says nothing of that."""
+        if self._is_fenced():
+            raise FencedError
+
+    def perform(
+        self,
+        line: str,
+        run: Run,
+        given: dict[str, str],
+        limit: timedelta,
+        attend: Callable[[Running], None] = lambda _: None,
+        hears: signal.Signals | None = None,
+    ) -> int:
+        """Run a command of the project for *run*; return its exit status. *attend* and *hears* as in `command`."""
         settings = self.project.settings
         env = {
             "MLFLOW_TRACKING_URI": self.tracking.url,
@@ -50,12 +68,14 @@ class Work:
             "MLFLOW_RUN_ID": run.run_id,
             "MLOPS_PROJECT": settings.name,
             "MLOPS_WORKFLOW_KEY": self.assignment.key,
+            "MLOPS_WORKFLOW_ATTEMPT": str(self.assignment.attempt),
             "MLOPS_DATASETS": json.dumps(self.datasets(run)),
             **_threads(settings.train.resources.cpu, os.environ),
             **given,
         }
         say(f"in {self.project.folder}: {line}")
-        return command.run(line, self.project.folder, command.environment(os.environ, env), limit)
+        own = command.environment(os.environ, env)
+        return command.run(line, self.project.folder, own, limit, attend, hears)
 
     def datasets(self, run: Run) -> dict[str, dict[str, object]]:
         """Return the dataset versions of this workflow, by name."""
@@ -80,7 +100,13 @@ class Work:
             self._mark(run, "FAILED")
             raise
 
+    def _is_fenced(self, within_s: float = 5.0) -> bool:
+        found = self.door.workflow(within_s)
+        return found is not None and found.attempt > self.assignment.attempt
+
     def _mark(self, run: Run, status: str) -> None:
+        if self._is_fenced(_HASTE_S):
+            return  # the run is a newer attempt's
         # What ended the step is the news; a run that cannot be marked must not hide it.
         try:
             self.tracking.set_status(run, status)

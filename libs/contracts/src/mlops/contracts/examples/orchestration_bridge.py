@@ -6,11 +6,18 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from mlops.contracts.energy import EnergyUse
 from mlops.contracts.message import Message
 from mlops.contracts.orchestration_bridge import (
     ApproveWorkflow,
+    Ask,
     CancelWorkflow,
+    CheckpointRequested,
     Decision,
+    Gate,
+    HardwareFact,
+    HardwareFactKind,
+    Obstacle,
     StartWorkflow,
     WorkflowApproved,
     WorkflowCancelled,
@@ -36,6 +43,16 @@ _WORKFLOW: dict[str, Any] = {
 }
 _DAG: dict[str, Any] = {"dag_id": "rainfall__train", "dag_run_id": _KEY}
 
+_ENERGY = EnergyUse(
+    joules=9450.0,
+    measured=True,
+    node="node-1",
+    machine_j=12600.0,
+    share_ratio=0.75,
+    known_ratio=1.0,
+    how="package counter; share of processor time",
+)
+
 EXAMPLES: tuple[Message, ...] = (
     WorkflowQueued(
         **_WORKFLOW,
@@ -46,7 +63,8 @@ EXAMPLES: tuple[Message, ...] = (
         awaits_approval=False,
         decision=Decision(
             admitted=False,
-            reason="node-1 is throttled; waiting for it to cool",
+            reason="new work is held: node-1 is at heat level 2: OSThermalNotification Heavy",
+            gate=Gate.HEAT,
             running=0,
             waiting=0,
             used_today=2,
@@ -54,6 +72,21 @@ EXAMPLES: tuple[Message, ...] = (
             thermal_level=2,
             node="node-1",
             expected_start_at=datetime(2026, 3, 1, 12, 5, 0, tzinfo=UTC),
+            expected_error_s=41.5,
+            memory_needed_bytes=2_576_980_377,
+            memory_free_bytes=9_663_676_416,
+            throttle_expected_s=27.0,
+            cool_expected_s=47.0,
+            place=2,
+            of=3,
+            ahead=("snow-retrain-3",),
+            obstacles=(
+                Obstacle(
+                    node="node-1",
+                    gate=Gate.HEAT,
+                    reason="node-1 is at heat level 2: OSThermalNotification Heavy",
+                ),
+            ),
         ),
     ),
     WorkflowDeclined(
@@ -77,6 +110,16 @@ EXAMPLES: tuple[Message, ...] = (
             thermal_level=0,
             node="node-1",
             expected_start_at=datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC),
+            gate=Gate.NONE,
+            expected_error_s=41.5,
+            memory_needed_bytes=2_576_980_377,
+            memory_free_bytes=9_663_676_416,
+            throttle_expected_s=600.0,
+            cool_expected_s=0.0,
+            place=1,
+            of=3,
+            ahead=(),
+            obstacles=(),
         ),
     ),
     WorkflowStarted(
@@ -85,14 +128,26 @@ EXAMPLES: tuple[Message, ...] = (
         node="node-1",
         url="http://127.0.0.1:8080/dags/rainfall__train",
         waited_s=12.5,
+        attempt=2,
+        nodes=("node-1",),
     ),
-    WorkflowCompleted(**_WORKFLOW, **_DAG, duration_s=48.25),
+    WorkflowCompleted(**_WORKFLOW, **_DAG, duration_s=48.25, energy=_ENERGY),
     WorkflowFailed(
         **_WORKFLOW,
         **_DAG,
         step="train",
         diagnosis="train ended with exit code 1: ModuleNotFoundError: No module named 'sklearn'",
         duration_s=3.5,
+        energy=_ENERGY,
+        hardware=(
+            HardwareFact(
+                kind=HardwareFactKind.MEMORY_PRESSURE,
+                text="memory pressure was critical for 41 s, 0.3 GiB were free",
+                node="node-1",
+                at=datetime(2026, 3, 1, 12, 0, 30, tzinfo=UTC),
+            ),
+        ),
+        suggestion="give it more room: [train].resources.memory_gb = 6",
     ),
     WorkflowRescheduled(
         **_WORKFLOW,
@@ -100,6 +155,16 @@ EXAMPLES: tuple[Message, ...] = (
         from_node="node-1",
         to_node="node-2",
         not_before=datetime(2026, 3, 1, 12, 1, 0, tzinfo=UTC),
+        attempt=1,
+        from_checkpoint=True,
+    ),
+    CheckpointRequested(
+        **_WORKFLOW,
+        ask=Ask.LEAVE,
+        reason="node-1 is at heat level 3: OSThermalNotification Trapping",
+        node="node-1",
+        attempt=1,
+        request=2,
     ),
     WorkflowCancelled(**_WORKFLOW, reason="cancelled by ada: not needed any more"),
     StartWorkflow(

@@ -6,10 +6,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from mlops.contracts.energy import EnergyUse
 from mlops.contracts.message import Message
 from mlops.contracts.serving import (
     DeploymentCompleted,
     DeploymentFailed,
+    DeploymentMetered,
     DeploymentProgressed,
     DeploymentRemoved,
     DeploymentReverted,
@@ -35,7 +37,14 @@ EXAMPLES: tuple[Message, ...] = (
         **_ROLLOUT, endpoint=_ENDPOINT, previous_version=3, why="promoted: accuracy 0.81"
     ),
     DeploymentProgressed(
-        **_ROLLOUT, **_PACKED, phase="canary", traffic_ratio=0.5, error_ratio=0.0, latency_ms=4.5
+        **_ROLLOUT,
+        **_PACKED,
+        phase="slowed",
+        traffic_ratio=0.5,
+        error_ratio=0.0,
+        latency_ms=4.5,
+        concurrency=4,
+        reason="node-1 is at level 2: thermal pressure is heavy",
     ),
     DeploymentCompleted(
         **_ROLLOUT,
@@ -54,6 +63,22 @@ EXAMPLES: tuple[Message, ...] = (
         **_ROLLOUT, to_version=3, reason="4 of 50 requests failed, 0.02 allowed", error_ratio=0.08
     ),
     DeploymentRemoved(**_ROLLOUT, reason="version 5 answers all requests"),
+    DeploymentMetered(
+        **_ROLLOUT,
+        since=datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC),
+        until=datetime(2026, 3, 1, 12, 10, 0, tzinfo=UTC),
+        predictions=1800,
+        energy=EnergyUse(
+            joules=63.0,
+            measured=True,
+            node="node-1",
+            machine_j=2100.0,
+            share_ratio=0.03,
+            known_ratio=1.0,
+            how="package counter; share of processor time",
+        ),
+        joules_per_1000=35.0,
+    ),
     PredictionLogged(
         project="rainfall",
         model="rain",

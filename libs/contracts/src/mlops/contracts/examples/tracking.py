@@ -6,6 +6,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from mlops.contracts.energy import EnergyUse
 from mlops.contracts.message import Message
 from mlops.contracts.tracking import (
     ModelNominated,
@@ -43,6 +44,15 @@ _ENDED: dict[str, Any] = {
     "metrics": {"accuracy": 0.81, "champion_accuracy": 0.74},
     "again": False,
     "hardware": {"hw.chip": "Apple M2", "hw.accelerator": "none"},
+    "energy": EnergyUse(
+        joules=412.5,
+        measured=True,
+        node="node-1",
+        machine_j=1650.0,
+        share_ratio=0.25,
+        known_ratio=0.98,
+        how="package counter; share of processor time",
+    ),
 }
 _MODEL: dict[str, Any] = {"project": "rainfall", "name": "rain", "version": 4, "run_id": _RUN_ID}
 _GATE: dict[str, Any] = {

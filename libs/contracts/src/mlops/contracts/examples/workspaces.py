@@ -8,10 +8,13 @@ from datetime import timedelta
 from mlops.contracts.message import Message
 from mlops.contracts.settings import (
     Accelerator,
+    CheckpointSettings,
+    CheckpointSignal,
     Consent,
     DataSettings,
     DriftSettings,
     EvaluateSettings,
+    FederatedSettings,
     Goal,
     MonitorSettings,
     PerformanceSettings,
@@ -43,6 +46,17 @@ _SETTINGS = ProjectSettings(
         command="python train.py",
         resources=Resources(cpu=2.0, memory_gb=1.5, accelerator=Accelerator.NONE),
         timeout=timedelta(minutes=30),
+        latency_critical=False,
+        checkpoint=CheckpointSettings(
+            signal=CheckpointSignal.SIGUSR1, folder="checkpoints", grace=timedelta(minutes=2)
+        ),
+    ),
+    federated=FederatedSettings(
+        command="python local.py",
+        aggregate="python average.py",
+        nodes=3,
+        min_nodes=2,
+        rounds=5,
     ),
     data=DataSettings(datasets={"weather": "data/weather.csv"}),
     evaluate=EvaluateSettings(
@@ -77,7 +91,15 @@ _SETTINGS = ProjectSettings(
         max_causation_depth=3,
         follow_up_windows=2,
     ),
-    share=ShareSettings(weight=1.0, priority=Priority.NORMAL, max_parallel=1),
+    share=ShareSettings(
+        weight=1.0,
+        priority=Priority.NORMAL,
+        max_parallel=1,
+        memory_gb=8.0,
+        gpu_hours_per_day=6.0,
+        energy_wh_per_day=250.0,
+        serving_memory_gb=1.5,
+    ),
 )
 
 EXAMPLES: tuple[Message, ...] = (

@@ -51,6 +51,7 @@ class Nodes:
             "changed_at": view.at,
             "sampled_at": view.sampled_at or None,
             "age_s": self._age_s(view.sampled_at),
+            "episode_id": view.episode_id or None,
             "sample": dict(view.sample) or None,
         }
 

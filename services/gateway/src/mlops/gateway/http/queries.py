@@ -7,6 +7,7 @@ import asyncio
 import re
 from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Annotated, Any
@@ -23,6 +24,7 @@ from mlops.gateway.http.answers import json_answer
 from mlops.gateway.model.archive import Wanted
 from mlops.gateway.model.describe import describe
 from mlops.gateway.model.facts import BULK, Fact
+from mlops.gateway.model.views import AskedView
 from mlops.gateway.ports import Memory, Routes, SpokenBus
 
 SERVICES = (
@@ -131,13 +133,13 @@ class Queries:
         return json_answer({"deployments": found, "routes": self.routes_json(project)})
 
     async def workflow(self, workflow_key: str) -> Response:
-        """Return one workflow."""
+        """Return one workflow; `asked` is what its machine's heat asks of it, and how long ago."""
         view = self._memory.world.workflows.get(workflow_key)
         if view is None:
             raise CallerError(
                 404, "no such workflow", workflow_key, "GET /api/v1/overview lists the last ones"
             )
-        return json_answer(view)
+        return json_answer({**asdict(view), "asked": self._asked(view.asked)})
 
     async def overview(self, project: str = "") -> Response:
         """Return everything of every project, or of one."""
@@ -179,6 +181,15 @@ class Queries:
             for route in self._routes.table.routes.values()
             if project in ("", route.project)
         ]
+
+    def _asked(self, asked: AskedView | None) -> dict[str, Any] | None:
+        if asked is None:
+            return None
+        try:
+            age_s = max(0.0, (self._clock() - datetime.fromisoformat(asked.at)).total_seconds())
+        except (ValueError, TypeError):  # a stranger's time
+            age_s = 0.0
+        return {**asdict(asked), "age_s": age_s}
 
     async def _health_of(self, service: str) -> dict[str, Any]:
         try:

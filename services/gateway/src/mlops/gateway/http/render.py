@@ -8,12 +8,14 @@ from html import escape
 
 from mlops.gateway.http.chart import chart
 from mlops.gateway.model.facts import Fact
+from mlops.gateway.model.ledger import in_words
 from mlops.gateway.model.routing import Route, Table
 from mlops.gateway.model.views import AlertView, Part, ProjectView, WorkflowView
 from mlops.gateway.model.world import World
 
 _WORKFLOWS = 12
 _ALERTS = 20
+_FINDINGS = 3
 _GOOD = ("active", "completed", "champion", "ready", "resolved")
 _BAD = ("failed", "reverted", "rejected", "raised", "critical", "refused", "away")
 _BUSY = ("started", "queued", "warning", "degraded")
@@ -115,10 +117,21 @@ def _project(view: ProjectView, world: World, table: Table) -> str:
         f'<article><h3>{escape(view.project)} {_badge(view.state)}</h3><p class="path">'
         f"{escape(view.description)} <code>{escape(view.path)}</code></p>{_refused(view)}"
         f"{''.join(_traffic(route) for route in routes)}{_performance(view, world)}"
-        f"{_models(view, world)}<details><summary>provisioned: "
+        f"{_models(view, world)}{_energy(view, world)}<details><summary>provisioned: "
         f"{escape(', '.join(name for name, _ in made)) or 'nothing yet'}</summary>{parts}</details>"
         "</article>"
     )
+
+
+def _energy(view: ProjectView, world: World) -> str:
+    known = world.energy.days.items()
+    days = {day: one for (name, day), one in known if name == view.project and one.told}
+    if not days:
+        return ""
+    day = max(days)
+    amount = days[day].amount
+    measured = amount.measured_j / amount.joules if amount.joules else 0.0
+    return f"<p>Energy on {escape(day)}: {in_words(amount.joules)}, {measured:.0%} measured</p>"
 
 
 def _refused(view: ProjectView) -> str:
@@ -218,9 +231,19 @@ def _workflows(world: World) -> str:
 def _outcome(view: WorkflowView) -> str:
     if view.diagnosis:
         last = view.diagnosis.strip().splitlines()[-1]
-        return f'<span title="{escape(view.diagnosis)}">{escape(last[:160])}</span>'
-    took = "" if view.duration_s is None else f"{view.duration_s:.0f} s"
+        seen = "".join(f"<li>{escape(text[:200])}</li>" for text in view.hardware[:_FINDINGS])
+        do = f"<p>{escape(view.suggestion)}</p>" if view.suggestion else ""
+        found = f"<ul>{seen}</ul>" if seen else ""
+        told = f'<span title="{escape(view.diagnosis)}">{escape(last[:160])}</span>'
+        return f"{told}{found}{do}"
+    if view.asked is not None:
+        return escape(f"asked to {view.asked.ask}: {view.asked.reason[:160]}")
+    took = "" if view.duration_s is None else f"{view.duration_s:.0f} s{_joules(view.energy_j)}"
     return escape(took or ("waits for approval" if view.awaits_approval else view.decision))
+
+
+def _joules(joules: float | None) -> str:
+    return "" if joules is None else f", {in_words(joules)}"
 
 
 def _event(fact: Fact) -> str:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from mlops.gateway.model.fields import Fields
+from mlops.gateway.model.ledger import in_words
 
 _MOST = 240
 
@@ -50,6 +51,11 @@ def _seconds(data: Fields) -> str:
     return "" if value is None else f" after {value:.1f} s"
 
 
+def _joules(data: Fields) -> str:
+    taken = data.inner("energy").number("joules")
+    return "" if taken is None else f", {in_words(taken)}"
+
+
 def _drift(data: Fields) -> str:
     share = _percent(data.number("share_drifted_ratio"))
     return (
@@ -90,13 +96,35 @@ def _workflow(data: Fields) -> str:
 def _failed_workflow(data: Fields) -> str:
     last = (data.text("diagnosis").strip().splitlines() or [""])[-1]
     step = data.text("step")
-    return f"{_workflow(data)} failed" + (f" in {step}" if step else "") + f": {last}"
+    seen, do = [one.text("text") for one in data.inners("hardware")], data.text("suggestion")
+    # Where the hardware is to blame there is something to change; what it did besides is told elsewhere.
+    told = f"{seen[0]}; try: {do}" if seen and do else last
+    return f"{_workflow(data)} failed" + (f" in {step}" if step else "") + f": {told}"
+
+
+def _start(data: Fields) -> str:
+    attempt, node = data.whole("attempt") or 1, data.text("node")
+    where = f" on {node}" if node else ""
+    return f" again ({attempt}){where}" if attempt > 1 else where
+
+
+def _rescheduled(data: Fields) -> str:
+    if not data.says("from_checkpoint"):
+        return f"{_workflow(data)} waits: {data.text('reason')}"
+    ways = (data.text("from_node"), data.text("to_node"))
+    way = f" from {ways[0]}" * bool(ways[0]) + f" to {ways[1]}" * bool(ways[1])
+    goes_on = "with what it saved" if data.flag("from_checkpoint") else "to begin anew"
+    return f"{_workflow(data)} moves{way}, {goes_on}: {data.text('reason')}"
 
 
 def _progress(data: Fields) -> str:
     ratio = data.number("traffic_ratio") or 0.0
     share = f", {_percent(ratio)} of the traffic" if ratio else ""
-    return f"rollout of {_model(data)}: {data.text('phase')}{share}"
+    reason = f": {data.text('reason')}" if data.text("reason") else ""
+    at_once = data.whole("concurrency")
+    if at_once is not None:  # heat, whether it is being rolled out or has long answered
+        return f"{_model(data)} {data.text('phase')} to {at_once} at once{reason}"
+    return f"rollout of {_model(data)}: {data.text('phase')}{share}{reason}"
 
 
 def _project(verb: str) -> Callable[[Fields], str]:
@@ -143,11 +171,16 @@ _WORDS: dict[str, Callable[[Fields], str]] = {
         f"{_workflow(data)} approved: {data.inner('decision').text('reason')}"
     ),
     "workflow.started": lambda data: (
-        f"{_workflow(data)} started, waited {_figure(data.number('waited_s'), ' s')}"
+        f"{_workflow(data)} started{_start(data)}, waited {_figure(data.number('waited_s'), ' s')}"
     ),
-    "workflow.completed": lambda data: f"{_workflow(data)} completed{_seconds(data)}",
+    "workflow.completed": lambda data: (
+        f"{_workflow(data)} completed{_seconds(data)}{_joules(data)}"
+    ),
     "workflow.failed": _failed_workflow,
-    "workflow.rescheduled": lambda data: f"{_workflow(data)} waits: {data.text('reason')}",
+    "workflow.rescheduled": _rescheduled,
+    "checkpoint.requested": lambda data: (
+        f"{_workflow(data)} asked to {data.text('ask')}: {data.text('reason')}"
+    ),
     "workflow.cancelled": lambda data: f"{_workflow(data)} cancelled: {data.text('reason')}",
     "deployment.started": lambda data: f"rollout of {_model(data)} started {data.text('why')}",
     "deployment.progressed": _progress,
@@ -155,6 +188,9 @@ _WORDS: dict[str, Callable[[Fields], str]] = {
     "deployment.failed": lambda data: f"rollout of {_model(data)} failed: {data.text('reason')}",
     "deployment.reverted": lambda data: (
         f"rollout of {_model(data)} reverted: {data.text('reason')}"
+    ),
+    "deployment.metered": lambda data: (
+        f"{_model(data)} answered {data.whole('predictions')} rows{_joules(data)}"
     ),
     "deployment.removed": lambda data: f"{_model(data)} no longer runs",
     "prediction.logged": lambda data: f"{data.count('predictions')} predictions of {_model(data)}",

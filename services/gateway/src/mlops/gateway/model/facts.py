@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from mlops.gateway.model.describe import describe
 from mlops.gateway.model.fields import Fields
 
-BULK = frozenset({"prediction.logged", "label.recorded", "telemetry.sampled"})
+BULK = frozenset({"prediction.logged", "label.recorded", "telemetry.sampled", "deployment.metered"})
 
 # Names by which people ask for a story; `model` and `name` count together with their version.
 _NAMES = (
@@ -38,6 +38,11 @@ class Fact:
     names: tuple[str, ...]
     payload: str
     data: Fields
+
+    @property
+    def happened(self) -> str:
+        """Return what happened, without to what: `completed` of `run.completed`."""
+        return self.type.partition(".")[2]
 
     @property
     def is_bulk(self) -> bool:

@@ -40,6 +40,10 @@ class Fields:
         """Return whether the field is true."""
         return self._values.get(name) is True
 
+    def says(self, name: str) -> bool:
+        """Return whether the field is there and says anything, be it no."""
+        return self._values.get(name) is not None
+
     def inner(self, name: str) -> Fields:
         """Return an object within, empty when there is none."""
         return Fields(self._values.get(name))

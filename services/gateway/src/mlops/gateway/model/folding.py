@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TypeVar
 
+from mlops.gateway.model import metering, workflows
 from mlops.gateway.model.facts import Fact
 from mlops.gateway.model.views import (
     AlertView,
@@ -19,33 +19,18 @@ from mlops.gateway.model.views import (
     ProjectView,
     RunView,
     VersionView,
-    WorkflowView,
 )
-from mlops.gateway.model.world import World
+from mlops.gateway.model.world import World, put
 
-_KEPT = 500
 _MEASURES = 200
-
-K = TypeVar("K")
-V = TypeVar("V")
 
 
 def apply(world: World, fact: Fact) -> None:
     """Take one fact in; a type that changes nothing shown is passed over."""
+    metering.take(world.energy, fact)
     change = _CHANGES.get(fact.type) or _CHANGES.get(f"{fact.type.partition('.')[0]}.*")
     if change is not None:
         change(world, fact)
-
-
-def _put(into: OrderedDict[K, V], key: K, value: V) -> None:
-    into[key] = value
-    into.move_to_end(key)
-    while len(into) > _KEPT:
-        into.popitem(last=False)
-
-
-def _state(fact: Fact) -> str:
-    return fact.type.partition(".")[2]
 
 
 def _project(world: World, fact: Fact) -> None:
@@ -63,12 +48,12 @@ def _project(world: World, fact: Fact) -> None:
         revision=revision,
         changed_at=fact.time,
     )
-    _put(world.projects, fact.scope, view)
+    put(world.projects, fact.scope, view)
 
 
 def _archived(world: World, fact: Fact) -> None:
     known = world.projects.get(fact.scope, ProjectView(fact.scope))
-    _put(world.projects, fact.scope, replace(known, state="archived", changed_at=fact.time))
+    put(world.projects, fact.scope, replace(known, state="archived", changed_at=fact.time))
 
 
 def _workspace(world: World, fact: Fact) -> None:
@@ -79,7 +64,7 @@ def _workspace(world: World, fact: Fact) -> None:
         return
     part = Part(fact.data.texts("names"), fact.data.text("reason"), revision, fact.time)
     view = replace(known, provisioned={**known.provisioned, component: part})
-    _put(world.projects, fact.scope, view)
+    put(world.projects, fact.scope, view)
 
 
 def _run(world: World, fact: Fact) -> None:
@@ -92,12 +77,13 @@ def _run(world: World, fact: Fact) -> None:
         project=fact.scope,
         run_id=run_id,
         name=fact.data.text("run_name"),
-        state=_state(fact),
+        state=fact.happened,
         experiment=fact.data.text("experiment_name"),
         metrics=fact.data.numbers("metrics") or (before.metrics if before and resumed else {}),
+        energy_j=fact.data.inner("energy").number("joules"),
         at=fact.time,
     )
-    _put(world.runs, run_id, view)
+    put(world.runs, run_id, view)
 
 
 def _model(world: World, fact: Fact) -> None:
@@ -116,7 +102,7 @@ def _model(world: World, fact: Fact) -> None:
         reason=fact.data.text("reason") or known.reason,
         at=fact.time,
     )
-    _put(world.versions, key, view)
+    put(world.versions, key, view)
     if fact.type == "model.promoted":
         _retire(world, key)
 
@@ -124,7 +110,7 @@ def _model(world: World, fact: Fact) -> None:
 def _version_state(known: VersionView, fact: Fact) -> str:
     if fact.type == "model.promoted":
         return "champion"
-    return known.state if fact.type == "model.registered" else _state(fact)
+    return known.state if fact.type == "model.registered" else fact.happened
 
 
 def _retire(world: World, champion: tuple[str, str, int]) -> None:
@@ -135,9 +121,11 @@ def _retire(world: World, champion: tuple[str, str, int]) -> None:
 
 def _deployment(world: World, fact: Fact) -> None:
     data, name = fact.data, fact.data.text("deployment_id")
+    if data.whole("concurrency") is not None:
+        return  # heat has slowed it, or no longer does: its rollout stands where it did
     empty = DeploymentView(fact.scope, name, "", None, "started", started_at=fact.time)
     known = world.deployments.get(name, empty)
-    state = "started" if fact.type == "deployment.progressed" else _state(fact)
+    state = "started" if fact.type == "deployment.progressed" else fact.happened
     if known.state != "started" and state == "started":
         return  # told late: the rollout has ended
     ratio = data.number("traffic_ratio")
@@ -153,7 +141,7 @@ def _deployment(world: World, fact: Fact) -> None:
         reason=data.text("reason") or data.text("why") or known.reason,
         at=fact.time,
     )
-    _put(world.deployments, name, view)
+    put(world.deployments, name, view)
     if state == "completed":
         _replace_others(world, view)
 
@@ -170,57 +158,6 @@ def _replace_others(world: World, winner: DeploymentView) -> None:
             world.deployments[key] = replace(view, state="replaced", traffic_ratio=0.0)
 
 
-def _workflow(world: World, fact: Fact) -> None:
-    data, name = fact.data, fact.data.text("workflow_key")
-    if fact.type == "workflow.declined":
-        _declined(world, fact)
-        return
-    empty = WorkflowView(fact.scope, name, data.text("kind"), "queued", queued_at=fact.time)
-    known = world.workflows.get(name, empty)
-    view = replace(
-        known,
-        state=_workflow_state(known.state, _state(fact)),
-        model=data.text("model") or known.model,
-        why=data.text("why") or known.why,
-        trigger_type=data.text("trigger_type") or known.trigger_type,
-        trigger_id=data.text("trigger_id") or known.trigger_id,
-        decision=data.inner("decision").text("reason") or data.text("reason") or known.decision,
-        awaits_approval=data.flag("awaits_approval"),
-        url=data.text("url") or known.url,
-        diagnosis=data.text("diagnosis") or known.diagnosis,
-        duration_s=data.number("duration_s"),
-        at=fact.time,
-    )
-    _put(world.workflows, name, view)
-
-
-_ENDED = ("completed", "failed", "cancelled")
-
-
-def _workflow_state(before: str, now: str) -> str:
-    if before in _ENDED and now not in _ENDED:
-        return before
-    if now == "approved":
-        return before  # it stands where it stood, and waits for no person any more
-    return "queued" if now == "rescheduled" else now
-
-
-def _declined(world: World, fact: Fact) -> None:
-    view = WorkflowView(
-        project=fact.scope,
-        workflow_key=f"declined-{fact.data.text('trigger_id')}",
-        kind=fact.data.text("kind"),
-        state="declined",
-        model=fact.data.text("model"),
-        why=fact.data.text("reason"),
-        trigger_type=fact.data.text("trigger_type"),
-        trigger_id=fact.data.text("trigger_id"),
-        queued_at=fact.time,
-        at=fact.time,
-    )
-    _put(world.workflows, view.workflow_key, view)
-
-
 def _alert(world: World, fact: Fact) -> None:
     name = fact.data.text("alert_id")
     known = world.alerts.get(name)
@@ -235,7 +172,7 @@ def _alert(world: World, fact: Fact) -> None:
             model=fact.data.text("about_model"),
             links=links,
         )
-    _put(world.alerts, name, replace(known, state=_state(fact), at=fact.time))
+    put(world.alerts, name, replace(known, state=fact.happened, at=fact.time))
 
 
 def _measured(world: World, fact: Fact) -> None:
@@ -256,7 +193,7 @@ def _measured(world: World, fact: Fact) -> None:
     )
     held = world.measures.get(key, deque(maxlen=_MEASURES))
     held.append(measure)
-    _put(world.measures, key, held)
+    put(world.measures, key, held)
 
 
 def _drift(world: World, fact: Fact) -> None:
@@ -272,18 +209,20 @@ def _drift(world: World, fact: Fact) -> None:
         report_uri=fact.data.text("report_uri"),
         at=fact.time,
     )
-    _put(world.drifts, (fact.scope, model, kind), view)
+    put(world.drifts, (fact.scope, model, kind), view)
 
 
 def _heat(world: World, fact: Fact) -> None:
     level, reason = fact.data.whole("level"), fact.data.text("reason")
     known = world.nodes.get(fact.scope, NodeView(fact.scope, level, reason, fact.time))
     view = replace(known, level=level, reason=reason, at=fact.time)
-    _put(world.nodes, fact.scope, view)
+    put(world.nodes, fact.scope, view)
 
 
 def _sampled(world: World, fact: Fact) -> None:
     sample = fact.data.inner("sample")
+    if sample.flag("backfill"):
+        return  # told late: it says what was
     level = sample.inner("thermal").whole("level")
     known = world.nodes.get(fact.scope, NodeView(fact.scope, level, "", fact.time))
     view = replace(
@@ -292,8 +231,9 @@ def _sampled(world: World, fact: Fact) -> None:
         at=fact.time,
         sample=fact.data.plain("sample"),
         sampled_at=sample.text("observed_at") or fact.time,
+        episode_id=fact.data.text("episode_id"),
     )
-    _put(world.nodes, fact.scope, view)
+    put(world.nodes, fact.scope, view)
 
 
 _CHANGES: dict[str, Callable[[World, Fact], None]] = {
@@ -303,8 +243,12 @@ _CHANGES: dict[str, Callable[[World, Fact], None]] = {
     "workspace.*": _workspace,
     "run.*": _run,
     "model.*": _model,
+    "deployment.metered": lambda _world, _fact: (
+        None
+    ),  # the ledger's; the rollout stands where it stood
     "deployment.*": _deployment,
-    "workflow.*": _workflow,
+    "workflow.*": workflows.changed,
+    "checkpoint.requested": workflows.asked,
     "alert.*": _alert,
     "performance.measured": _measured,
     "drift.*": _drift,

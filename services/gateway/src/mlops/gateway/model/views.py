@@ -43,6 +43,7 @@ class RunView:
     experiment: str
     metrics: dict[str, float]
     at: str
+    energy_j: float | None = None
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,20 @@ class DeploymentView:
 
 
 @dataclass(frozen=True)
+class AskedView:
+    """What a running workflow is asked to do about its machine's heat."""
+
+    ask: str
+    request: int
+    attempt: int
+    reason: str
+    node: str
+    at: str
+
+
+@dataclass(frozen=True)
 class WorkflowView:
-    """A workflow and why it exists."""
+    """A workflow and why it exists; `attempt` counts its starts, `asked` is what the present one is asked."""
 
     project: str
     workflow_key: str
@@ -95,6 +108,12 @@ class WorkflowView:
     url: str = ""
     diagnosis: str = ""
     duration_s: float | None = None
+    attempt: int = 1
+    node: str = ""
+    asked: AskedView | None = None
+    energy_j: float | None = None
+    hardware: tuple[str, ...] = ()
+    suggestion: str = ""
     queued_at: str = ""
     at: str = ""
 
@@ -152,3 +171,4 @@ class NodeView:
     at: str
     sample: Mapping[str, object] = field(default_factory=dict)
     sampled_at: str = ""
+    episode_id: str = ""

@@ -6,7 +6,9 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from typing import TypeVar
 
+from mlops.gateway.model.ledger import Ledger
 from mlops.gateway.model.views import (
     AlertView,
     DeploymentView,
@@ -19,6 +21,10 @@ from mlops.gateway.model.views import (
     WorkflowView,
 )
 
+_KEPT = 500
+
+K = TypeVar("K")
+V = TypeVar("V")
 _Row = AlertView | DeploymentView | DriftView | ProjectView | RunView | VersionView | WorkflowView
 
 
@@ -35,6 +41,7 @@ class World:
     measures: OrderedDict[tuple[str, str], deque[Measure]] = field(default_factory=OrderedDict)
     drifts: OrderedDict[tuple[str, str, str], DriftView] = field(default_factory=OrderedDict)
     nodes: OrderedDict[str, NodeView] = field(default_factory=OrderedDict)
+    energy: Ledger = field(default_factory=Ledger)
 
     def being_deployed(self, model: str) -> bool:
         """Return whether a rollout of *model* (bare, or with its project) is under way."""
@@ -60,6 +67,14 @@ class World:
             ],
             "nodes": [asdict(node) for node in self.nodes.values()],
         }
+
+
+def put(into: OrderedDict[K, V], key: K, value: V) -> None:
+    """Show something as the last that changed; what changed longest ago is shown no more."""
+    into[key] = value
+    into.move_to_end(key)
+    while len(into) > _KEPT:
+        into.popitem(last=False)
 
 
 def _rows(views: Iterable[_Row], project: str) -> list[dict[str, object]]:

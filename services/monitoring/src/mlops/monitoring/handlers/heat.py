@@ -17,9 +17,9 @@ class HeatLog:
         self.heat = Heat()
 
     async def on_telemetry_sampled(self, event: TelemetrySampled) -> Sequence[Message]:
-        """Note the level of a sample, where the machine can tell it."""
+        """Note the level of a sample, where the machine can tell it and tells it in time."""
         level = event.sample.thermal.level
-        if level is not None:
+        if level is not None and not event.sample.backfill:
             self.heat = self.heat.told(event.node, level, event.sample.observed_at)
         return []
 

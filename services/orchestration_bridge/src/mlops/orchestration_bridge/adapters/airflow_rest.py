@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from airflow_client.client.api.dag_api import DAGApi
 from airflow_client.client.api.dag_run_api import DagRunApi
@@ -67,6 +68,7 @@ class Task(BaseModel):
     state: str | None = None
     end_date: datetime | None = None
     try_number: int = 0
+    map_index: int = -1
 
 
 class AirflowRest:
@@ -114,10 +116,12 @@ class AirflowRest:
         )
         return [self._read(Task, one) for one in found.get("task_instances", [])]
 
-    async def log(self, dag_id: str, run_id: str, task_id: str, try_number: int) -> list[str]:
+    async def log(
+        self, dag_id: str, run_id: str, task_id: str, try_number: int, map_index: int = -1
+    ) -> list[str]:
         """Return the last lines of a task's log; a command may write more than fits in memory."""
         api = TaskInstanceApi(self._client)
-        options = {"map_index": -1, "accept": "application/x-ndjson", **_OPTIONS}
+        options = {"map_index": map_index, "accept": "application/x-ndjson", **_OPTIONS}
 
         def read() -> list[str]:
             last: deque[str] = deque(maxlen=_MOST_LINES)
@@ -131,6 +135,16 @@ class AirflowRest:
 
         return await asyncio.to_thread(self._translated, read)
 
+    async def xcom(self, dag_id: str, run_id: str, task_id: str, key: str) -> str | None:
+        """Return what a task pushed under a key, as text; None when it pushed nothing."""
+        names = (quote(name, safe="") for name in (dag_id, run_id, task_id, key))
+        path = "/api/v2/dags/{}/dagRuns/{}/taskInstances/{}/xcomEntries/{}".format(*names)
+        try:
+            found = await self.call("GET", path)
+        except NotThereError:
+            return None
+        return str(found.get("value")).strip('"')
+
     async def put_pool(self, name: str, slots: int) -> None:
         """Make the pool, or give it that many slots."""
         api = PoolApi(self._client)
@@ -138,12 +152,17 @@ class AirflowRest:
         try:
             await self._ask(lambda: api.post_pool_without_preload_content(body, **_OPTIONS))
         except ExistsError:
-            patch = PoolPatchBody(pool=name, slots=slots, include_deferred=False)
-            await self._ask(
-                lambda: api.patch_pool_without_preload_content(
-                    name, patch, update_mask=["slots"], **_OPTIONS
-                )
+            await self.resize_pool(name, slots)
+
+    async def resize_pool(self, name: str, slots: int) -> None:
+        """Give a pool that many slots; NotThereError without it."""
+        api = PoolApi(self._client)
+        patch = PoolPatchBody(pool=name, slots=slots, include_deferred=False)
+        await self._ask(
+            lambda: api.patch_pool_without_preload_content(
+                name, patch, update_mask=["slots"], **_OPTIONS
             )
+        )
 
     async def pause(self, dag_id: str, *, paused: bool) -> None:
         """Let a DAG start nothing, or start again."""
@@ -168,6 +187,20 @@ class AirflowRest:
         parts = {name: (part or {}).get("status") for name, part in found.items()}
         return {name: str(status) for name, status in parts.items() if status is not None}
 
+    async def call(
+        self, method: str, path: str, body: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Ask what the generated client does not know, such as what a provider adds; an answer may be empty."""
+
+        def request() -> Any:
+            token = self._client.configuration.access_token
+            headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
+            return self._client.rest_client.request(
+                method, f"{self.url}{path}", headers, body, _request_timeout=(2.0, 15.0)
+            ).response
+
+        return await self._ask(request)
+
     async def close(self) -> None:
         """Let go of the connections."""
         self._client.rest_client.pool_manager.clear()
@@ -175,7 +208,9 @@ class AirflowRest:
     async def _ask(self, call: Callable[[], Any]) -> dict[str, Any]:
         def read() -> dict[str, Any]:
             with self._accepted(call) as reply:
-                found = json.loads(reply.data)
+                found = json.loads(reply.data or b"{}")
+            if found is None:
+                return {}
             if not isinstance(found, dict):
                 raise self._unreadable(found)
             return found

@@ -11,7 +11,7 @@ from dataclasses import replace
 from mlops.chassis.clock import Clock
 from mlops.contracts.message import Message
 from mlops.contracts.orchestration_bridge import WorkflowCancelled, WorkflowKind
-from mlops.contracts.settings import ProjectSettings
+from mlops.contracts.settings import FederatedSettings, ProjectSettings, TrainSettings
 from mlops.contracts.workspaces import (
     ProjectArchived,
     ProjectRegistered,
@@ -20,7 +20,9 @@ from mlops.contracts.workspaces import (
     WorkspaceRefused,
 )
 from mlops.orchestration_bridge.model import lifecycle
+from mlops.orchestration_bridge.model.cohort import Cohort
 from mlops.orchestration_bridge.model.lifecycle import Wish
+from mlops.orchestration_bridge.model.placement import GIB, Needs
 from mlops.orchestration_bridge.model.queue import Policy, Queue, State
 from mlops.orchestration_bridge.ports.books import Books
 from mlops.orchestration_bridge.ports.pipelines import Pipelines, pipeline_of
@@ -86,7 +88,7 @@ class Projects:
             queue = await self._books.change(event.project, change, applied=event.id)
             gone = [e for e in queue.in_state(State.CANCELLED) if e.cancelled_by == event.id]
             for entry in gone:
-                await self._pipelines.stop(event.project, entry.key)
+                await self._pipelines.stop(event.project, entry.key, entry.attempt)
             if queue.archived:  # not opened again since
                 await self._pipelines.retire(event.project)
         return [
@@ -135,4 +137,26 @@ def _policy(settings: ProjectSettings, *, has_folder: bool) -> Policy:
         weight=share.weight,
         priority=share.priority.value,
         max_parallel=share.max_parallel,
+        needs=_needs(settings.train),
+        saves_within=settings.train.checkpoint.grace if settings.train.checkpoint else None,
+        cohort=_cohort(settings.federated) if has_folder else None,
+        most_memory_bytes=None if share.memory_gb is None else int(share.memory_gb * GIB),
+        most_gpu_s=None if share.gpu_hours_per_day is None else share.gpu_hours_per_day * 3600,
+        most_energy_j=None if share.energy_wh_per_day is None else share.energy_wh_per_day * 3600,
+        serving_bytes=int(share.serving_memory_gb * GIB),
+    )
+
+
+def _cohort(federated: FederatedSettings) -> Cohort | None:
+    if not federated.command.strip() or not federated.aggregate.strip():
+        return None
+    return Cohort(federated.nodes, federated.min_nodes, federated.rounds)
+
+
+def _needs(train: TrainSettings) -> Needs:
+    return Needs(
+        cpu=train.resources.cpu,
+        memory_bytes=int(train.resources.memory_gb * GIB),
+        accelerator=train.resources.accelerator.value,
+        latency_critical=train.latency_critical,
     )

@@ -10,14 +10,16 @@ from typing import Any
 
 from mlops.chassis.clock import Clock
 from mlops.chassis.errors import RejectedError
+from mlops.orchestration_bridge.handlers import answers
 from mlops.orchestration_bridge.model import admission
 from mlops.orchestration_bridge.model.admission import Ruling, World
+from mlops.orchestration_bridge.model.line import Line
 from mlops.orchestration_bridge.model.queue import UNDER_WAY, Entry, Queue, State
+from mlops.orchestration_bridge.model.standing import line_of
 from mlops.orchestration_bridge.ports.books import Books
 
 _RECENT = 20
 _FEW = 3  # of each project where all are shown: an answer must fit into one message
-_ENTRY_HIDES = frozenset({"told", "told_holds", "stopped", "queued_id", "traceparent"})
 
 
 class Questions:
@@ -32,12 +34,14 @@ class Questions:
         wanted = question.get("project")
         world, now = await self._books.world(), self._clock()
         rulings = {ruling.key: ruling for ruling in admission.rulings(world, now)}
+        line = line_of(world, now)
         return {
             "orchestrator": {"away": self._books.away or None},
             "max_parallel": world.max_parallel,
-            "nodes": {name: asdict(node) for name, node in world.nodes.items()},
+            "expected_error_s": world.expected_off.known_s,
+            "nodes": {n: answers.machine(n, node, world, now) for n, node in world.nodes.items()},
             "projects": [
-                self._project(world, queue, rulings, now, _RECENT if wanted else _FEW)
+                self._project(line, queue, rulings, now, _RECENT if wanted else _FEW)
                 for name, queue in sorted(world.queues.items())
                 if wanted in (None, "", name)
             ],
@@ -64,23 +68,26 @@ class Questions:
         raise RejectedError(_unknown(wanted, queues))
 
     def _because(self, world: World, queue: Queue, entry: Entry, now: datetime) -> dict[str, Any]:
-        rulings = admission.rulings(world, now)
-        ruling = next((found for found in rulings if found.key == entry.key), None)
-        line = _line(world, rulings)
-        place = line.index(entry.key) + 1 if entry.key in line else None
-        reason = ruling.reason if ruling else _standing(entry)
+        found = admission.rulings(world, now)
+        ruling = next((one for one in found if one.key == entry.key), None)
+        heat = answers.on_its_machine(entry, world, now)
+        reason = ruling.reason if ruling else _standing(entry, heat)
         until = ruling.expected_start_at if ruling else None
         note = self._books.notes.get(entry.key)
         return {
             **_answer(queue, entry.state.value, note or reason, until),
-            "place": place,
-            "of": len(line),
-            "ahead": line[: (place or 1) - 1][:_RECENT],
-            "workflow": self._entry(entry, ruling),
+            "place": ruling.place if ruling else None,
+            "of": ruling.of if ruling else sum(1 for one in found if one.place),
+            "ahead": list(ruling.ahead) if ruling else [],
+            **answers.attempts(entry),
+            "hardware": [one.text for one in entry.hardware],
+            "suggestion": entry.suggestion,
+            "energy": asdict(entry.energy) if entry.energy else None,
+            "workflow": answers.workflow(entry, ruling, note, whole=True),
         }
 
     def _project(
-        self, world: World, queue: Queue, rulings: Mapping[str, Ruling], now: datetime, recent: int
+        self, line: Line, queue: Queue, rulings: Mapping[str, Ruling], now: datetime, recent: int
     ) -> dict[str, Any]:
         ended = [entry for entry in queue.entries if not entry.active]
         return {
@@ -91,7 +98,7 @@ class Questions:
             "used_today": queue.used_today(now),
             "max_per_day": queue.policy.max_per_day,
             "max_parallel": queue.policy.max_parallel,
-            "share_used_ratio": admission.share_used(world.queues, queue, now),
+            "share_used_ratio": line.share_used(queue.project, now.timestamp()),
             "follow_ups": [
                 {"after": f.key, "windows": len(f.windows), "of": queue.policy.follow_up_windows}
                 for f in queue.follow_ups
@@ -102,19 +109,7 @@ class Questions:
         }
 
     def _entry(self, entry: Entry, ruling: Ruling | None) -> dict[str, Any]:
-        shown = {name: value for name, value in asdict(entry).items() if name not in _ENTRY_HIDES}
-        decision = asdict(ruling) if ruling else None
-        return {**shown, "decision": decision, "note": self._books.notes.get(entry.key)}
-
-
-def _line(world: World, rulings: Sequence[Ruling]) -> list[str]:
-    """Return who waits, in the order of admission; who waits for a person stands in nobody's way."""
-    held = {
-        entry.key
-        for queue in world.queues.values()
-        for entry in queue.in_state(State.AWAITS_APPROVAL)
-    }
-    return [found.key for found in rulings if found.key not in held]
+        return answers.workflow(entry, ruling, self._books.notes.get(entry.key), whole=False)
 
 
 def _answer(queue: Queue, state: str, reason: str, until: datetime | None) -> dict[str, Any]:
@@ -128,9 +123,10 @@ def _answer(queue: Queue, state: str, reason: str, until: datetime | None) -> di
     }
 
 
-def _standing(entry: Entry) -> str:
+def _standing(entry: Entry, heat: str) -> str:
     if entry.state in UNDER_WAY:
-        return f"it no longer waits: it is {entry.state.value}"
+        told = f"it no longer waits: it is {entry.state.value}"
+        return f"{told}; {heat}" if heat else told
     return (
         f"it is {entry.state.value}: {entry.reason}"
         if entry.reason

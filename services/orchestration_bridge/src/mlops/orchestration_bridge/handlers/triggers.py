@@ -25,12 +25,13 @@ from mlops.contracts.orchestration_bridge import (
 )
 from mlops.orchestration_bridge.handlers.decisions import decided
 from mlops.orchestration_bridge.model import follow_up, policy
+from mlops.orchestration_bridge.model.fleet import Fleet
 from mlops.orchestration_bridge.model.queue import Entry, Queue, Seen, State, Trigger
 from mlops.orchestration_bridge.ports.books import Books
 
 # A message may overtake the registration of its project; this long it is tried again instead of refused.
 PATIENCE = timedelta(seconds=5)
-_RUNNABLE = (WorkflowKind.TRAIN, WorkflowKind.RETRAIN)
+_RUNNABLE = (WorkflowKind.TRAIN, WorkflowKind.RETRAIN, WorkflowKind.FEDERATED)
 
 ProjectMessage = DriftDetected | PerformanceDegraded | PerformanceMeasured | StartWorkflow
 
@@ -75,10 +76,11 @@ class Triggers:
                 "its data were still mostly from before the change"
             )
             trigger = _retraining(event, event.model, why, seen=None, follows=found.key)
-            return self._applied(later, trigger, event.project)
+            return self._applied(later, trigger, fleet)
 
         if await self._books.queue(event.project) is None:
             return []
+        fleet = (await self._books.world()).fleet
         queue = await self._books.change(event.project, change, applied=event.id)
         return await self._said(queue, event.id)
 
@@ -86,7 +88,7 @@ class Triggers:
         """Queue what a person asks for."""
         if command.kind not in _RUNNABLE:
             raise RejectedError(
-                f"no pipeline runs workflows of kind {command.kind.value!r}; use 'train' or 'retrain'"
+                f"no pipeline runs workflows of kind {command.kind.value!r}; use 'train', 'retrain' or 'federated'"
             )
         model = command.model or (await self._known(command)).policy.model
         why = command.why or "asked for by a person"
@@ -106,17 +108,18 @@ class Triggers:
     async def _ask(self, message: ProjectMessage, trigger: Trigger) -> Sequence[Message]:
         await self._known(message)
 
+        fleet = (await self._books.world()).fleet
+
         def change(now: Queue) -> Queue:
-            return self._applied(now, trigger, message.project)
+            return self._applied(now, trigger, fleet)
 
         queue = await self._books.change(message.project, change, applied=message.id)
         return await self._said(queue, message.id)
 
-    def _applied(self, queue: Queue, trigger: Trigger, project: str) -> Queue:
+    def _applied(self, queue: Queue, trigger: Trigger, fleet: Fleet) -> Queue:
         queued_id = follow_up_id(trigger.id, WorkflowQueued.type, 0)
-        return policy.apply(
-            queue, trigger, workflow_key(project, trigger.id), queued_id, self._clock()
-        )
+        key = workflow_key(queue.project, trigger.id)
+        return policy.apply(queue, trigger, key, queued_id, self._clock(), fleet)
 
     async def _known(self, message: ProjectMessage) -> Queue:
         queue = await self._books.queue(message.project)

@@ -47,7 +47,7 @@ class Workflows:
             raise RejectedError(f"workflow {key!r} is already {state}; there is nothing to cancel")
         self._books.notes.pop(key, None)
         if entry.admitted_at is not None:
-            await self._pipelines.stop(command.project, key)
+            await self._pipelines.stop(command.project, key, entry.attempt)
         return [
             WorkflowCancelled(
                 project=command.project,

@@ -7,6 +7,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mlops.orchestration_bridge.model import symptoms
+
 MOST_LINES = 20
 LONGEST_LINE = 240
 LONGEST_REASON = 1200
@@ -39,7 +41,7 @@ _EXIT_HINTS = {
     -9: "the process was killed, often for want of memory",
     143: "the process was stopped",
     -15: "the process was stopped",
-    75: "a part of the platform was away; `mlops status` says which",
+    69: "a part of the platform was away; `mlops status` says which",
 }
 
 
@@ -64,9 +66,14 @@ def diagnose(wreck: Wreck) -> str:
         head += f" with exit status {status}"
     hint = _hint(kept, status)
     told = f"{head}\nHint: {hint}" if hint else head
-    tail = "\n".join(kept[-MOST_LINES:])
+    tail = "\n".join(_end(kept))
     room = LONGEST - len(told) - 1
     return f"{told}\n{tail[-room:]}" if tail else told
+
+
+def is_mute(wreck: Wreck) -> bool:
+    """Return whether nothing in the log says how the step ended, as when its machine vanished under it."""
+    return _own_words(wreck.step, wreck.lines) is None and exit_status(wreck.lines) is None
 
 
 def exit_status(lines: Sequence[str]) -> int | None:
@@ -82,7 +89,15 @@ def _hint(lines: Sequence[str], status: int | None) -> str:
         for pattern, text in _HINTS:
             if found := pattern.search(line):
                 return text.format(*found.groups())
-    return _EXIT_HINTS.get(status or 0, "")
+    blamed = symptoms.seen(lines)
+    return blamed[0].symptom.do if blamed else _EXIT_HINTS.get(status or 0, "")
+
+
+def _end(lines: Sequence[str]) -> list[str]:
+    """Return the last lines; before them those that blame the hardware, which long traces push away."""
+    last = list(lines[-MOST_LINES:])
+    blamed = [_cut(one.line) for one in symptoms.seen(lines[:-MOST_LINES])]
+    return [*blamed, *last[len(blamed) :]] if len(lines) > MOST_LINES else last
 
 
 def _own_words(step: str, lines: Sequence[str]) -> str | None:

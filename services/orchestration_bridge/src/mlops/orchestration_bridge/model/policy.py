@@ -9,6 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from mlops.orchestration_bridge.model import limits
+from mlops.orchestration_bridge.model.cohort import FEDERATED
+from mlops.orchestration_bridge.model.fleet import Fleet
 from mlops.orchestration_bridge.model.queue import (
     DAY,
     MOST_REMEMBERED,
@@ -21,6 +24,10 @@ from mlops.orchestration_bridge.model.queue import (
 )
 
 MOST_WAITING = 100
+_NO_COHORT = (
+    "project {!r} has nothing to run on several machines: give it a folder, and a `command` and an `aggregate` under "
+    "[federated]"
+)
 
 
 @dataclass(frozen=True)
@@ -39,21 +46,36 @@ class Refused:
     retry_at: datetime | None = None
 
 
-def decide(queue: Queue, trigger: Trigger, now: datetime) -> Accepted | Refused:
-    """Return whether *trigger* may queue a workflow; a person's wish skips budget, cooldown and mode."""
+def decide(
+    queue: Queue, trigger: Trigger, now: datetime, fleet: Fleet | None = None
+) -> Accepted | Refused:
+    """Return whether *trigger* may queue a workflow; a person's wish skips budget, cooldown and mode.
+
+    With a *fleet*, what no machine of it could ever run is refused, whoever asks.
+    """
     for rule in _AUTOMATIC if trigger.automatic else _ALWAYS:
         refused = rule(queue, trigger, now)
         if refused is not None:
             return refused
+    impossible = limits.never(queue.policy, fleet) if fleet else ""
+    if impossible:
+        return Refused(impossible)
     approval = trigger.automatic and queue.policy.mode == "approve"
     return Accepted(_of_story(queue, trigger) + 1, approval)
 
 
-def apply(queue: Queue, trigger: Trigger, key: str, queued_id: str, now: datetime) -> Queue:
+def apply(
+    queue: Queue,
+    trigger: Trigger,
+    key: str,
+    queued_id: str,
+    now: datetime,
+    fleet: Fleet | None = None,
+) -> Queue:
     """Return the queue after *trigger*: a new entry, or a remembered refusal; a repeat changes nothing."""
     if queue.entry_of(trigger.id) or queue.entry(key) or queue.refusal_of(trigger.id):
         return queue
-    verdict = decide(queue, trigger, now)
+    verdict = decide(queue, trigger, now, fleet)
     if isinstance(verdict, Refused):
         return _remembered(queue, trigger, verdict, now)
     state = State.AWAITS_APPROVAL if verdict.awaits_approval else State.WAITING
@@ -80,6 +102,8 @@ def apply(queue: Queue, trigger: Trigger, key: str, queued_id: str, now: datetim
 def _closed(queue: Queue, trigger: Trigger, now: datetime) -> Refused | None:  # noqa: ARG001 - one shape for all rules
     if queue.archived:
         return Refused(f"project {queue.project!r} is archived; register it again to open it")
+    if trigger.kind == FEDERATED:
+        return None if queue.policy.cohort else Refused(_NO_COHORT.format(queue.project))
     if not queue.policy.can_train:
         return Refused(
             f"project {queue.project!r} has nothing to run: give it a folder and a `command` under [train]"

@@ -3,35 +3,43 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
+
+from mlops.orchestration_bridge.model.cohort import Cohort
+from mlops.orchestration_bridge.model.energy import Drawn, noted
+from mlops.orchestration_bridge.model.entry import ENDED, UNDER_WAY, Entry, State, told, took
+from mlops.orchestration_bridge.model.forecast import Errors
+from mlops.orchestration_bridge.model.placement import Needs
+from mlops.orchestration_bridge.model.usage import Usage
+
+__all__ = [
+    "DAY",
+    "ENDED",
+    "UNDER_WAY",
+    "Declined",
+    "Entry",
+    "FollowUp",
+    "Policy",
+    "Queue",
+    "Seen",
+    "State",
+    "Trigger",
+    "told",
+    "took",
+]
 
 DAY = timedelta(hours=24)
 MOST_ENDED = 60
 MOST_REMEMBERED = 120
-SHORT_REASON = 300
-
-
-class State(StrEnum):
-    """How far a workflow is."""
-
-    AWAITS_APPROVAL = "awaits_approval"
-    WAITING = "waiting"
-    ADMITTED = "admitted"
-    RUNNING = "running"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-
-ENDED = frozenset({State.COMPLETED, State.FAILED, State.CANCELLED})
-UNDER_WAY = frozenset({State.ADMITTED, State.RUNNING})
 
 
 @dataclass(frozen=True)
 class Policy:
-    """What a project says about training and retraining."""
+    """What a project says about training and retraining.
+
+    `saves_within` is how long its training takes to save and end; None where it cannot save.
+    """
 
     model: str = ""
     can_train: bool = False
@@ -44,6 +52,13 @@ class Policy:
     weight: float = 1.0
     priority: str = "normal"
     max_parallel: int = 1
+    needs: Needs = field(default_factory=Needs)
+    cohort: Cohort | None = None
+    saves_within: timedelta | None = None
+    most_memory_bytes: int | None = None
+    most_gpu_s: float | None = None
+    most_energy_j: float | None = None
+    serving_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -73,47 +88,6 @@ class Trigger:
     traceparent: str | None = None
     seen: Seen | None = None
     follows: str = ""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One workflow. `told` is the last of its states that the bus knows; `stopped`, that a cancelled one runs no more."""
-
-    key: str
-    kind: str
-    model: str
-    why: str
-    trigger_id: str
-    trigger_type: str
-    queued_id: str
-    story_id: str
-    queued_at: datetime
-    state: State
-    told: State
-    traceparent: str | None = None
-    depth: int = 1
-    place: int = 1
-    automatic: bool = True
-    admitted_at: datetime | None = None
-    started_at: datetime | None = None
-    ended_at: datetime | None = None
-    dag_id: str = ""
-    run_id: str = ""
-    url: str = ""
-    step: str = ""
-    reason: str = ""
-    approved_by: str = ""
-    approved_at: datetime | None = None
-    cancelled_by: str = ""
-    stopped: bool = False
-    held: str = ""
-    holds: int = 0
-    told_holds: int = 0
-
-    @property
-    def active(self) -> bool:
-        """Return whether it still waits or runs."""
-        return self.state not in ENDED
 
 
 @dataclass(frozen=True)
@@ -154,6 +128,10 @@ class Queue:
     declined: tuple[Declined, ...] = ()
     follow_ups: tuple[FollowUp, ...] = ()
     spent: tuple[datetime, ...] = ()
+    past: Usage = field(default_factory=Usage)
+    drawn: tuple[Drawn, ...] = ()
+    served_at: datetime | None = None
+    expected_off: Errors = field(default_factory=Errors)
 
     def entry(self, key: str) -> Entry | None:
         """Return the workflow of that key."""
@@ -175,10 +153,6 @@ class Queue:
         """Return the automatic retrainings of the last 24 hours."""
         return sum(1 for at in self.spent if at > now - DAY)
 
-    def used_s(self, now: datetime) -> float:
-        """Return how long its workflows ran within the last 24 hours, in seconds."""
-        return sum(_ran_s(entry, now) for entry in self.entries)
-
     def put(self, entry: Entry) -> Queue:
         """Return the queue with this state of a workflow, known or new; forgets what ended long ago."""
         if self.entry(entry.key) is None:
@@ -190,16 +164,11 @@ class Queue:
             entry.key for entry in entries if entry.state in ENDED and entry.told == entry.state
         ]
         gone = set(ended[:-MOST_ENDED])
-        return replace(self, entries=tuple(entry for entry in entries if entry.key not in gone))
-
-
-def told(entry: Entry) -> Entry:
-    """Return the workflow after the bus has heard of its present state; a long diagnosis is not kept."""
-    return replace(entry, told=entry.state, reason=entry.reason[:SHORT_REASON])
-
-
-def _ran_s(entry: Entry, now: datetime) -> float:
-    if entry.started_at is None:
-        return 0.0
-    began = max(entry.started_at, now - DAY)
-    return max(0.0, ((entry.ended_at or now) - began).total_seconds())
+        kept = tuple(entry for entry in entries if entry.key not in gone)
+        past, drawn = self.past, self.drawn
+        for entry in entries:
+            if entry.key in gone:
+                past = took(past, entry)
+            if entry.key in gone and entry.energy_j and entry.ended_at:
+                drawn = noted(drawn, entry.energy_j, entry.ended_at)
+        return replace(self, entries=kept, past=past, drawn=drawn)

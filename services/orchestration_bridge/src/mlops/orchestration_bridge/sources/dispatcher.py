@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Dispatcher: lets waiting workflows start, watches them end, and tells both.
+"""Dispatcher: lets waiting workflows start, asks those on hot machines to save or leave, watches them end, tells it all.
 
 Every step is written down before the next one: a crash anywhere repeats nothing, because a run is started by its
 key, and a fact has an id of its cause.
@@ -11,7 +11,8 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 
@@ -19,17 +20,26 @@ from mlops.chassis.clock import Clock
 from mlops.chassis.errors import ChassisError, RejectedError
 from mlops.contracts.message import Message
 from mlops.orchestration_bridge.errors import OrchestratorAwayError, PipelineNotReadyError
-from mlops.orchestration_bridge.model import admission, lifecycle
-from mlops.orchestration_bridge.model.admission import Ruling, World
+from mlops.orchestration_bridge.model import (
+    admission,
+    departure,
+    lifecycle,
+    moving,
+    parting,
+    plans,
+)
+from mlops.orchestration_bridge.model.admission import World
+from mlops.orchestration_bridge.model.attempts import Parted
 from mlops.orchestration_bridge.model.lifecycle import End
+from mlops.orchestration_bridge.model.moving import Verdict
 from mlops.orchestration_bridge.model.queue import UNDER_WAY, Entry, Queue, State
 from mlops.orchestration_bridge.ports.books import Books
-from mlops.orchestration_bridge.ports.pipelines import Order, Pipelines, pipeline_of
-from mlops.orchestration_bridge.sources.facts import fact, started_id
+from mlops.orchestration_bridge.ports.pipelines import Pipelines, pipeline_of
+from mlops.orchestration_bridge.sources import aftermath
+from mlops.orchestration_bridge.sources.facts import fact
+from mlops.orchestration_bridge.sources.orders import end_of, order_of
+from mlops.orchestration_bridge.sources.pools import PoolKeeper
 
-_GONE = (
-    "the run is no longer known to the orchestrator; somebody deleted it. Start the workflow again"
-)
 _IDLE_ROUNDS = 5
 
 _Act = Callable[[Queue, Entry], Awaitable[None]]
@@ -40,7 +50,15 @@ _Change = Callable[[Queue], Queue]
 class Dispatcher:
     """The one that acts; several of them do no harm, one is enough."""
 
-    def __init__(self, books: Books, pipelines: Pipelines, clock: Clock, pause: timedelta) -> None:
+    def __init__(
+        self,
+        books: Books,
+        pipelines: Pipelines,
+        clock: Clock,
+        pause: timedelta,
+        pools: PoolKeeper,
+    ) -> None:
+        self.pools = pools
         self._books = books
         self._pipelines = pipelines
         self._clock = clock
@@ -52,12 +70,13 @@ class Dispatcher:
         """Yield what happens to workflows, for ever."""
         while True:
             self._books.changed.clear()
+            self._books.alarm.clear()
             async for message in self.round():
                 yield message
             await self._rest(busy=_busy(self._world))
 
     async def round(self) -> AsyncGenerator[Message, None]:
-        """Start what may start, tell it; look at what runs, tell what ended."""
+        """Start what may start, ask what runs where it is hot, tell it; look at what runs, tell what ended or left."""
         self._world = await self._books.world()
         if not _busy(self._world):
             self._books.away = ""  # nobody asks it now, so nobody knows
@@ -65,6 +84,7 @@ class Dispatcher:
         await self._admit()
         await self._each(lambda queue: queue.in_state(State.ADMITTED), self._start)
         await self._each(lifecycle.unstopped, self._stop)
+        await self._request()
         async for message in self._tell():
             yield message
         await self._each(_watched, self._look)
@@ -73,34 +93,41 @@ class Dispatcher:
 
     async def _rest(self, *, busy: bool) -> None:
         pause_s = self._pause_s if busy else self._pause_s * _IDLE_ROUNDS
+        # While something is under way every round is of the same length: changes are mostly our own, but heat is not.
+        bell = self._books.alarm if busy else self._books.changed
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(pause_s):
-                # While something is under way every round is of the same length: changes are mostly our own.
-                await (asyncio.sleep(pause_s) if busy else self._books.changed.wait())
+                await bell.wait()
 
     async def _admit(self) -> None:
         if self._books.away:
             await self._each(lambda queue: queue.in_state(State.WAITING), self._ask)
-        world = replace(self._world, away=self._books.away)
-        for ruling in admission.rulings(world, self._clock()):
+        world, now = replace(self._world, away=self._books.away), self._clock()
+        for ruling in admission.rulings(world, now):
             entry = world.queues[ruling.project].entry(ruling.key)
-            if entry is not None:
-                await self._apply(ruling, entry)
+            # One thing at a time: what the bus has yet to hear would be overwritten.
+            if entry is not None and entry.state is State.WAITING and lifecycle.is_told(entry):
+                for step, change in plans.steps(world, ruling, entry, now):
+                    await self._change(ruling.project, ruling.key, step, change)
 
-    async def _apply(self, ruling: Ruling, entry: Entry) -> None:
-        key, now = ruling.key, self._clock()
-        if ruling.admitted:
-            await self._change(
-                ruling.project, key, "admitted", lambda q: lifecycle.admitted(q, key, now)
-            )
-        elif ruling.hot and not entry.held:
-            step = f"held:{entry.holds + 1}"
-            await self._change(
-                ruling.project, key, step, lambda q: lifecycle.held(q, key, ruling.reason)
-            )
-        elif not ruling.hot and entry.held:
-            step = f"let-go:{entry.holds}"
-            await self._change(ruling.project, key, step, lambda q: lifecycle.let_go(q, key))
+    async def _request(self) -> None:
+        """Write down what running work is asked, and which attempts are to be ended; both are told, or done, after."""
+        now = self._clock()
+        for verdict in moving.verdicts(self._world, now):
+            if verdict.due:
+                await self._ask_for(verdict, now)
+        for one in tuple(departure.overdue(self._world, now)):
+            change = partial(parting.forced, key=one.key, attempt=one.attempt, force=one.force)
+            await self._change(one.project, one.key, f"forced:{one.attempt}", change)
+            self._log.warning("workflow.forced", workflow=one.key, reason=one.force.reason)
+
+    async def _ask_for(self, verdict: Verdict, now: datetime) -> None:
+        entry = self._world.queues[verdict.project].entry(verdict.key)
+        if entry is None:
+            return
+        request = verdict.request(entry.requests + 1, now)
+        change = partial(parting.asked, key=entry.key, attempt=entry.attempt, request=request)
+        await self._change(verdict.project, entry.key, f"asked:{request.number}", change)
 
     async def _each(self, chosen: _Choice, act: _Act) -> None:
         for queue in tuple(self._world.queues.values()):
@@ -117,20 +144,11 @@ class Dispatcher:
 
     async def _ask(self, queue: Queue, entry: Entry) -> None:
         # Nothing was started, so there is nothing to see: any answer says that the orchestrator is back.
-        await self._pipelines.look(queue.project, entry.key)
+        await self._pipelines.look(queue.project, entry.key, entry.attempt)
 
     async def _start(self, queue: Queue, entry: Entry) -> None:
-        order = Order(
-            project=queue.project,
-            key=entry.key,
-            kind=entry.kind,
-            model=entry.model,
-            correlation_id=entry.story_id,
-            causation_id=started_id(entry),
-            traceparent=entry.traceparent or "",
-        )
         try:
-            run = await self._pipelines.start(order)
+            run = await self._pipelines.start(order_of(queue, entry))
         except PipelineNotReadyError:
             await self._provision(queue)
             raise
@@ -139,14 +157,14 @@ class Dispatcher:
                 queue, entry, End(completed=False, at=self._clock(), diagnosis=str(error))
             )
             return
-        now = self._clock()
+        now, step = self._clock(), f"started:{entry.attempt}"
         later = await self._change(
-            queue.project, entry.key, "started", lambda q: lifecycle.started(q, entry.key, run, now)
+            queue.project, entry.key, step, lambda q: lifecycle.started(q, entry.key, run, now)
         )
         self._books.notes.pop(entry.key, None)
         found = later.entry(entry.key)
         if found is not None and found.state is State.CANCELLED:
-            await self._pipelines.stop(queue.project, entry.key)
+            await self._pipelines.stop(queue.project, entry.key, entry.attempt)
 
     async def _provision(self, queue: Queue) -> None:
         if queue.path is not None:
@@ -154,24 +172,34 @@ class Dispatcher:
 
     async def _stop(self, queue: Queue, entry: Entry) -> None:
         key = entry.key
-        await self._pipelines.stop(queue.project, key)
+        await self._pipelines.stop(queue.project, key, entry.attempt)
         await self._change(queue.project, key, "stopped", lambda q: lifecycle.stopped(q, key))
         self._books.notes.pop(key, None)
 
     async def _look(self, queue: Queue, entry: Entry) -> None:
-        outcome = await self._pipelines.look(queue.project, entry.key)
-        if outcome is None:
-            end = End(completed=False, at=self._clock(), diagnosis=_GONE)
-        elif outcome.completed is None:
+        if entry.forced is not None:
+            await self._pipelines.stop(queue.project, entry.key, entry.attempt)
+            if not departure.is_settled(entry, self._clock()):
+                return
+        outcome = await self._pipelines.look(queue.project, entry.key, entry.attempt)
+        if outcome is not None and outcome.completed is None:
             return
+        now = self._clock()
+        then = departure.after(self._world, queue, entry, end_of(outcome, now), now)
+        if isinstance(then, End):
+            await self._end(queue, entry, then)
         else:
-            at = outcome.ended_at or self._clock()
-            end = End(outcome.completed, at, outcome.step, outcome.diagnosis)
-        await self._end(queue, entry, end)
+            await self._part(queue, entry, then)
+
+    async def _part(self, queue: Queue, entry: Entry, how: Parted) -> None:
+        await aftermath.parted(self._books, entry, how.at)
+        change = partial(parting.parted, key=entry.key, attempt=entry.attempt, how=how)
+        await self._change(queue.project, entry.key, f"parted:{entry.attempt}", change)
+        self._books.notes.pop(entry.key, None)
 
     async def _end(self, queue: Queue, entry: Entry, end: End) -> None:
-        key = entry.key
-        await self._change(queue.project, key, "ended", lambda q: lifecycle.ended(q, key, end))
+        key, whole = entry.key, await aftermath.seen(self._books, entry, end)
+        await self._change(queue.project, key, "ended", lambda q: lifecycle.ended(q, key, whole))
         self._books.notes.pop(key, None)
 
     async def _tell(self) -> AsyncGenerator[Message, None]:
@@ -208,8 +236,8 @@ class Dispatcher:
 
 
 def _watched(queue: Queue) -> tuple[Entry, ...]:
-    # Its end must not be told before its start.
-    return tuple(entry for entry in queue.in_state(State.RUNNING) if entry.told is State.RUNNING)
+    # Its end must not be told before its start, nor before what it was asked.
+    return tuple(entry for entry in queue.in_state(State.RUNNING) if lifecycle.is_told(entry))
 
 
 def _busy(world: World) -> bool:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -15,12 +16,16 @@ from mlops.serving.ports import AppState, Condition
 
 @dataclass
 class MemoryPackages:
-    """Packs anything but what *broken* names, unless *away*."""
+    """Packs anything but what *broken* names, unless *away*; what is *slow* is packed when it is set."""
 
     broken: dict[int, str] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     away: bool = False
     kept: list[str] = field(default_factory=list)
+    slow: asyncio.Event | None = None
+
+    async def prepare(self) -> None:
+        """Do nothing."""
 
     async def keep_only(self, project: str, model: str, bento_tags: Sequence[str]) -> None:  # noqa: ARG002 - one model
         """Remember what was kept."""
@@ -28,6 +33,8 @@ class MemoryPackages:
 
     async def pack(self, project: str, model: str, version: int, backend: str) -> Package:
         """Return the package of a version."""
+        if self.slow is not None:
+            await self.slow.wait()
         if self.away:
             raise UnavailableError("the registry is away")
         if version in self.broken:

@@ -104,6 +104,8 @@ class RayServe:
             "deployments": [
                 {
                     "name": "replica",
+                    # Ray hands it to running replicas in place (`Replica.reconfigure`): none is started anew for it.
+                    "user_config": {"concurrency": app["concurrency"]},
                     # Always given: going from fixed to scaled replaces all replicas, other bounds do not.
                     "autoscaling_config": {
                         "min_replicas": app["min_replicas"],

@@ -30,6 +30,7 @@ from mlops.chassis.settings import ServiceSettings
 from mlops.contracts.message import Message
 from mlops.contracts.serving import Prediction
 from mlops.serving.adapters.confinement import limit_memory, stay_on_loopback
+from mlops.serving.adapters.counters import Counters
 from mlops.serving.adapters.inference import (
     Asked,
     Contract,
@@ -38,15 +39,13 @@ from mlops.serving.adapters.inference import (
     column_of,
 )
 from mlops.serving.adapters.leftovers import hold
+from mlops.serving.adapters.limits import NAME, Limits
 from mlops.serving.adapters.prediction_log import PredictionLog
 from mlops.serving.adapters.turns import Turns
 from mlops.serving.model.apps import FULL_CONCURRENCY
 from mlops.serving.model.tensors import Array, MalformedError
 
-NAME = "serving"
 _MOST_ONGOING = 64
-_LIMITS_EVERY_S = 2.0
-_LIMITS_SOON_S = 0.2
 
 app = FastAPI(title="mlops replica", docs_url=None, redoc_url=None, openapi_url=None)
 
@@ -69,8 +68,14 @@ class Replica:
         self._bus, self._held = _bus(spec)
         publish = self._bus.publish if self._bus else _forget
         self._log = PredictionLog(publish, spec["project"], spec["model"], spec["version"])
+        self._counters = Counters(spec)
+        self._limits = Limits(self._turns, self._log, spec["project"], self._counters.report)
         self._tasks: list[asyncio.Task[None]] = []
         self._load_s = round(time.perf_counter() - began, 3)
+
+    async def reconfigure(self, config: dict[str, Any] | None) -> None:
+        """Take Ray's `user_config`, at the start and whenever it changes, in the loop that answers."""
+        self._limits.declare(config)
 
     async def check_health(self) -> None:
         """Begin what needs the running loop, the first time; raise when the log has died."""
@@ -105,6 +110,7 @@ class Replica:
                 "pid": os.getpid(),
                 "load_s": self._load_s,
                 "concurrency": self._turns.most,
+                "concurrency_from": self._limits.source,
                 "prediction_log": log_is,
                 "dropped_predictions": self._log.dropped,
             }
@@ -142,15 +148,17 @@ class Replica:
         try:
             async with self._turns:
                 loop = asyncio.get_running_loop()
-                answer = await loop.run_in_executor(
-                    self._threads, self._model.answer, asked.rows.values
-                )
+                with self._counters.busy():
+                    answer = await loop.run_in_executor(
+                        self._threads, self._model.answer, asked.rows.values
+                    )
             outputs = checked(self._contract.named(answer), lambda: self._spec["model"])
             body = self._contract.write(asked, request_id, outputs)
         except UnknownOutputError as error:
             return _json({"error": str(error)}, 400)
         except Exception as error:  # noqa: BLE001 - a project's model may raise anything; the replica lives on
             return _json({"error": f"the model failed: {type(error).__name__}: {error}"}, 500)
+        self._counters.answered += asked.rows.count
         self._remember(asked, request_id, outputs, (time.perf_counter() - began) * 1000)
         return Response(body, media_type="application/json")
 
@@ -192,20 +200,15 @@ class Replica:
             self._tasks = [
                 asyncio.create_task(self._bus.start(), name="bus"),
                 asyncio.create_task(self._log.run(), name="prediction-log"),
-                asyncio.create_task(self._follow_limits(self._bus), name="limits"),
+                asyncio.create_task(self._limits.follow(self._bus), name="limits"),
+                asyncio.create_task(self._limits.listen(self._bus), name="changes"),
             ]
-
-    async def _follow_limits(self, bus: NatsBus) -> None:
-        while True:
-            with suppress(ChassisError):
-                limits = await bus.ask(NAME, "limits", {"project": self._spec["project"]})
-                self._turns.most = int(limits["concurrency"])
-                self._log.know(float(limits["log_predictions"]))
-            await asyncio.sleep(_LIMITS_SOON_S if self._log.share is None else _LIMITS_EVERY_S)
 
     async def __del__(self) -> None:
         if self._bus is not None:
             await self._log.flush()
+            with suppress(ChassisError):
+                await self._limits.ask(self._bus)  # the last word of what it has counted
             for task in self._tasks:
                 task.cancel()
             await self._bus.stop()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Packages and replicas as the service sees them: calls to the one sidecar that holds the heavy libraries."""
+"""Packages and replicas as the service sees them: calls to the sidecars that hold the heavy libraries, one of each."""
 
 from __future__ import annotations
 
@@ -60,6 +60,10 @@ class SidecarPackages:
     def __init__(self, sidecar: Sidecar) -> None:
         self._sidecar = sidecar
 
+    async def prepare(self) -> None:
+        """Load the libraries."""
+        await self._sidecar.call("prepare_packing", _PREPARE)
+
     async def pack(self, project: str, model: str, version: int, backend: str) -> Package:
         """Fetch a version and keep it as a Bento."""
         found = await self._sidecar.call(
@@ -81,8 +85,8 @@ class RayReplicas:
         self._sidecar = sidecar
 
     async def prepare(self) -> None:
-        """Load the libraries, connect, start Serve if it does not run; at once when that was done."""
-        await self._sidecar.call("prepare", _PREPARE)
+        """Load the library, connect, start Serve if it does not run; at once when that was done."""
+        await self._connect()
 
     async def apply(self, apps: Sequence[App]) -> None:
         """Want exactly these applications."""

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The sidecar of serving: MLflow, BentoML and Ray live in this process and nowhere else of ours.
 
+There are two: one packs, which takes its time, and one speaks to Ray. Each loads only what it is asked for.
+
 `SERVING_WORKER` holds its settings as JSON: ray_address, serve_url, mlflow_url, home, ingress.
 """
 
@@ -24,11 +26,9 @@ class Worker:
     def __init__(self, settings: Mapping[str, str]) -> None:
         self._settings = settings
 
-    def prepare(self) -> None:
-        """Load everything, connect, start Serve: what the first rollout would wait for."""
+    def prepare_packing(self) -> None:
+        """Load what the first package would wait for."""
         from mlops.serving.adapters import packing  # noqa: F401, PLC0415 - loaded now, used soon; as below
-
-        self.connect()
 
     def connect(self) -> None:
         """Connect to Ray, and start Serve if it does not run."""
@@ -69,7 +69,7 @@ if __name__ == "__main__":
     work = Worker(json.loads(os.environ["SERVING_WORKER"]))
     sidecar.serve(
         {
-            "prepare": work.prepare,
+            "prepare_packing": work.prepare_packing,
             "connect": work.connect,
             "pack": work.pack,
             "keep_only": work.keep_only,

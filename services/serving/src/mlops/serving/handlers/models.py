@@ -67,7 +67,9 @@ class ModelHandlers:
         state = (await self._owners.deployment(command.project, command.model)).state
         target = _rollback_target(state, command)
         wish = _wish(command, served, command.model, target, "rolled back by command", {})
-        return await self._want_at_once(command, command.model, wish)
+        # Whoever goes back does so because what answers is worse than a hot machine.
+        urgent = replace(wish, plan=replace(wish.plan, urgent=True))
+        return await self._want_at_once(command, command.model, urgent)
 
     async def do_undeploy_model(self, command: UndeployModel) -> Sequence[Message]:
         """Stop serving a model."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Projects and heat: what a project wants of serving, and how hot the nodes are."""
+"""Projects: what each wants of serving, and the endpoint that it gets."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from mlops.chassis.bus import Documents
 from mlops.chassis.errors import RejectedError
 from mlops.contracts.message import Message
-from mlops.contracts.telemetry_agent import ThermalRecovered, ThermalThrottled
 from mlops.contracts.workspaces import (
     ProjectRegistered,
     ProjectUpdated,
@@ -17,7 +16,7 @@ from mlops.contracts.workspaces import (
 )
 from mlops.serving.handlers.names import NAME, endpoint
 from mlops.serving.handlers.owners import Owners
-from mlops.serving.ports import Heat, Served
+from mlops.serving.ports import Served
 
 
 class ProjectHandlers:
@@ -26,12 +25,10 @@ class ProjectHandlers:
     def __init__(
         self,
         projects: Documents[Served],
-        heat: Documents[Heat],
         owners: Owners,
         nudge: Callable[[], None],
     ) -> None:
         self._projects = projects
-        self._heat = heat
         self._owners = owners
         self._nudge = nudge
 
@@ -51,22 +48,6 @@ class ProjectHandlers:
         )
         self._nudge()
         return [_answer(event, kept)]
-
-    async def on_thermal_throttled(self, event: ThermalThrottled) -> Sequence[Message]:
-        """Compute fewer predictions at once while a node is hot."""
-        return await self._feel(event)
-
-    async def on_thermal_recovered(self, event: ThermalRecovered) -> Sequence[Message]:
-        """Go back to full concurrency."""
-        return await self._feel(event)
-
-    async def _feel(self, event: ThermalThrottled | ThermalRecovered) -> Sequence[Message]:
-        news = Heat(level=event.level, at=event.time)
-        await self._heat.change(
-            event.node, lambda now: now if now and now.at > news.at else news, applied=event.id
-        )
-        self._nudge()
-        return []
 
     async def _refusal(self, project: str, model: str) -> str:
         if not model:

@@ -11,10 +11,12 @@ from pydantic_core import to_jsonable_python
 from mlops.chassis.bus import Documents
 from mlops.serving.handlers.names import endpoint
 from mlops.serving.handlers.owners import Owners
-from mlops.serving.model.apps import concurrency_at
-from mlops.serving.model.rollout import Mark
+from mlops.serving.handlers.reports import app_of, read_report
+from mlops.serving.model.apps import FULL_CONCURRENCY, app_name
+from mlops.serving.model.heat import Climate, Node
+from mlops.serving.model.rollout import HELD, Mark, Rollout
 from mlops.serving.model.state import State, needed, weights
-from mlops.serving.ports import Deployment, Heat, Served
+from mlops.serving.ports import Counting, Deployment, Page, Served, Weather
 
 
 class Queries:
@@ -24,13 +26,15 @@ class Queries:
         self,
         projects: Documents[Served],
         deployments: Documents[Deployment],
-        heat: Documents[Heat],
+        weather: Weather,
+        counting: Counting,
         owners: Owners,
         url_of: Callable[[str, str, int], str],
     ) -> None:
         self._projects = projects
         self._deployments = deployments
-        self._heat = heat
+        self._weather = weather
+        self._counting = counting
         self._owners = owners
         self._url_of = url_of
 
@@ -44,26 +48,43 @@ class Queries:
     async def list_deployments(self, _: Mapping[str, Any]) -> dict[str, Any]:
         """Answer `query.serving.list`: every model in short."""
         found = await self._deployments.all()
-        return {"deployments": [_summary(one) for _, one in sorted(found.items())]}
+        nodes = {name: _node(node) for name, node in sorted((await self._weather.nodes()).items())}
+        summaries = [await self._summary(one) for _, one in sorted(found.items())]
+        return {"deployments": summaries, "nodes": nodes}
 
     async def get_deployment(self, question: Mapping[str, Any]) -> dict[str, Any]:
         """Answer `query.serving.get {project, model}`: its rollouts, step by step."""
         project, model = str(question.get("project", "")), str(question.get("model", ""))
         one = await self._owners.deployment(project, model)
-        return {"deployment": {**_summary(one), "rollouts": _journeys(one.state)}}
+        summary = await self._summary(one)
+        return {"deployment": {**summary, "rollouts": _journeys(one.state)}}
 
     async def limits(self, question: Mapping[str, Any]) -> dict[str, Any]:
-        """Answer `query.serving.limits {project}`: what a running replica must keep to now.
+        """Answer `query.serving.limits {project, model, version, …}`: what a running replica must keep to now.
 
-        Replicas ask for it. Ray's own way of telling them (`user_config`) takes the only replica of an
-        application out of the traffic for most of a second.
+        With the question a replica tells what it has counted, and on which machine (`Counting.hear`).
         """
+        app, report = app_of(question), read_report(question)
+        if report is not None:
+            self._counting.hear(app, report)
         served = await self._projects.get(str(question.get("project", "")))
-        level = max((one.level for one in (await self._heat.all()).values()), default=0)
         return {
-            "concurrency": concurrency_at(level),
+            "concurrency": (await self._weather.over(app)).concurrency,
             "log_predictions": served.settings.log_predictions if served else 1.0,
         }
+
+    async def _summary(self, one: Deployment) -> dict[str, Any]:
+        found = _summary(one)
+        names = {
+            str(version): app_name(one.project, one.model, version) for version in needed(one.state)
+        }
+        found["heat"] = {
+            version: _heat(await self._weather.over(app)) for version, app in names.items()
+        }
+        found["energy"] = {
+            version: _energy(await self._counting.last(app)) for version, app in names.items()
+        }
+        return found
 
     def _route(self, one: Deployment) -> dict[str, Any]:
         shares = {
@@ -102,8 +123,49 @@ def _summary(one: Deployment) -> dict[str, Any]:
             "version": rollout.version,
             "phase": rollout.phase.value,
             "traffic_ratio": rollout.traffic_ratio,
+            "held": _held(rollout),
         },
     }
+
+
+def _heat(found: Climate) -> dict[str, Any]:
+    return {
+        "level": found.level,
+        "concurrency": found.concurrency,
+        "full": FULL_CONCURRENCY,
+        "node": found.node or None,
+        "why": found.why,
+    }
+
+
+def _node(node: Node) -> dict[str, Any]:
+    return {
+        "level": node.level,
+        "concurrency": node.bound.now or FULL_CONCURRENCY,
+        "reason": node.reason,
+        "episode_id": node.episode or None,
+        "heard_at": node.heard_at.isoformat(),
+    }
+
+
+def _energy(last: Page | None) -> dict[str, Any] | None:
+    if last is None:
+        return None
+    energy = last.energy
+    return {
+        "joules_per_1000": last.joules_per_1000,
+        "joules": energy.joules if energy else None,
+        "measured": energy.measured if energy else None,
+        "predictions": last.window.predictions,
+        "since": last.window.since.isoformat(),
+        "until": last.until.isoformat(),
+    }
+
+
+def _held(rollout: Rollout) -> str:
+    """Return why a rollout waits where it is, empty when it does not."""
+    last = rollout.marks[-1] if rollout.marks else None
+    return last.reason if last is not None and last.stage == HELD else ""
 
 
 def _journeys(state: State) -> list[dict[str, Any]]:

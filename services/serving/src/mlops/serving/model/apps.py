@@ -8,12 +8,11 @@ import re
 from dataclasses import dataclass
 
 FULL_CONCURRENCY = 8
-_CONCURRENCY_AT = {2: 4, 3: 2, 4: 1}
 
 
 @dataclass(frozen=True)
 class App:
-    """One version of one model of one project, as it must run."""
+    """One version of one model of one project, as it must run; *concurrency* is what a replica computes at once."""
 
     project: str
     model: str
@@ -22,6 +21,7 @@ class App:
     min_replicas: int = 1
     max_replicas: int = 1
     memory_gb: float = 1.0
+    concurrency: int = FULL_CONCURRENCY
 
     @property
     def name(self) -> str:
@@ -44,11 +44,6 @@ def route_of(name: str) -> str:
     project, _, rest = name.partition(".")
     model, _, version = rest.rpartition(".")
     return f"/{project}/{model}/{version}"
-
-
-def concurrency_at(heat: int) -> int:
-    """Return how many predictions a replica may compute at once at a level of heat."""
-    return _CONCURRENCY_AT.get(min(heat, max(_CONCURRENCY_AT)), FULL_CONCURRENCY)
 
 
 def bento_tag(project: str, model: str, version: int, source: str) -> str:

@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 
 UNREADY_PATIENCE_S = 20.0
+HELD = "held"
 
 
 class Phase(StrEnum):
@@ -44,12 +45,16 @@ class Cause:
 
 @dataclass(frozen=True)
 class Plan:
-    """How a version takes over: rising shares of the traffic, each held for a while; and what may run it."""
+    """How a version takes over: rising shares of the traffic, each held for a while; and what may run it.
+
+    An *urgent* one waits for no machine to cool.
+    """
 
     steps: tuple[float, ...] = (1.0,)
     hold_s: float = 0.0
     max_error_ratio: float = 0.02
     backend: str = "auto"
+    urgent: bool = False
 
 
 @dataclass(frozen=True)
@@ -160,6 +165,15 @@ def too_many_errors(most: float, counts: Counts) -> bool:
     """Return whether more failed than allowed; one failure alone proves nothing unless none is allowed."""
     least = 1 if most == 0 else 2
     return counts.errors >= least and counts.errors > most * counts.requests
+
+
+def held(rollout: Rollout, at: datetime, reason: str) -> Rollout:
+    """Return the rollout with a mark that something holds it up; one is enough until it has moved."""
+    last = rollout.marks[-1] if rollout.marks else None
+    if rollout.is_final or (last is not None and last.stage == HELD):
+        return rollout
+    mark = Mark(rollout.phase, at, rollout.traffic_ratio, reason=reason, stage=HELD)
+    return replace(rollout, marks=(*rollout.marks, mark))
 
 
 def advanced(rollout: Rollout, at: datetime, seen: Seen | None = None) -> Rollout:

@@ -18,6 +18,7 @@ from mlops.serving.model.rollout import (
     Seen,
     advanced,
     ended,
+    held,
 )
 
 _KEPT = 10
@@ -114,6 +115,12 @@ def needed(state: State) -> tuple[int, ...]:
     return tuple(sorted(found))
 
 
+def deployment_of(state: State, version: int) -> str:
+    """Return the name of the rollout by which a version runs."""
+    by = [one for one in state.rollouts if one.version == version]
+    return by[-1].deployment_id if by else f"v{version}"
+
+
 def rollback_target(state: State) -> int | None:
     """Return the version that a rollback brings back: an unfinished rollout is given up first."""
     return state.live if state.rollout is not None else state.before
@@ -140,7 +147,7 @@ def want(state: State, wish: Wish, drain: timedelta) -> State:
         previous_version=state.live,
         cause=wish.cause,
         # Without a version before there is nothing to compare with, and nothing to go back to.
-        plan=wish.plan if state.live is not None else Plan(backend=wish.plan.backend),
+        plan=wish.plan if state.live is not None else Plan(backend=wish.plan.backend, urgent=True),
         wanted_at=wish.at,
         since=wish.at,
         why=wish.why,
@@ -198,6 +205,14 @@ def advance(state: State, at: datetime, drain: timedelta, seen: Seen | None = No
     return replace(state, live=rollout.version, before=state.live, drains=drains)
 
 
+def hold(state: State, at: datetime, reason: str) -> State:
+    """Return the state with its rollout held up where it is."""
+    if state.rollout is None:
+        return state
+    rollout = held(state.rollout, at, reason)
+    return replace(state, rollouts=(*state.rollouts[:-1], rollout))
+
+
 def packed(state: State, package: Package, at: datetime) -> State:
     """Return the state after the version of its rollout was packed."""
     rollout = state.rollout
@@ -253,6 +268,4 @@ def _is_older(state: State, wish: Wish) -> bool:
 
 
 def _drain(state: State, version: int, until: datetime, cause: Cause, reason: str) -> Drain:
-    by = [one for one in state.rollouts if one.version == version]
-    deployment_id = by[-1].deployment_id if by else f"v{version}"
-    return Drain(version, deployment_id, until, cause, reason)
+    return Drain(version, deployment_of(state, version), until, cause, reason)

@@ -56,12 +56,13 @@ def _progressed(known: Deployment, rollout: Rollout, mark: Mark) -> Message:
     package = _package(known.state, rollout)
     return DeploymentProgressed(
         **_about(known, rollout),
-        phase=_STAGE.get(mark.phase, mark.phase.value),
+        phase=mark.stage or _STAGE.get(mark.phase, mark.phase.value),
         bento_tag=package.bento_tag,
         backend=package.backend,
         traffic_ratio=mark.traffic_ratio,
         error_ratio=mark.error_ratio,
         latency_ms=mark.latency_ms,
+        reason=mark.reason[:500],
     )
 
 

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -13,14 +14,25 @@ from mlops.chassis.clock import Clock
 from mlops.chassis.errors import UnavailableError
 from mlops.contracts.settings import ServeSettings
 from mlops.serving.model.apps import App
+from mlops.serving.model.heat import replicas_at
 from mlops.serving.model.rollout import RUNNING
 from mlops.serving.model.state import needed
-from mlops.serving.ports import AppState, Condition, Deployment, Probes, Replicas, Served
+from mlops.serving.ports import (
+    AppState,
+    Condition,
+    Counting,
+    Deployment,
+    Probes,
+    Replicas,
+    Served,
+    Weather,
+)
 from mlops.serving.sources.moves import World
 
 _HEAL_AFTER = timedelta(seconds=15)
 
 Known = Mapping[str, Deployment]
+_Asked = tuple[int, int, int, bool]
 
 
 class Fleet:
@@ -31,9 +43,16 @@ class Fleet:
         projects: Documents[Served],
         replicas: Replicas,
         probes: Probes,
+        weather: Weather,
+        counting: Counting,
         clock: Clock,
+        prepare_packing: Callable[[], Awaitable[None]],
     ) -> None:
         self._projects = projects
+        self._weather = weather
+        self._counting = counting
+        self._prepare_packing = prepare_packing
+        self._room: dict[str, tuple[_Asked, int]] = {}
         self._replicas = replicas
         self._probes = probes
         self._clock = clock
@@ -131,11 +150,31 @@ class Fleet:
     async def _wanted(self, known: Known) -> tuple[App, ...]:
         projects = await self._projects.all()
         now = self._clock()
-        return tuple(
-            app
+        apps = [
+            await self._in_this_heat(app)
             for _, one in sorted(known.items())
             for app in _apps_of(one, projects.get(one.project), now)
-        )
+        ]
+        names = {app.name for app in apps}
+        self._room = {name: room for name, room in self._room.items() if name in names}
+        return tuple(apps)
+
+    async def _in_this_heat(self, app: App) -> App:
+        # What is said to Ray changes when it gets hotter and when all is well again, not with every step in between:
+        # each change takes a replica out of the traffic for a moment, and replicas hear of the steps themselves.
+        found = await self._weather.over(app.name)
+        if found.least >= app.concurrency:
+            self._room.pop(app.name, None)
+            return app
+        busy = self._counting.busy(app.name)
+        asked = (found.least, app.min_replicas, app.max_replicas, busy is None)
+        before, room = self._room.get(app.name, (None, app.max_replicas))
+        if asked != before:
+            state = self.world.states.get(app.name)
+            running = state.replicas if state else app.max_replicas
+            room = replicas_at(found.least, app.min_replicas, app.max_replicas, busy, running)
+            self._room[app.name] = (asked, room)
+        return replace(app, concurrency=found.least, max_replicas=room)
 
     async def _prepare(self) -> None:
         # Nothing was ever served: only make ready what the first rollout would wait for.
@@ -144,6 +183,7 @@ class Fleet:
         )
         if serves and not self._is_prepared:
             await self._replicas.prepare()
+            await self._prepare_packing()
             self._is_prepared = True
 
     def _lost_sight(self, error: UnavailableError) -> None:

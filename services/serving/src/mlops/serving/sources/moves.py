@@ -6,19 +6,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-
-import structlog
+from functools import partial
 
 from mlops.chassis.bus import Documents
 from mlops.chassis.clock import Clock
 from mlops.chassis.errors import RejectedError, UnavailableError
 from mlops.serving.model.apps import App, app_name
 from mlops.serving.model.rollout import Counts, Phase, Rollout, Seen, Verdict, judge
-from mlops.serving.model.state import State, advance, changed, give_up, needed, packed
-from mlops.serving.ports import AppState, Condition, Deployment, Packages, Probes, Traffic
+from mlops.serving.model.state import State, advance, changed, give_up, hold, needed, packed
+from mlops.serving.ports import AppState, Condition, Deployment, Probes, Traffic, Weather
+from mlops.serving.sources.packer import Packer
 
 _STEADY = timedelta(seconds=1)
 _PACK_AGAIN = timedelta(seconds=2)
+_HOT_PATIENCE = 2
 
 
 @dataclass(frozen=True)
@@ -41,60 +42,83 @@ class Moves:
     def __init__(
         self,
         deployments: Documents[Deployment],
-        packages: Packages,
+        packer: Packer,
         probes: Probes,
         traffic: Traffic,
+        weather: Weather,
         clock: Clock,
         drain: timedelta,
         start_timeout: timedelta,
     ) -> None:
         self._deployments = deployments
-        self._packages = packages
+        self._packer = packer
+        self._weather = weather
         self._probes = probes
         self._traffic = traffic
         self._clock = clock
         self._drain = drain
         self._start_timeout = start_timeout
-        self._log = structlog.get_logger("rollouts")
         self._ready_since: dict[str, datetime] = {}
         self._unready_since: dict[str, datetime] = {}
         self._pack_again: dict[str, datetime] = {}
 
     async def prepare(self, key: str, known: Deployment, rollout: Rollout) -> bool:
         """Take a wish as far as it goes without replicas; return whether it moved."""
+        if rollout.phase not in (Phase.DESIRED, Phase.PACKING):
+            return False
+        if await self._is_held(key, known, rollout):
+            return False
         if rollout.phase is Phase.DESIRED:
             await self._advance(key, rollout)
             return True
-        if rollout.phase is Phase.PACKING:
-            return await self._pack(key, known, rollout)
-        return False
+        return await self._pack(key, known, rollout)
 
-    async def tidy(self, known: Deployment) -> None:
+    def give_up(self, known: Mapping[str, Deployment]) -> None:
+        """Stop packing what no rollout waits for any more."""
+        rollouts = (one.state.rollout for one in known.values())
+        self._packer.give_up({one.deployment_id for one in rollouts if one is not None})
+
+    def tidy(self, known: Deployment) -> None:
         """Forget the packages of versions that neither run nor are where a rollback would go."""
         in_use = {*needed(known.state), known.state.before}
         tags = [one.bento_tag for one in known.state.packages if one.version in in_use]
-        try:
-            await self._packages.keep_only(known.project, known.model, tags)
-        except UnavailableError as error:
-            self._log.warning("packages.not_tidied", model=known.model, reason=str(error))
+        self._packer.tidy(known.project, known.model, tags)
 
     async def move(self, key: str, known: Deployment, rollout: Rollout, world: World) -> bool:
         """Take a rollout whose version runs one step further if it is time; return whether it moved."""
         if rollout.phase is Phase.STARTING:
             return await self._warm(key, known, rollout, world)
         if rollout.phase is Phase.WARM:
+            if await self._is_held(key, known, rollout):
+                return False
             await self._begin(key, known, rollout)
             return True
         if rollout.phase is Phase.CANARY:
             return await self._shift(key, known, rollout, world)
         return False
 
+    async def _is_held(self, key: str, known: Deployment, rollout: Rollout) -> bool:
+        """Return whether heat holds a rollout where it is; the first time that is written down, to be told."""
+        if rollout.plan.urgent:
+            return False
+        found = await self._weather.over(app_name(known.project, known.model, rollout.version))
+        unpacked = rollout.phase in (Phase.DESIRED, Phase.PACKING)
+        if not found.hold or (unpacked and found.starts):
+            return False
+        now, reason = self._clock(), f"waits for a cooler machine; {found.hold}"
+        await self._write(key, rollout, "held", partial(hold, at=now, reason=reason))
+        return True
+
     async def _pack(self, key: str, known: Deployment, rollout: Rollout) -> bool:
         if self._clock() < self._pack_again.get(rollout.deployment_id, rollout.since):
             return False
         try:
-            package = await self._packages.pack(
-                known.project, known.model, rollout.version, rollout.plan.backend
+            package = await self._packer.pack(
+                rollout.deployment_id,
+                known.project,
+                known.model,
+                rollout.version,
+                rollout.plan.backend,
             )
         except RejectedError as error:
             await self._give_up(key, rollout, Phase.FAILED, str(error))
@@ -105,8 +129,10 @@ class Moves:
                 return False
             await self._give_up(key, rollout, Phase.FAILED, str(error))
             return True
-        now = self._clock()
-        await self._write(key, rollout, "packed", lambda state: packed(state, package, now))
+        if package is None:
+            return False
+        now, made = self._clock(), package
+        await self._write(key, rollout, "packed", lambda state: packed(state, made, now))
         return True
 
     async def _warm(self, key: str, known: Deployment, rollout: Rollout, world: World) -> bool:
@@ -120,7 +146,8 @@ class Moves:
             await self._advance(key, rollout)
             return True
         waited = self._clock() - max(rollout.since, world.since.get(app.name, rollout.since))
-        if waited < self._start_timeout:
+        is_hot = bool((await self._weather.over(app.name)).hold)
+        if waited < self._start_timeout * (_HOT_PATIENCE if is_hot else 1):
             return False
         reason = (
             f"not ready after {waited.total_seconds():.0f} s ({state.condition.value}); "
@@ -159,6 +186,8 @@ class Moves:
         if verdict is Verdict.REVERT:
             await self._give_up(key, rollout, Phase.REVERTED, reason, added)
         if verdict is Verdict.ADVANCE:
+            if await self._is_held(key, known, rollout):
+                return False
             await self._advance(key, rollout, seen)
         return verdict is not Verdict.HOLD
 
@@ -222,5 +251,6 @@ class Moves:
 
         applied = f"{rollout.deployment_id}/{rollout.phase.value}/{rollout.step}/{verb}"
         await self._deployments.change(key, apply, applied=applied)
-        for noted in (self._ready_since, self._unready_since, self._pack_again):
-            noted.pop(rollout.deployment_id, None)
+        if verb != "held":
+            for noted in (self._ready_since, self._unready_since, self._pack_again):
+                noted.pop(rollout.deployment_id, None)

@@ -26,7 +26,7 @@ from mlops.serving.sources.moves import Moves
 
 
 class Reconciler:
-    """One per installation; `nudge` wakes it, `messages` is its source."""
+    """One per installation; `nudge` wakes it, as *woken* does, `messages` is its source."""
 
     def __init__(
         self,
@@ -36,6 +36,7 @@ class Reconciler:
         clock: Clock,
         tick: timedelta,
         idle: timedelta,
+        woken: asyncio.Event,
     ) -> None:
         self._deployments = deployments
         self._fleet = fleet
@@ -43,7 +44,7 @@ class Reconciler:
         self._clock = clock
         self._tick_s = tick.total_seconds()
         self._idle_s = idle.total_seconds()
-        self._woken = asyncio.Event()
+        self._woken = woken
 
     def nudge(self) -> None:
         """Look again at once."""
@@ -66,7 +67,9 @@ class Reconciler:
 
     async def round(self) -> AsyncIterator[Message]:
         """Take everything one step further, and yield what became true."""
-        for key in await self._deployments.all():
+        found = await self._deployments.all()
+        self._moves.give_up(found)
+        for key in found:
             async for message in self._tell(
                 key
             ):  # what a process before this one had no time to tell
@@ -121,7 +124,7 @@ class Reconciler:
                 partial(drained, version=drain.version),
                 applied=f"{drain.deployment_id}/{drain.cause.id}/drained/{drain.version}",
             )
-            await self._moves.tidy(without)
+            self._moves.tidy(without)
 
     def _is_gone(self, known: Deployment, drain: Drain) -> bool:
         world = self._fleet.world

@@ -7,19 +7,29 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-_LIMIT_BYTES = 4096
+_LIMIT_BYTES = 16_384
+_LOOKS = 300
+_TOO_BIG = 2**64
 
 
 class FileReader:
-    """Find the files once, read *steady* ones once and *moving* ones every time."""
+    """Find the files, read *steady* ones once and *moving* ones every time; now and then look what is new."""
 
     def __init__(self, root: Path, moving: Sequence[str], steady: Sequence[str] = ()) -> None:
         self._root = root
-        self._moving = _found(root, moving)
-        self._steady = _read(root, _found(root, steady))
+        self._patterns = (moving, steady)
+        self._left = 0
+        self._moving: list[Path] = []
+        self._steady: dict[str, str | None] = {}
 
     def __call__(self) -> bytes:
         """Return what the files hold now; a file that went away is left out."""
+        if self._left == 0:  # a driver that was loaded since then has new files
+            moving, steady = self._patterns
+            self._moving = _found(self._root, moving)
+            self._steady = _read(self._root, _found(self._root, steady))
+            self._left = _LOOKS
+        self._left -= 1
         return json.dumps({**self._steady, **_read(self._root, self._moving)}).encode()
 
 
@@ -32,11 +42,12 @@ def parse_files(raw: bytes) -> dict[str, str | None]:
 
 
 def whole(text: str | None) -> int | None:
-    """Return the integer in a kernel file, or None."""
+    """Return the integer in a kernel file, or None; the kernel's own have 64 bits."""
     try:
-        return None if text is None else int(text)
+        value = None if text is None else int(text)
     except ValueError:
         return None
+    return value if value is None or abs(value) < _TOO_BIG else None
 
 
 def _found(root: Path, patterns: Sequence[str]) -> list[Path]:

@@ -38,6 +38,7 @@ class HostProbe:
         memory = psutil.virtual_memory()
         values["memory.total_bytes"] = memory.total
         values["memory.available_bytes"] = memory.available
+        values["memory.used_bytes"] = memory.total - memory.available
         self._read_swap(values, missing)
         self._read_battery(values, missing)
         return Partial(self.name, values, missing)
@@ -47,9 +48,12 @@ class HostProbe:
 
     def _read_swap(self, values: dict[str, Value], missing: dict[str, str]) -> None:
         try:
-            values["memory.swap_used_bytes"] = psutil.swap_memory().used
+            swap = psutil.swap_memory()
         except (OSError, RuntimeError):
             missing["memory.swap_used_bytes"] = FAILED
+            return
+        values["memory.swap_used_bytes"] = swap.used
+        values["memory.swap_total_bytes"] = swap.total
 
     def _read_battery(self, values: dict[str, Value], missing: dict[str, str]) -> None:
         sensors = getattr(psutil, "sensors_battery", None)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Linux: heat from thermal zones, hwmon and throttle counters; power from RAPL; memory pressure from PSI. No root."""
+"""Linux: heat from thermal zones, hwmon and throttle counters; power from RAPL; memory pressure from PSI, kills for want of memory. No root."""
 
 from __future__ import annotations
 
@@ -12,9 +12,13 @@ from mlops.telemetry_agent.adapters.linux_text import (
     PRESSURE,
     HeatParser,
     PowerParser,
-    parse_pressure,
+    PressureParser,
 )
 from mlops.telemetry_agent.adapters.parsed import ParsedProbe
+from mlops.telemetry_agent.model.reading import LEVEL
+
+_CPUS = "sys/devices/system/cpu/cpu"
+_COUNTERS = ("_throttle_count", "_throttle_total_time_ms")
 
 
 def heat_probe(root: Path) -> ParsedProbe:
@@ -22,18 +26,19 @@ def heat_probe(root: Path) -> ParsedProbe:
     zone, hwmon, cpu = (
         "sys/class/thermal/thermal_zone*/",
         "sys/class/hwmon/hwmon*/",
-        "sys/devices/system/cpu/cpu*/",
+        f"{_CPUS}*/",
     )
     reader = FileReader(
         root,
-        moving=[f"{zone}temp", f"{hwmon}temp*_input", f"{cpu}thermal_throttle/*_throttle_count"],
+        moving=[f"{zone}temp", f"{hwmon}temp*_input", *_throttle_files(root)],
         steady=[
             *(f"{zone}{name}" for name in ("type", "trip_point_*_temp", "trip_point_*_type")),
             *(f"{hwmon}{name}" for name in ("name", "temp*_max", "temp*_crit", "temp*_label")),
             *(f"{cpu}topology/{name}" for name in ("core_id", "physical_package_id")),
         ],
     )
-    return ParsedProbe(HEAT, reader, HeatParser())
+    gives = (LEVEL, "thermal.cpu_temp_c", "thermal.throttle_events_delta")
+    return ParsedProbe(HEAT, reader, HeatParser(), gives)
 
 
 def power_probe(root: Path) -> ParsedProbe:
@@ -42,9 +47,32 @@ def power_probe(root: Path) -> ParsedProbe:
     reader = FileReader(
         root, moving=[f"{zone}energy_uj"], steady=[f"{zone}name", f"{zone}max_energy_range_uj"]
     )
-    return ParsedProbe(POWER, reader, PowerParser())
+    gives = ("power.package_w", "power.cpu_w", "power.dram_w")
+    return ParsedProbe(POWER, reader, PowerParser(), gives)
 
 
 def pressure_probe(root: Path) -> ParsedProbe:
-    """Return the probe of memory pressure."""
-    return ParsedProbe(PRESSURE, FileReader(root, moving=["proc/pressure/memory"]), parse_pressure)
+    """Return the probe of memory pressure and of what was killed for want of memory."""
+    moving = ["proc/pressure/memory", "proc/vmstat", "sys/fs/cgroup/memory.events"]
+    reader = FileReader(root, moving=moving)
+    return ParsedProbe(PRESSURE, reader, PressureParser(), gives=("memory.pressure",))
+
+
+def _throttle_files(root: Path) -> list[str]:
+    """Return one set of counters a core and one a package: all threads repeat them, and each read has its price."""
+    chosen: dict[tuple[str, ...], str] = {}
+    for path in sorted(root.glob(f"{_CPUS}*/thermal_throttle/*_throttle_*")):
+        topology = path.parent.parent / "topology"
+        package, core = (_text(topology / name) for name in ("physical_package_id", "core_id"))
+        of_core = path.name.startswith("core")
+        if path.name.endswith(_COUNTERS):
+            place = (package, core or path.parent.parent.name) if of_core else (package,)
+            chosen.setdefault((path.name, *place), path.relative_to(root).as_posix())
+    return list(chosen.values())
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(errors="replace").strip()
+    except OSError:
+        return ""

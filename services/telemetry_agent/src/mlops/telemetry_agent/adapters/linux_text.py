@@ -21,7 +21,9 @@ _CPU_CHIPS = ("coretemp", "k10temp", "zenpower", "cpu_thermal", "soc_thermal", "
 _CPU_ZONES = re.compile(r"x86_pkg_temp|cpu|soc|tctl|b\.l\.|big|little", re.IGNORECASE)
 _BOARD_ZONE = "acpitz"
 _TEMPERATURE = "thermal.cpu_temp_c"
-_POWER_FIELDS = {"package": "power.package_w", "core": "power.cpu_w", "dram": "power.dram_w"}
+_WAITS, _OOM = "memory.pressure", "memory.oom_kills_delta"
+# RAPL's zones; `psys` is the whole board where a machine has it.
+_PARTS = {"package": "package", "core": "cpu", "dram": "dram", "psys": "system"}
 _WARN_PERCENT, _CRITICAL_PERCENT = 10.0, 10.0
 _COLDEST_C, _HOTTEST_C = -20.0, 150.0
 
@@ -31,6 +33,7 @@ class HeatParser:
 
     def __init__(self) -> None:
         self._counts: _Counts = {}
+        self._slow_ms: _Counts = {}
 
     def __call__(self, raw: bytes, at_s: float) -> Partial:  # noqa: ARG002 - a parser; this one needs no time
         """Parse one reading."""
@@ -49,6 +52,13 @@ class HeatParser:
             missing["thermal.throttle_events_delta"] = STALE if counts else UNSUPPORTED
         else:
             values["thermal.throttle_events_delta"] = delta
+        slow_ms = throttle_counts(files, "throttle_total_time_ms")
+        if longest := counters.longest(self._slow_ms, slow_ms):
+            values["thermal.throttled_s_delta"] = longest[0] / 1000
+        self._slow_ms = slow_ms
+        margins = [margin for sensor in sensors if (margin := ladder.margin(sensor)) is not None]
+        if margins:
+            values["thermal.margin_c"] = min(margins)
         if rung := ladder.linux(sensors, delta):
             values |= {LEVEL: rung.level, "thermal.native": rung.native}
         else:
@@ -57,7 +67,7 @@ class HeatParser:
 
 
 class PowerParser:
-    """Watts from the energy used since the time before."""
+    """Joules used since the time before, and the watts that they were."""
 
     def __init__(self) -> None:
         self._before: dict[str, Energy] = {}
@@ -71,30 +81,62 @@ class PowerParser:
         self._before, self._at_s = now, at_s
         sums: dict[str, float] = defaultdict(float)
         for zone, energy in now.items():
-            field = _power_field(files, zone)
-            power = counters.watts(before[zone], energy, seconds) if zone in before else None
-            if field and power is not None:
-                sums[field] += power
+            part = _power_part(files, zone)
+            used = counters.joules(before[zone], energy, seconds) if zone in before else None
+            if part and used is not None:
+                sums[part] += used
         reason = STALE if now else DENIED if _any_denied(files) else UNSUPPORTED
-        missing = {field: reason for field in _POWER_FIELDS.values() if field not in sums}
+        missing = {f"power.{part}_w": reason for part in _PARTS.values() if part not in sums}
         if now:
-            known = {_power_field(files, zone) for zone in now}
+            known = {f"power.{_power_part(files, zone)}_w" for zone in now}
             missing |= {field: UNSUPPORTED for field in missing if field not in known}
-        return Partial(POWER, dict(sums), missing)
+        values: dict[str, Value] = {
+            f"power.{part}_w": used / seconds for part, used in sums.items()
+        }
+        return Partial(
+            POWER, values | {f"energy.{part}_j": used for part, used in sums.items()}, missing
+        )
 
 
-def parse_pressure(raw: bytes, at_s: float) -> Partial:  # noqa: ARG001 - a parser; this one needs no time
-    """Return whether processes wait for memory: normal, warn (some wait) or critical (all wait)."""
-    text = parse_files(raw).get("proc/pressure/memory")
+class PressureParser:
+    """Whether processes wait for memory, and how many the kernel has killed for want of it since the time before."""
+
+    def __init__(self) -> None:
+        self._kills: int | None = None
+
+    def __call__(self, raw: bytes, at_s: float) -> Partial:  # noqa: ARG002 - a parser; this one needs no time
+        """Parse one reading: `normal`, `warn` (some wait) or `critical` (all wait)."""
+        files = parse_files(raw)
+        values, missing = _pressure(files.get("proc/pressure/memory")), dict[str, str]()
+        if not values:
+            missing[_WAITS] = UNSUPPORTED
+        before, self._kills = self._kills, _oom_kills(files)
+        if self._kills is not None and before is not None:
+            # A container that was started anew counts from zero.
+            values[_OOM] = self._kills - before if self._kills >= before else self._kills
+        elif self._kills is not None:
+            missing[_OOM] = STALE
+        return Partial(PRESSURE, values, missing)
+
+
+def _pressure(text: str | None) -> dict[str, Value]:
     if not text:
-        return Partial(PRESSURE, missing={"memory.pressure": UNSUPPORTED})
+        return {}
     averages = {
         kind: float(share) for kind, share in re.findall(r"(some|full) avg10=([\d.]+)", text)
     }
     if averages.get("full", 0.0) >= _CRITICAL_PERCENT:
-        return Partial(PRESSURE, {"memory.pressure": "critical"})
-    warned = averages.get("some", 0.0) >= _WARN_PERCENT
-    return Partial(PRESSURE, {"memory.pressure": "warn" if warned else "normal"})
+        return {_WAITS: "critical"}
+    return {_WAITS: "warn" if averages.get("some", 0.0) >= _WARN_PERCENT else "normal"}
+
+
+def _oom_kills(files: _Files) -> int | None:
+    """Return the kills so far: those of the container, where it is one, else those of the machine."""
+    for path in ("sys/fs/cgroup/memory.events", "proc/vmstat"):
+        found = re.search(r"^oom_kill (\d{1,18})$", files.get(path) or "", re.MULTILINE)
+        if found:
+            return int(found[1])
+    return None
 
 
 def cpu_sensors(files: _Files) -> list[Sensor]:
@@ -107,11 +149,11 @@ def cpu_sensors(files: _Files) -> list[Sensor]:
     return [*chips, *named] or [sensor for sensor in board if sensor]
 
 
-def throttle_counts(files: _Files) -> _Counts:
+def throttle_counts(files: _Files, what: str = "throttle_count") -> _Counts:
     """Return the throttle events of each core and each package so far; every thread of them says the same."""
     counts: _Counts = {}
     for path, text in files.items():
-        found = re.fullmatch(r"(.*/cpu\d+)/thermal_throttle/(core|package)_throttle_count", path)
+        found = re.fullmatch(rf"(.*/cpu\d+)/thermal_throttle/(core|package)_{what}", path)
         value = whole(text)
         if not found or value is None:
             continue
@@ -183,12 +225,12 @@ def _energies(files: _Files) -> dict[str, Energy]:
     return found
 
 
-def _power_field(files: _Files, zone: str) -> str | None:
+def _power_part(files: _Files, zone: str) -> str | None:
     # The same package is also seen through memory-mapped registers; counted twice it would draw double.
     if "-mmio" in zone:
         return None
     name = (files.get(f"{zone}/name") or "").partition("-")[0]
-    return _POWER_FIELDS.get(name)
+    return _PARTS.get(name)
 
 
 def _any_denied(files: _Files) -> bool:

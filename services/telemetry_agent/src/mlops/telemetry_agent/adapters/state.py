@@ -7,12 +7,15 @@ import hashlib
 import os
 import re
 import secrets
+import sys
+import threading
 from pathlib import Path
 
 import psutil
 import structlog
 from pydantic import TypeAdapter, ValidationError
 
+from mlops.telemetry_agent.errors import AlreadyRunningError
 from mlops.telemetry_agent.ports import Kept
 
 _KEPT = TypeAdapter(Kept)
@@ -21,13 +24,23 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class FileMemory:
-    """Replace the whole file at each change."""
+    """Replace the whole file at each change; one at a time, because a save goes on when its task is cancelled."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
+        self._turn = threading.Lock()
 
     def load(self) -> Kept:
         """Return what was kept; a file that cannot be read is put aside, because going on matters more."""
+        with self._turn:
+            return self._load()
+
+    def save(self, kept: Kept) -> None:
+        """Write a new file and put it in the place of the old one."""
+        with self._turn:
+            _replace(self._file, _KEPT.dump_json(kept))
+
+    def _load(self) -> Kept:
         if not self._file.exists():
             return Kept()
         try:
@@ -40,10 +53,6 @@ class FileMemory:
             self._file.replace(aside)
             return Kept()
 
-    def save(self, kept: Kept) -> None:
-        """Write a new file and put it in the place of the old one."""
-        _replace(self._file, _KEPT.dump_json(kept))
-
 
 def node_id(folder: Path) -> str:
     """Return the id of this node: random, made once, and nothing that names the machine or its owner."""
@@ -54,6 +63,39 @@ def node_id(folder: Path) -> str:
     made = f"node-{secrets.token_hex(4)}"
     _replace(file, f"{made}\n".encode())
     return made
+
+
+def owner_id(folder: Path) -> str:
+    """Return what tells this installation's agent from another one of the same name; random, made once."""
+    file = folder / "owner"
+    known = file.read_text(errors="replace").strip() if file.exists() else ""
+    if re.fullmatch(r"[0-9a-f]{16}", known):
+        return known
+    made = secrets.token_hex(8)
+    _replace(file, f"{made}\n".encode())
+    return made
+
+
+class Alone:
+    """The folder of state is one process's: a second agent on it would write over the first one's memory."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = (folder / "agent.lock").open("w")
+        if sys.platform == "win32":
+            return
+        import fcntl  # noqa: PLC0415 - absent on Windows
+
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._file.close()
+            raise AlreadyRunningError(
+                f"an agent with the state in {folder} runs already; stop it, or set MLOPS_HOME to another folder"
+            ) from None
+
+    def close(self) -> None:
+        """Let the folder go."""
+        self._file.close()
 
 
 def boot_id() -> str:

@@ -2,7 +2,8 @@
 """When heat becomes an episode and when it is over: debounce upwards, patience downwards, ids that survive a restart.
 
 Upwards a level counts after two readings in a row (or the debounce time) at least that hot; critical at once.
-Downwards only after `recover_after` below it, so that a machine at the edge does not flap.
+Downwards only after `recover_after` below it and 5 °C under the temperature at which it was reached, so that a machine
+at the edge does not flap. One that is throttled again soon after it recovered is given twice the time, up to eightfold.
 """
 
 from __future__ import annotations
@@ -13,14 +14,19 @@ from datetime import datetime, timedelta
 
 from mlops.telemetry_agent.model.ladder import CRITICAL, NAMES, NOMINAL, THROTTLED
 
+_MOST_PATIENCE = 8
+_SOON = 2
+
 
 @dataclass(frozen=True)
 class Rule:
-    """How patient the agent is."""
+    """How patient the agent is; a temperature that never falls stops counting after `stuck_after` patiences."""
 
     readings: int = 2
     debounce: timedelta = timedelta(seconds=3)
     recover_after: timedelta = timedelta(seconds=60)
+    cooler_by_c: float = 5.0
+    stuck_after: int = 5
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,7 @@ class Watch:
     """What the agent holds true, and what it has seen of late.
 
     `seen_at[n]` is when a reading was last at level n or above; `rising` counts the readings in a row above `level`.
+    `hot_c` is the temperature at which `level` was reached; `patience` multiplies the time to recover.
     """
 
     level: int = NOMINAL
@@ -47,6 +54,9 @@ class Watch:
     rising_since: datetime | None = None
     episode: Episode | None = None
     episodes: int = 0
+    hot_c: float | None = None
+    patience: int = 1
+    ended_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -74,14 +84,25 @@ class Where:
 
 
 def step(
-    watch: Watch, level: int | None, native: str, at: datetime, where: Where, rule: Rule
+    watch: Watch,
+    level: int | None,
+    native: str,
+    at: datetime,
+    where: Where,
+    rule: Rule,
+    temp_c: float | None = None,
 ) -> tuple[Watch, Edge | None]:
-    """Return the watch after one reading, and the edge it made; an unknown level changes nothing."""
+    """Return the watch after one reading, and the edge it made; an unknown level changes nothing.
+
+    *temp_c* is the hottest sensor, where the machine has one.
+    """
     if level is None:
         return watch, None
-    believed = _believe(watch, level, at, rule)
-    if believed.level > watch.level and believed.level >= THROTTLED:
-        return _hotter(watch, believed, native, at, where)
+    believed = _believe(watch, level, at, rule, temp_c)
+    if believed.level > watch.level:
+        believed = replace(believed, hot_c=temp_c)
+        if believed.level >= THROTTLED:
+            return _hotter(watch, _patient(believed, at, rule), native, at, where)
     if believed.episode is not None and believed.level < THROTTLED:
         return _over(believed, believed.episode, native, at, where)
     return believed, None
@@ -93,6 +114,19 @@ def resumed(watch: Watch, at: datetime) -> Watch:
     return replace(_arrived(fresh, watch.level), seen_at=_seen(fresh, watch.level, at))
 
 
+def shifted(watch: Watch, by: timedelta) -> Watch:
+    """Return the watch after somebody set the clock: the same past, by the new time."""
+    moved = replace(
+        watch,
+        seen_at=tuple(None if at is None else at + by for at in watch.seen_at),
+        rising_since=None if watch.rising_since is None else watch.rising_since + by,
+        ended_at=None if watch.ended_at is None else watch.ended_at + by,
+    )
+    if moved.episode is None:
+        return moved
+    return replace(moved, episode=replace(moved.episode, since=moved.episode.since + by))
+
+
 def _seen(watch: Watch, level: int, at: datetime) -> tuple[datetime | None, ...]:
     # What was seen later than now was seen before somebody set the clock back: patience begins anew.
     return tuple(
@@ -101,18 +135,38 @@ def _seen(watch: Watch, level: int, at: datetime) -> tuple[datetime | None, ...]
     )
 
 
-def _believe(watch: Watch, level: int, at: datetime, rule: Rule) -> Watch:
+def _believe(watch: Watch, level: int, at: datetime, rule: Rule, temp_c: float | None) -> Watch:
     seen = replace(watch, seen_at=_seen(watch, level, at))
     if level > watch.level:
         return _rising(seen, level, at, rule)
+    patience = rule.recover_after * watch.patience
     recent = (
         place
         for place, last in enumerate(seen.seen_at)
-        if last is not None and at - last < rule.recover_after
+        if last is not None and at - last < patience
     )
     floor = max(recent, default=NOMINAL)
     calm = replace(seen, rising=0, rising_to=NOMINAL, rising_since=None)
-    return replace(calm, level=min(watch.level, max(level, floor)))
+    lower = min(watch.level, max(level, floor))
+    if lower == watch.level or _is_still_hot(seen, at, rule, temp_c):
+        return calm
+    return replace(calm, level=lower, hot_c=None)
+
+
+def _is_still_hot(watch: Watch, at: datetime, rule: Rule, temp_c: float | None) -> bool:
+    last = watch.seen_at[watch.level]
+    if temp_c is None or watch.hot_c is None or last is None:
+        return False
+    stuck = at - last >= rule.recover_after * watch.patience * rule.stuck_after
+    return temp_c > watch.hot_c - rule.cooler_by_c and not stuck
+
+
+def _patient(watch: Watch, at: datetime, rule: Rule) -> Watch:
+    if watch.episode is not None:
+        return watch
+    soon = rule.recover_after * watch.patience * _SOON
+    relapsed = watch.ended_at is not None and at - watch.ended_at < soon
+    return replace(watch, patience=min(_MOST_PATIENCE, watch.patience * 2) if relapsed else 1)
 
 
 def _rising(watch: Watch, level: int, at: datetime, rule: Rule) -> Watch:
@@ -170,7 +224,7 @@ def _over(
         peak_level=episode.peak_level,
         duration_s=max(0.0, (at - episode.since).total_seconds()),
     )
-    return replace(now, episode=None), edge
+    return replace(now, episode=None, ended_at=at), edge
 
 
 def _id(where: Where, *parts: str) -> str:

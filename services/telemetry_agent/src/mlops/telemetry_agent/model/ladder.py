@@ -65,6 +65,13 @@ def sensor(reading: Sensor) -> Rung | None:
     return Rung(ELEVATED if near else NOMINAL, native)
 
 
+def margin(reading: Sensor) -> float | None:
+    """Return how many degrees are left until the machine acts on a sensor; None when it names no such point."""
+    points = (reading.passive_c, reading.limit_c, reading.hot_c, reading.critical_c)
+    known = [point for point in points if point is not None]
+    return min(known) - reading.temp_c if known else None
+
+
 def linux(sensors: Sequence[Sensor], throttle_events: int | None) -> Rung | None:
     """Return the rung of a Linux machine: its hottest sensor, or throttling that its counters saw."""
     rungs = [rung for reading in sensors if (rung := sensor(reading)) is not None]

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 LEVEL = "thermal.level"
 
@@ -24,6 +24,31 @@ class GpuReading:
     temp_c: float | None = None
     power_w: float | None = None
     event_reasons: tuple[str, ...] = ()
+    name: str = ""
+    freq_hz: float | None = None
+
+
+@dataclass(frozen=True)
+class ClusterReading:
+    """Processor cores that share a clock; None where they do not say."""
+
+    name: str
+    kind: str = "unknown"
+    cores: int | None = None
+    busy_ratio: float | None = None
+    freq_hz: float | None = None
+
+
+@dataclass(frozen=True)
+class FanReading:
+    """One fan."""
+
+    name: str
+    rpm: float
+    max_rpm: float | None = None
+
+
+P = TypeVar("P", GpuReading, ClusterReading, FanReading)
 
 
 @dataclass(frozen=True)
@@ -34,16 +59,21 @@ class Partial:
     values: Mapping[str, Value] = field(default_factory=dict)
     missing: Mapping[str, str] = field(default_factory=dict)
     gpus: tuple[GpuReading, ...] = ()
+    clusters: tuple[ClusterReading, ...] = ()
+    fans: tuple[FanReading, ...] = ()
 
 
 @dataclass(frozen=True)
 class Reading:
-    """All probes together: values, which probe gave each, and why the others are absent."""
+    """All probes together: values, which probe gave each, why the others are absent, how many were thrown away."""
 
     values: Mapping[str, Value] = field(default_factory=dict)
     provenance: Mapping[str, str] = field(default_factory=dict)
     missing: Mapping[str, str] = field(default_factory=dict)
     gpus: tuple[GpuReading, ...] = ()
+    clusters: tuple[ClusterReading, ...] = ()
+    fans: tuple[FanReading, ...] = ()
+    dropped: int = 0
 
     def number(self, name: str) -> float | None:
         """Return a numeric field, or None."""
@@ -54,41 +84,62 @@ class Reading:
 def compose(partials: Sequence[Partial]) -> Reading:
     """Merge partials; the earlier probe wins, but for the level of heat, where the hottest does.
 
-    A value that cannot be (NaN, negative, out of range) is missing with the reason `failed`.
+    A value that cannot be (NaN, negative, out of range) is missing with the reason `failed`, and counted. GPUs are
+    merged by id, the smallest margin counts; clusters and fans are those of the first probe that has any, because each names them its own way.
     """
     values: dict[str, Value] = {}
     provenance: dict[str, str] = {}
     missing: dict[str, str] = {}
+    dropped = 0
     for partial in partials:
         for name, value in partial.values.items():
             if not is_possible(name, value):
                 missing.setdefault(name, FAILED)
-            elif name not in values and name not in _OF_THE_LEVEL:
+                dropped += 1
+            elif _is_better(name, value, values):
                 values[name], provenance[name] = value, partial.probe
         for name, reason in partial.missing.items():
             missing.setdefault(name, reason)
     _take_hottest(partials, values, provenance)
     absent = {name: reason for name, reason in missing.items() if name not in values}
-    gpus = tuple(_plausible(gpu) for partial in partials for gpu in partial.gpus)
-    return Reading(values, provenance, absent, gpus)
+    gpus, lost = _gpus(partials)
+    clusters = next((partial.clusters for partial in partials if partial.clusters), ())
+    fans = next((partial.fans for partial in partials if partial.fans), ())
+    for kind, of in (("gpus", gpus), ("clusters", clusters), ("fans", fans)):
+        if of:
+            provenance[kind] = next(partial.probe for partial in partials if getattr(partial, kind))
+    turning = tuple(_plausible(fan) for fan in fans if _turns(fan))
+    dropped += lost + sum(map(_impossible, clusters)) + sum(map(_impossible, fans))
+    sane = tuple(map(_plausible, clusters))
+    return Reading(values, provenance, absent, gpus, sane, turning, dropped)
 
 
 def is_possible(name: str, value: Value) -> bool:
     """Say whether a value can be what the machine does."""
     if isinstance(value, str | bool):
         return True
-    if not math.isfinite(value):
-        return False
-    low, high = next((r for suffix, r in _RANGES.items() if name.endswith(suffix)), (0.0, math.inf))
-    return low <= value <= high
+    low, high = next((r for suffix, r in _RANGES.items() if name.endswith(suffix)), _ANY)
+    return low <= value <= high  # false for NaN, too
 
 
+def _is_better(name: str, value: Value, values: Mapping[str, Value]) -> bool:
+    if name == _TIGHTEST and name in values:
+        return float(value) < float(values[name])
+    return name not in values and name not in _OF_THE_LEVEL
+
+
+_TIGHTEST = "thermal.margin_c"
 _OF_THE_LEVEL = (LEVEL, "thermal.native", "thermal.level_source")
+_ANY = (0.0, 1e18)
+# The first that fits counts.
 _RANGES = {
     "temp_c": (-20.0, 150.0),
+    "margin_c": (-150.0, 150.0),
+    "system_w": (0.0, 5000.0),
     "_w": (0.0, 2000.0),
     "_ratio": (0.0, 1.02),
     "level": (0.0, 4.0),
+    "cores": (1.0, 1e6),
 }
 
 
@@ -105,10 +156,42 @@ def _take_hottest(
     provenance[LEVEL] = hottest.probe
 
 
-def _plausible(gpu: GpuReading) -> GpuReading:
-    kept = {
+def _gpus(partials: Sequence[Partial]) -> tuple[tuple[GpuReading, ...], int]:
+    """Return each GPU once, what one probe does not say filled in by the next; and how many values cannot be."""
+    found: dict[str, GpuReading] = {}
+    dropped = 0
+    for gpu in (gpu for partial in partials for gpu in partial.gpus):
+        dropped += _impossible(gpu)
+        sane = _plausible(gpu)
+        known = found.get(gpu.id)
+        found[gpu.id] = _filled(known, sane) if known else sane
+    return tuple(found.values()), dropped
+
+
+def _filled(known: GpuReading, other: GpuReading) -> GpuReading:
+    absent: dict[str, Any] = {
         name: value
-        for name, value in vars(gpu).items()
-        if not isinstance(value, int | float) or is_possible(name, value)
+        for name, value in vars(other).items()
+        if getattr(known, name) in (None, "", ()) and value not in (None, "", ())
     }
-    return GpuReading(**kept)
+    return replace(known, **absent)
+
+
+def _impossible(part: GpuReading | ClusterReading | FanReading) -> int:
+    return sum(
+        isinstance(value, int | float) and not is_possible(name, value)
+        for name, value in vars(part).items()
+    )
+
+
+def _plausible(part: P) -> P:
+    impossible: dict[str, Any] = {
+        name: None
+        for name, value in vars(part).items()
+        if isinstance(value, int | float) and not is_possible(name, value)
+    }
+    return replace(part, **impossible)
+
+
+def _turns(fan: FanReading) -> bool:
+    return is_possible("rpm", fan.rpm)

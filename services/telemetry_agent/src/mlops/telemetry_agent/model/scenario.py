@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a simulated node is told to do: `fanless_air:load=1.0,on=300,off=120,ambient=25,speed=1,seed=7`."""
+"""What a simulated node is told to do: `fanless_air:load=1.0,on=300,off=120,ambient=25,speed=1,seed=7,faults=spike`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from mlops.telemetry_agent.model.thermal import MACHINES, Machine
 
 _SPREAD = 0.2
 _FASTEST = 1000
+# What can be wrong with a simulated machine; several are joined by `+`.
+DROP, STICK, SPIKE, LIE_NOMINAL, SILENCE = "drop", "stick", "spike", "lie_nominal", "silence"
+FAULTS = (DROP, STICK, SPIKE, LIE_NOMINAL, SILENCE)
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,9 @@ class Scenario:
     """A machine and its load: *load* for *on* seconds, nothing for *off* seconds, and again; `off=0` never rests.
 
     *speed* makes simulated time run faster than the clock. A *seed* other than 0 varies the machine by up to 20 %.
+    *faults*: one look in five fails (`drop`), values never change after a minute (`stick`), one look in ten shows what
+    cannot be (`spike`), the level is nominal whatever happens (`lie_nominal`), nothing is said after a minute
+    (`silence`).
     """
 
     machine: str = "fanless_air"
@@ -28,6 +34,7 @@ class Scenario:
     ambient: float = 25.0
     speed: float = 1.0
     seed: int = 0
+    faults: frozenset[str] = frozenset()
 
 
 def parse(text: str) -> Scenario:
@@ -43,13 +50,7 @@ def parse(text: str) -> Scenario:
             raise ValueError(
                 f"no setting {name!r} in scenario {text!r}; there are {', '.join(sorted(known))}"
             )
-        try:
-            number: Any = int(value) if name == "seed" else float(value)
-        except ValueError:
-            raise ValueError(
-                f"{name} in scenario {text!r} must be a number, not {value!r}"
-            ) from None
-        said = replace(said, **{name: number})
+        said = replace(said, **{name: _value(name, value, text)})
     _check(said, text)
     return said
 
@@ -80,6 +81,20 @@ def machine_of(scenario: Scenario) -> Machine:
             name: getattr(machine, name) * dice.uniform(1 - _SPREAD, 1 + _SPREAD) for name in varied
         },
     )
+
+
+def _value(name: str, value: str, text: str) -> Any:
+    if name == "faults":
+        faults = frozenset(filter(None, value.split("+")))
+        if unknown := sorted(faults - set(FAULTS)):
+            raise ValueError(
+                f"no fault {unknown[0]!r} in scenario {text!r}; there are {', '.join(FAULTS)}"
+            )
+        return faults
+    try:
+        return int(value) if name == "seed" else float(value)
+    except ValueError:
+        raise ValueError(f"{name} in scenario {text!r} must be a number, not {value!r}") from None
 
 
 def _check(scenario: Scenario, text: str) -> None:

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, cast
@@ -25,6 +26,7 @@ _OTHERS = sa.text(
     "AND right(application_name, length(:own)) <> :own"
 )
 _STRICT = ("--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--file=-")
+_LEAVING_S, _LOOK_S = 5.0, 0.2
 _FOLDERS = "/usr/lib/postgresql"
 _FIX = "install PostgreSQL's client programs (Debian: apt-get install postgresql-client; macOS: brew install libpq)"
 
@@ -57,14 +59,19 @@ class PostgresDatabase:
             return _facts(connection)[1]
 
     def check_unused(self) -> None:
-        """Return when no other client is connected to the database."""
+        """Return when no other client is connected to the database; those that were just stopped have a moment to go."""
+        until = time.monotonic() + _LEAVING_S
+        while others := self._others():
+            if time.monotonic() >= until:
+                raise StoreError(
+                    f"others are connected to the store ({others}); stop them first (`mlops down`), then restore"
+                )
+            time.sleep(_LOOK_S)
+
+    def _others(self) -> str:
         with self._connected() as connection:
             others = connection.execute(_OTHERS, {"own": own_name()}).scalars().all()
-        if others:
-            names = ", ".join(sorted({str(name) or "unnamed" for name in others}))
-            raise StoreError(
-                f"others are connected to the store ({names}); stop them first (`mlops down`), then restore"
-            )
+        return ", ".join(sorted({str(name) or "unnamed" for name in others}))
 
     def load(self, dump: Path, stamp: str) -> str | None:
         """Take the place of what is there, whose schema is renamed, in one transaction; return its new name."""

@@ -26,6 +26,9 @@ from mlops.tracking.model.facts import Origin, Package, RunFacts
 from mlops.tracking.model.signs import ENDED_BY, HEARTBEAT, RESUMED, STALE
 from mlops.tracking.ports import Version
 
+# A run whose workflow waits to be started again.
+_WAITS = "SCHEDULED"
+
 
 @dataclass(frozen=True)
 class _Run:
@@ -82,6 +85,9 @@ class MemoryTracking:
         """Set the status of a run, RUNNING too; the same status again changes nothing."""
         run = self._runs[run_id]
         if run.status == status:
+            return
+        if _WAITS in (status, run.status) and status in (_WAITS, "RUNNING"):
+            self.move(run_id, status, run.ended_ms)  # it waits, or goes on: neither begins nor ends
             return
         again = run.ended_ms is not None or RESUMED in run.facts.tags
         was_stale = self._repair(run_id)
@@ -242,6 +248,11 @@ class MemoryTracking:
         return {"mlflow_workspace": project, "experiment": project}
 
     # For memory_lives.py
+
+    @property
+    def open(self) -> dict[str, _Run]:
+        """Return the runs that have not ended: those that run, and those that wait to go on."""
+        return {k: run for k, run in self._runs.items() if run.status in ("RUNNING", _WAITS)}
 
     @property
     def running(self) -> dict[str, _Run]:

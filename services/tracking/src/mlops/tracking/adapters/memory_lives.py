@@ -59,10 +59,10 @@ class MemoryLives:
         return True
 
     async def end_workflow(self, project: str, key: str, at: datetime, why: Why) -> list[str]:
-        """Set the RUNNING runs of a workflow KILLED."""
+        """Set the open runs of a workflow KILLED."""
         found = [
             run_id
-            for run_id, run in self.tracking.running.items()
+            for run_id, run in self.tracking.open.items()
             if run.project == project and run.facts.tags.get(WORKFLOW) == key
         ]
         for run_id in found:

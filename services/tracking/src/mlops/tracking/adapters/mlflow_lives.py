@@ -38,6 +38,8 @@ _PAGE = 500
 _RUN_ID: sa.BindParameter[str] = sa.bindparam("run_id")
 _LONGEST_MARK = 200
 _RUNNING = (SqlRun.status == "RUNNING", SqlRun.lifecycle_stage == "active")
+# One whose workflow waits to be started again is SCHEDULED: it gives no sign of life, and ends with its workflow.
+_OPEN = (SqlRun.status.in_(("RUNNING", "SCHEDULED")), SqlRun.lifecycle_stage == "active")
 _BEAT = sa.and_(SqlTag.run_uuid == SqlRun.run_uuid, SqlTag.key == HEARTBEAT)
 _PAGE_OF_RUNS = (
     sa.select(SqlRun.run_uuid, SqlRun.start_time, SqlTag.value)
@@ -69,7 +71,7 @@ _WORKFLOWS = (
     sa.select(SqlRun.run_uuid, SqlTag.value, SqlExperiment.workspace)
     .join(SqlExperiment, SqlExperiment.experiment_id == SqlRun.experiment_id)
     .outerjoin(SqlTag, sa.and_(SqlTag.run_uuid == SqlRun.run_uuid, SqlTag.key == WORKFLOW))
-    .where(*_RUNNING)
+    .where(*_OPEN)
 )
 _SIGN = (
     sa.select(SqlRun.run_uuid, SqlRun.start_time, SqlTag.value)
@@ -77,6 +79,7 @@ _SIGN = (
     .where(SqlRun.run_uuid == _RUN_ID)
 )
 _KILL = sa.update(SqlRun).where(SqlRun.run_uuid == _RUN_ID, *_RUNNING).values(status="KILLED")
+_CLOSE = sa.update(SqlRun).where(SqlRun.run_uuid == _RUN_ID, *_OPEN).values(status="KILLED")
 _SET_END = (
     sa.update(SqlRun).where(SqlRun.run_uuid == _RUN_ID).values(end_time=sa.bindparam("ended"))
 )
@@ -135,7 +138,7 @@ class MlflowLives:
         return await asyncio.to_thread(self._end_stale, run, int(now.timestamp() * 1000))
 
     async def end_workflow(self, project: str, key: str, at: datetime, why: Why) -> list[str]:
-        """Set the RUNNING runs of a workflow KILLED and return them."""
+        """Set the open runs of a workflow KILLED and return them."""
 
         def end() -> list[str]:
             with _translated(), self._reading.connect() as connection:
@@ -183,7 +186,7 @@ class MlflowLives:
 
     def _end(self, run_id: str, ended_ms: int, why: Why) -> bool:
         with self._ending() as connection:
-            if not connection.execute(_KILL, {"run_id": run_id}).rowcount:
+            if not connection.execute(_CLOSE, {"run_id": run_id}).rowcount:
                 return False
             run = connection.execute(_RUN, {"run_id": run_id}).one()
             connection.execute(_SET_END, {"run_id": run_id, "ended": ended_ms})

@@ -104,9 +104,10 @@ class Lineage:
         return await self._tell(_workflow(event, Phase.OTHER, tags=tags))
 
     async def on_workflow_started(self, event: WorkflowStarted) -> Sequence[Message]:
-        """Tell its beginning."""
+        """Tell its beginning; of one that was moved, that it runs on."""
         tags = (("airflow.dag_id", event.dag_id), ("airflow.dag_run_id", event.dag_run_id))
-        return await self._tell(_workflow(event, Phase.START, tags=tags))
+        phase = Phase.RUNNING if event.attempt > 1 else Phase.START
+        return await self._tell(_workflow(event, phase, tags=tags))
 
     async def on_workflow_completed(self, event: WorkflowCompleted) -> Sequence[Message]:
         """Tell its end."""

@@ -20,12 +20,9 @@ from mlops.tracking.model.records import (
 Value = str | float | None
 
 _DURATION = "duration_s"
-_SMALLER_HARDWARE = dict.fromkeys(
-    ("energy_j", "mean_power_w", "peak_memory_gb", "peak_heat_level", "throttled_s", _DURATION),
-    "min",
-)
+_SMALLER_HARDWARE = dict.fromkeys((*HARDWARE, _DURATION), "min")
 # A run that broke off took less of these, and is not better for it.
-_OF_THE_WHOLE_RUN = ("energy_j", "throttled_s", "peak_memory_gb", "peak_heat_level", _DURATION)
+_OF_THE_WHOLE_RUN = (*(name for name in HARDWARE if name != "mean_power_w"), _DURATION)
 _UNITS = {
     "_per_second": "1/s",
     "_ms": "ms",

@@ -20,6 +20,7 @@ MOST_TAGS_OF_A_RUN = 200
 THROUGHPUT = ("tokens_per_second", "samples_per_second", "iterations_per_second")
 HARDWARE = {
     "energy_j": "J",
+    "machine_energy_j": "J",
     "mean_power_w": "W",
     "peak_memory_gb": "GB",
     "peak_heat_level": "",
@@ -28,6 +29,7 @@ HARDWARE = {
 
 _SYSTEM = "mlops.system."
 _HARDWARE = "hw."
+_ENERGY_SOURCE = "hw.energy_source"
 _COMMITS = ("mlops.git.commit", "mlflow.source.git.commit")
 _SMALLER = re.compile(
     r"(^|[^a-z])(loss|error|mse|rmse|mae|latency|perplexity|duration|energy|memory|heat)([^a-z]|$)"
@@ -76,7 +78,11 @@ class RunRecord:
     @property
     def hardware(self) -> dict[str, float | None]:
         """Return the summary of the hardware; None is "not measured"."""
-        return {name: number(self.tags.get(_HARDWARE + name)) for name in HARDWARE}
+        found = {name: number(self.tags.get(_HARDWARE + name)) for name in HARDWARE}
+        if _ENERGY_SOURCE not in self.tags and found["machine_energy_j"] is None:
+            # Clients of before logged the whole machine's energy as the run's.
+            found["machine_energy_j"] = found["energy_j"]
+        return found
 
     @property
     def throughput(self) -> dict[str, float]:

@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TypedDict
 
+from mlops.contracts.energy import EnergyUse
 from mlops.contracts.errors import MessageTooLargeError
 from mlops.contracts.message import Message
 from mlops.contracts.tracking import (
@@ -29,6 +31,7 @@ from mlops.tracking.model.changes import (
     VersionAdded,
     Why,
 )
+from mlops.tracking.model.energy import Used
 from mlops.tracking.model.facts import Origin, Package, RunFacts
 
 _SHARES = (1.0, 0.5, 0.25, 0.1, 0.0)
@@ -62,6 +65,7 @@ class _About(TypedDict):
 class _End(TypedDict):
     metrics: dict[str, float]
     hardware: dict[str, str]
+    energy: EnergyUse | None
     again: bool
 
 
@@ -73,13 +77,13 @@ def run_started(row: Row, change: RunBegan, run: RunFacts) -> Message:
     )
 
 
-def run_ended(row: Row, change: RunEnded, run: RunFacts) -> Message:
+def run_ended(row: Row, change: RunEnded, run: RunFacts, energy: Used | None = None) -> Message:
     """Return the message of a run that ended: completed, or failed with its status."""
     story = _because(_story(row, run.tags, change.run_id), change.why)
     ended_at = _moment(change.ended_ms)
 
     def make(share: float) -> Message:
-        about, end = _about(change, run, share), _end(run, share, again=change.again)
+        about, end = _about(change, run, share), _end(run, energy, share, again=change.again)
         if change.status == "FINISHED":
             return RunCompleted(**story, **about, **end, ended_at=ended_at)
         return RunFailed(
@@ -94,7 +98,7 @@ def run_ended(row: Row, change: RunEnded, run: RunFacts) -> Message:
     return _fit(make)
 
 
-def run_stale(row: Row, change: RunWentStale, run: RunFacts) -> Message:
+def run_stale(row: Row, change: RunWentStale, run: RunFacts, energy: Used | None = None) -> Message:
     """Return the message of a run that we ended for want of signs of life."""
     story = _story(row, run.tags, change.run_id)
     last_seen_at = _moment(change.last_seen_ms)
@@ -103,7 +107,7 @@ def run_stale(row: Row, change: RunWentStale, run: RunFacts) -> Message:
         return RunStale(
             **story,
             **_about(change, run, share),
-            **_end(run, share, again=change.again),
+            **_end(run, energy, share, again=change.again),
             ended_at=last_seen_at,
             last_seen_at=last_seen_at,
             reason=change.reason[:_LONGEST_REASON],
@@ -193,10 +197,11 @@ def _because(story: _Story, why: Why | None) -> _Story:
     }
 
 
-def _end(run: RunFacts, share: float, *, again: bool) -> _End:
+def _end(run: RunFacts, energy: Used | None, share: float, *, again: bool) -> _End:
     return {
         "metrics": shorten.short_metrics(run.metrics, share),
         "hardware": shorten.hardware(run, share),
+        "energy": EnergyUse(**asdict(energy)) if energy else None,
         "again": again,
     }
 

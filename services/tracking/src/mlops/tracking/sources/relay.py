@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from mlops.chassis.clock import Clock
 from mlops.contracts.errors import MessageError
 from mlops.contracts.message import Message
+from mlops.tracking.model import energy
 from mlops.tracking.model.changes import (
     ChampionChanged,
     Row,
@@ -21,8 +22,9 @@ from mlops.tracking.model.changes import (
     RunWentStale,
     VersionAdded,
 )
+from mlops.tracking.model.energy import Used
 from mlops.tracking.model.facts import Package, RunFacts
-from mlops.tracking.ports import Leader, Rows, Runs
+from mlops.tracking.ports import Charges, Leader, Rows, Runs
 from mlops.tracking.sources import messages
 
 _BATCH = 20
@@ -35,13 +37,21 @@ class Relay:
     """Reads rows, adds what MLflow knows, tells them, and marks them as told; while this process leads."""
 
     def __init__(
-        self, rows: Rows, runs: Runs, leader: Leader, clock: Clock, keep: timedelta
+        self,
+        rows: Rows,
+        runs: Runs,
+        leader: Leader,
+        clock: Clock,
+        keep: timedelta,
+        charges: Charges | None = None,
     ) -> None:
+        """Take *charges*, who tells what a run took; without them only what its own tags say is told."""
         self._rows = rows
         self._runs = runs
         self._leader = leader
         self._clock = clock
         self._keep = keep
+        self._charges = charges
         self._log = structlog.get_logger("relay")
 
     async def tell(self) -> AsyncGenerator[Message, None]:
@@ -93,9 +103,11 @@ class Relay:
             case RunBegan() as began:
                 return messages.run_started(row, began, await self._run(began.run_id))
             case RunEnded() as ended:
-                return messages.run_ended(row, ended, await self._run(ended.run_id))
+                facts = await self._run(ended.run_id)
+                return messages.run_ended(row, ended, facts, await self._took(row, ended, facts))
             case RunWentStale() as stale:
-                return messages.run_stale(row, stale, await self._run(stale.run_id))
+                facts = await self._run(stale.run_id)
+                return messages.run_stale(row, stale, facts, await self._took(row, stale, facts))
             case VersionAdded() as added:
                 return await self._registered(row, added)
             case ChampionChanged() as moved:
@@ -114,6 +126,13 @@ class Relay:
             return None
         run = await self._run(known.run_id if known else None)
         return messages.model_promoted(row, moved, known, run)
+
+    async def _took(
+        self, row: Row, change: RunEnded | RunWentStale, facts: RunFacts
+    ) -> Used | None:
+        if self._charges is None:
+            return energy.told(facts.tags)
+        return await self._charges.of(change, row.id, facts)
 
     async def _run(self, run_id: str | None) -> RunFacts:
         # Gone meanwhile: what the row itself says is told all the same.

@@ -5,11 +5,16 @@ from __future__ import annotations
 
 import sys
 from functools import partial
+from importlib.resources import files
+from pathlib import Path
 
 from mlops.cli.home import write_json
 from mlops.cli.supervisor.component import Component, Gate
 from mlops.cli.supervisor.parts.site import HOST, Site, program
 
+EDGE = "edge:airflow.providers.edge3.executors.EdgeExecutor"
+LONGEST_DRAIN_S = 24 * 3600
+HOOKS = "airflow_local_settings.py"
 _FIX = "look at the log; if the database is damaged, move `airflow/airflow.db` in MLOPS_HOME away"
 
 
@@ -84,14 +89,43 @@ def settings(site: Site) -> dict[str, str]:
         "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "10",
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(folder / "logs"),
     }
+    if site.nodes:
+        found |= edge(url)
     if sys.platform == "darwin":
         found["OBJC_DISABLE_INITIALIZE_FORK_SAFETY"] = "YES"  # else forked task processes die
     return found
 
 
+def edge(url: str) -> dict[str, str]:
+    """Return what Airflow and its workers must agree on so that other machines run steps; *url* is Airflow's.
+
+    The executor's name must be the same text everywhere, or a worker finds no DAG. A worker that is silent for five
+    heartbeats counts as gone. What waits for a machine that cools waits longer than Airflow usually lets it.
+    """
+    return {
+        "AIRFLOW__CORE__EXECUTOR": f"LocalExecutor,{EDGE}",
+        "AIRFLOW__EDGE__API_ENABLED": "True",
+        "AIRFLOW__EDGE__API_URL": f"{url}/edge_worker/v1/rpcapi",
+        "AIRFLOW__EDGE__JOB_POLL_INTERVAL": "1",
+        "AIRFLOW__EDGE__HEARTBEAT_INTERVAL": "5",
+        "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": str(LONGEST_DRAIN_S),
+    }
+
+
+def place_hooks(config: Path, *, wanted: bool) -> None:
+    """Put the hook that sends steps to other machines where Airflow reads it at its start, or take it away."""
+    if not wanted:
+        (config / HOOKS).unlink(missing_ok=True)
+        return
+    config.mkdir(parents=True, exist_ok=True)
+    shipped = files("mlops.orchestration_bridge.adapters").joinpath(HOOKS)
+    (config / HOOKS).write_text(shipped.read_text())
+
+
 def _prepare(site: Site) -> None:
     folder = site.home.root / "airflow"
     (folder / "dags").mkdir(parents=True, exist_ok=True)
+    place_hooks(folder / "config", wanted=site.nodes)
     passwords = {
         "admin": site.secrets["airflow_admin_password"],
         "bridge": site.secrets["airflow_password"],

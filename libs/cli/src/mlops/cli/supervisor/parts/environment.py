@@ -32,6 +32,18 @@ _NO_REPORTS = {
 
 def inherited(caller: Mapping[str, str], site: Site) -> dict[str, str]:
     """Return the environment that all components share."""
+    return {
+        **harmless(caller),
+        "MLOPS_HOME": str(site.home.root),
+        "NATS_URL": site.nats,
+        "NATS_TOKEN": site.secrets["nats_token"],
+        "MLFLOW_TRACKING_URI": site.http("mlflow"),
+        "BENTOML_HOME": str(site.home.root / "bento"),
+    }
+
+
+def harmless(caller: Mapping[str, str]) -> dict[str, str]:
+    """Return the caller's environment without what harms, with the platform's own programs first on the path."""
     kept = {
         name: value
         for name, value in caller.items()
@@ -46,9 +58,4 @@ def inherited(caller: Mapping[str, str], site: Site) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         "NO_PROXY": "127.0.0.1,localhost",
         "no_proxy": "127.0.0.1,localhost",
-        "MLOPS_HOME": str(site.home.root),
-        "NATS_URL": site.nats,
-        "NATS_TOKEN": site.secrets["nats_token"],
-        "MLFLOW_TRACKING_URI": site.http("mlflow"),
-        "BENTOML_HOME": str(site.home.root / "bento"),
     }

@@ -84,6 +84,8 @@ def _haproxy(site: Site) -> dict[str, str]:
     found = {
         "RAY_SERVE_HAPROXY_STATS_PORT": str(site.ports["haproxy_stats"]),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(site.ports["haproxy_metrics"]),
+        # Where requests go while a version has no replica in Ray's books: another installation's door knows none of ours.
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(site.ports["serve_fallback"]),
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
         "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "a.sock"),
         "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(folder / "m.sock"),

@@ -30,13 +30,24 @@ def services(site: Site) -> list[Component]:
     return [_service(site, name, needs) for name, needs in _NEEDS.items()]
 
 
+def _several(site: Site, name: str) -> dict[str, str]:
+    """Return what a service must know where other machines run steps, too: above all which one this is."""
+    if not site.nodes:
+        return {}
+    if name == "telemetry_agent":
+        return {"TELEMETRY_AGENT_NODE": site.node}
+    if name == "orchestration_bridge":
+        return {"ORCHESTRATION_BRIDGE_NODE": site.node, "ORCHESTRATION_BRIDGE_EDGE": "true"}
+    return {}
+
+
 def _service(site: Site, name: str, needs: tuple[str, ...]) -> Component:
     port = _PORT.get(name, name)
     return Component(
         name=name,
         command=(sys.executable, "-m", f"mlops.{name}"),
         gate=Gate(url=f"{site.http(port)}/readyz", within_s=180),
-        env={"MLOPS_HTTP_PORT": str(site.ports[port]), **_LEAN},
+        env={"MLOPS_HTTP_PORT": str(site.ports[port]), **_LEAN, **_several(site, name)},
         needs=needs,
         address=site.http(port),
         fix=_FIX,

@@ -15,13 +15,15 @@ HOST = "127.0.0.1"
 
 @dataclass(frozen=True)
 class Site:
-    """One installation on one machine."""
+    """One installation on one machine; `nodes` where others run steps for it, and then `node` is this one's name."""
 
     home: Home
     ports: Mapping[str, int]
     ranges: Mapping[str, tuple[int, int]]
     secrets: Mapping[str, str]
     checkout: Path | None = None
+    nodes: bool = False
+    node: str = ""
 
     def http(self, name: str) -> str:
         """Return the address of a part that speaks HTTP."""
