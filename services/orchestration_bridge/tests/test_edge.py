@@ -91,6 +91,7 @@ async def edge(airflow: Airflow) -> AsyncIterator[AirflowEdge]:
     [
         ("idle", Work.READY),
         ("running", Work.READY),
+        ("maintenance exit", Work.RETURNING),
         ("maintenance request", Work.DRAINING),
         ("maintenance pending", Work.DRAINING),
         ("maintenance mode", Work.DRAINED),
@@ -141,6 +142,7 @@ async def test_who_has_drained_it_is_told_by_the_comment(
     ("state", "asked"),
     [
         ("idle", [(f"POST {WORKER}/b/maintenance", {"maintenance_comment": "hot"})]),
+        ("maintenance exit", []),
         ("maintenance mode", []),
         ("offline", []),
         ("unknown", []),

@@ -35,6 +35,7 @@ def node(level: int | None, hot_s: float | None = None, reason: str = "") -> Nod
         (READY, node(4), Step.DRAIN),
         (READY, node(None), Step.NOTHING),
         (READY, None, Step.NOTHING),
+        (replace(READY, work=Work.RETURNING), node(3), Step.NOTHING),
         (replace(READY, work=Work.STOPPING), node(3), Step.NOTHING),
         (replace(READY, work=Work.GONE), node(3), Step.NOTHING),
         (OURS, node(3), Step.NOTHING),
@@ -90,6 +91,7 @@ def fleet(*found: Worker, local: str = "a", **known: Node) -> Fleet:
     ("worker", "gate", "said"),
     [
         (READY, Gate.NONE, ""),
+        (replace(READY, work=Work.RETURNING), Gate.NONE, ""),
         (OURS, Gate.HEAT, "b is drained: b is at heat level 3"),
         (PERSONS, Gate.UNKNOWN_NODE, "b is drained: new disk"),
         (replace(READY, work=Work.STOPPED), Gate.UNKNOWN_NODE, "the worker of b is stopped"),

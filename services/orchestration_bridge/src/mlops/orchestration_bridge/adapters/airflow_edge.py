@@ -27,7 +27,7 @@ _WORK = {
     "starting": Work.READY,
     "running": Work.READY,
     "idle": Work.READY,
-    "maintenance exit": Work.READY,
+    "maintenance exit": Work.RETURNING,
     "maintenance request": Work.DRAINING,
     "maintenance pending": Work.DRAINING,
     "maintenance mode": Work.DRAINED,

@@ -20,9 +20,10 @@ _LONGEST = 400
 
 
 class Work(StrEnum):
-    """What a worker does, in one word."""
+    """What a worker does, in one word; one that returns from maintenance takes work from its next heartbeat on."""
 
     READY = "ready"
+    RETURNING = "returning"
     DRAINING = "draining"
     DRAINED = "drained"
     STOPPING = "stopping"
@@ -47,6 +48,11 @@ class Worker:
         return self.work not in (Work.STOPPED, Work.GONE)
 
     @property
+    def takes_work(self) -> bool:
+        """Return whether what is put into its queue is done."""
+        return self.work in (Work.READY, Work.RETURNING)
+
+    @property
     def in_maintenance(self) -> bool:
         """Return whether it takes no new work because somebody, or heat, wants it so."""
         return self.work in (Work.DRAINING, Work.DRAINED)
@@ -68,7 +74,11 @@ class Step(StrEnum):
 def step(
     worker: Worker, node: Node | None, now: datetime, pace: timedelta = heat.GROW_EVERY
 ) -> Step:
-    """Return what heat asks of a worker now; asking again once it is done asks for nothing."""
+    """Return what heat asks of a worker now; asking again once it is done asks for nothing.
+
+    One that returns is not drained before it is back: until then it repeats the comment of the maintenance that ended,
+    and a person's would hide ours.
+    """
     if node is None:
         return Step.NOTHING
     if (node.level or 0) >= heat.DRAINS:
@@ -86,7 +96,7 @@ def comment(name: str, node: Node) -> str:
 
 def closed(worker: Worker) -> str:
     """Return why a worker takes no new work, empty when it does."""
-    if worker.work is Work.READY:
+    if worker.takes_work:
         return ""
     if worker.in_maintenance:
         told = worker.why.removeprefix(MARK).strip()

@@ -16,7 +16,7 @@ from mlops.contracts.message import Message
 from mlops.orchestration_bridge.errors import OrchestratorAwayError
 from mlops.orchestration_bridge.model import workers
 from mlops.orchestration_bridge.model.fleet import Fleet
-from mlops.orchestration_bridge.model.workers import Step, Work, Worker
+from mlops.orchestration_bridge.model.workers import Step, Worker
 from mlops.orchestration_bridge.ports.books import Books
 from mlops.orchestration_bridge.ports.pipelines import Pools
 
@@ -84,7 +84,7 @@ class PoolKeeper:
         elif step is Step.UNDRAIN:
             await self._pools.undrain(name)
             self._log.info("worker.undrained", node=name)
-        elif worker.work is not Work.READY:
+        elif not worker.takes_work:
             await self._pools.release(name, workers.closed(worker))
 
     async def _try(self, what: str, act: Awaitable[None]) -> None:
