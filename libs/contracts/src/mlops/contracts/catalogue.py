@@ -50,6 +50,7 @@ EVENTS: tuple[type[Event], ...] = (
     serving.DeploymentFailed,
     serving.DeploymentReverted,
     serving.DeploymentRemoved,
+    serving.DeploymentCompared,
     serving.DeploymentMetered,
     serving.PredictionLogged,
     gateway.LabelRecorded,

@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, Field
 
 from mlops.contracts.energy import EnergyUse
 from mlops.contracts.message import Part, ProjectCommand, ProjectEvent
+from mlops.contracts.settings import RolloutKind
 from mlops.contracts.units import Ratio
 
 Scalar = float | int | bool | str | None
@@ -39,7 +40,13 @@ class DeploymentProgressed(_DeploymentEvent):
 
     type: ClassVar[str] = "deployment.progressed"
 
-    phase: str = Field(max_length=32, description="packed, warm, canary; held; slowed, restored.")
+    phase: str = Field(
+        max_length=32,
+        description="packed, warm, shadow, canary; held; slowed, restored; lost, recovered; asleep, awake; scaled.",
+    )
+    replicas: int | None = Field(
+        default=None, ge=0, description="Replicas from now on; None where that is unchanged."
+    )
     bento_tag: str = Field(default="", max_length=256, description="The Bento that is run.")
     backend: str = Field(
         default="",
@@ -61,7 +68,9 @@ class DeploymentProgressed(_DeploymentEvent):
         description="Predictions that each replica computes at once from now on; None where that is unchanged.",
     )
     reason: str = Field(
-        default="", max_length=500, description="Why it is held, slowed or restored."
+        default="",
+        max_length=500,
+        description="Why it is held, slowed, restored, lost, asleep, awake or scaled; what was seen of the step before.",
     )
 
 
@@ -123,6 +132,32 @@ class DeploymentRemoved(_DeploymentEvent):
     reason: str = Field(default="", max_length=500, description="Why it runs no more.")
 
 
+class DeploymentCompared(_DeploymentEvent):
+    """What a shadow answered to copies of requests, against the version that answered the callers."""
+
+    type: ClassVar[str] = "deployment.compared"
+
+    against_version: int = Field(ge=1, description="The version that answered the callers.")
+    requests: int = Field(ge=0, description="Requests whose answers were compared.")
+    dropped: int = Field(
+        default=0, ge=0, description="Copies not sent, because too many were under way."
+    )
+    failed: int = Field(default=0, ge=0, description="Copies the shadow failed to answer.")
+    agreement_ratio: Ratio | None = Field(
+        default=None, description="Share of equal answers; None without any."
+    )
+    mean_difference: float | None = Field(
+        default=None, ge=0, description="Mean absolute difference of numeric answers."
+    )
+    latency_p95_ms: float | None = Field(
+        default=None, ge=0, description="95th percentile of the shadow's answer times."
+    )
+    against_latency_p95_ms: float | None = Field(
+        default=None, ge=0, description="The same of the version that answered the callers."
+    )
+    since: AwareDatetime = Field(description="Beginning of the comparison.")
+
+
 class DeploymentMetered(_DeploymentEvent):
     """What a served version answered and took within one window."""
 
@@ -180,6 +215,9 @@ class DeployModel(ProjectCommand):
     model: str = Field(max_length=256, description="Registered model.")
     version: int = Field(ge=1, description="Version in the registry.")
     why: str = Field(default="", max_length=500, description="Why this version is wanted.")
+    rollout: RolloutKind | None = Field(
+        default=None, description="How it takes over; None as the project's settings say."
+    )
 
 
 class UndeployModel(ProjectCommand):

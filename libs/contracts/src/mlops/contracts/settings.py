@@ -46,6 +46,8 @@ class RolloutKind(OpenEnum):
 
     CANARY = "canary"
     DIRECT = "direct"
+    BLUE_GREEN = "blue-green"
+    SHADOW = "shadow"
     UNKNOWN = "unknown"
 
 
@@ -194,7 +196,9 @@ class ServeSettings(Part):
     )
     backend: str = Field(default="auto", max_length=32, description="auto, mlx, onnx, sklearn …")
     rollout: RolloutKind = Field(
-        default=RolloutKind.CANARY, description="How a new version takes over."
+        default=RolloutKind.CANARY,
+        description="How a new version takes over: canary step by step, direct at once, blue-green at once beside the "
+        "old one at full size, shadow after its answers to copied requests were compared.",
     )
     steps: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(
         default=(0.05, 0.5, 1.0),
@@ -208,9 +212,53 @@ class ServeSettings(Part):
     max_error_ratio: Ratio = Field(
         default=0.02, description="A rollout above this share of failed requests is reverted."
     )
-    min_replicas: int = Field(default=1, ge=0, le=64, description="Replicas kept.")
+    max_latency_ratio: float | None = Field(
+        default=3.0,
+        gt=1,
+        description="A rollout whose 95th percentile of answer times is above so many times the old version's is "
+        "reverted; None never.",
+    )
+    revert_on_quality: bool = Field(
+        default=True,
+        description="Whether `performance.degraded` about the new version takes its rollout back.",
+    )
+    keep_warm: Duration = Field(
+        default=timedelta(0),
+        description="How long the version before runs on after a rollout, for a way back at once.",
+    )
+    shadow_share: Ratio = Field(
+        default=1.0, description="Share of the requests that a shadow gets copies of."
+    )
+    shadow_for: Duration = Field(
+        default=timedelta(minutes=10), description="How long a shadow is compared."
+    )
+    min_agreement: Ratio | None = Field(
+        default=None,
+        description="Share of equal answers from which on a shadow takes over by itself; None: a person decides.",
+    )
+    min_replicas: int = Field(
+        default=1, ge=0, le=64, description="Replicas kept; 0 lets the version sleep when idle."
+    )
     max_replicas: int = Field(default=1, ge=1, le=64, description="Replicas at most.")
-    memory_gb: float = Field(default=1.0, gt=0, description="Memory of one replica in GiB.")
+    sleep_after: Duration = Field(
+        default=timedelta(minutes=10),
+        description="Time without a request after which a version with min_replicas = 0 sleeps.",
+    )
+    max_queue: int = Field(
+        default=64,
+        ge=1,
+        le=4096,
+        description="Requests that may wait at a replica; more are answered 429 with Retry-After.",
+    )
+    memory_gb: float = Field(
+        default=1.0,
+        gt=0,
+        description="Most memory of one replica in GiB; what it really takes is measured.",
+    )
+    allow_pickle: bool = Field(
+        default=False,
+        description="Whether models kept as pickles may be loaded: a pickle runs whatever code it holds.",
+    )
     log_predictions: Ratio = Field(
         default=1.0, description="Share of predictions that become events."
     )

@@ -9,6 +9,7 @@ from typing import Any
 from mlops.contracts.energy import EnergyUse
 from mlops.contracts.message import Message
 from mlops.contracts.serving import (
+    DeploymentCompared,
     DeploymentCompleted,
     DeploymentFailed,
     DeploymentMetered,
@@ -22,6 +23,7 @@ from mlops.contracts.serving import (
     RollbackModel,
     UndeployModel,
 )
+from mlops.contracts.settings import RolloutKind
 
 _ROLLOUT: dict[str, Any] = {
     "project": "rainfall",
@@ -40,6 +42,7 @@ EXAMPLES: tuple[Message, ...] = (
         **_ROLLOUT,
         **_PACKED,
         phase="slowed",
+        replicas=2,
         traffic_ratio=0.5,
         error_ratio=0.0,
         latency_ms=4.5,
@@ -63,6 +66,18 @@ EXAMPLES: tuple[Message, ...] = (
         **_ROLLOUT, to_version=3, reason="4 of 50 requests failed, 0.02 allowed", error_ratio=0.08
     ),
     DeploymentRemoved(**_ROLLOUT, reason="version 5 answers all requests"),
+    DeploymentCompared(
+        **_ROLLOUT,
+        against_version=3,
+        requests=1200,
+        dropped=4,
+        failed=2,
+        agreement_ratio=0.97,
+        mean_difference=0.012,
+        latency_p95_ms=8.0,
+        against_latency_p95_ms=6.7,
+        since=datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC),
+    ),
     DeploymentMetered(
         **_ROLLOUT,
         since=datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC),
@@ -94,7 +109,13 @@ EXAMPLES: tuple[Message, ...] = (
         ),
         dropped=2,
     ),
-    DeployModel(project="rainfall", model="rain", version=4, why="Roll it out again."),
+    DeployModel(
+        project="rainfall",
+        model="rain",
+        version=4,
+        why="Roll it out again.",
+        rollout=RolloutKind.BLUE_GREEN,
+    ),
     UndeployModel(project="rainfall", model="rain"),
     RollbackModel(project="rainfall", model="rain", to_version=3),
 )
