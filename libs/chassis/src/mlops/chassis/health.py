@@ -12,13 +12,16 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import Route
 
 from mlops.chassis import metrics
+from mlops.chassis.connections import BoundedConnection
 from mlops.chassis.lean import without
 
 with without("watchfiles"):
     import uvicorn
+
+_OWN = ("/healthz", "/readyz", "/metrics")
 
 Check = Callable[[], Awaitable[str | None]]
 Asgi = Callable[
@@ -38,15 +41,10 @@ class HealthServer:
         self, host: str, port: int, checks: dict[str, Check], app: Asgi | None = None
     ) -> None:
         self._checks = checks
-        routes: list[Route | Mount] = [
-            Route("/healthz", _alive),
-            Route("/readyz", self._ready),
-            Route("/metrics", _metrics),
-        ]
-        if app is not None:
-            routes.append(Mount("/", app=app))
+        own = Starlette(routes=[Route(path, self._own(path)) for path in _OWN])
         config = uvicorn.Config(
-            Starlette(routes=routes),
+            own if app is None else _Either(own, app),
+            http=BoundedConnection,
             log_level="warning",
             access_log=False,
             lifespan="off",
@@ -78,10 +76,29 @@ class HealthServer:
         with contextlib.suppress(OSError):
             self._socket.close()
 
+    def _own(self, path: str) -> Callable[[Request], Awaitable[Response]]:
+        return {"/healthz": _alive, "/readyz": self._ready, "/metrics": _metrics}[path]
+
     async def _ready(self, _: Request) -> Response:
         found = {name: await check() for name, check in self._checks.items()}
         status = 200 if all(reason is None for reason in found.values()) else 503
         return JSONResponse({name: reason or "ok" for name, reason in found.items()}, status)
+
+
+class _Either:
+    """Answers what is about health itself; all the rest goes straight to the application."""
+
+    def __init__(self, own: Asgi, app: Asgi) -> None:
+        self._own = own
+        self._app = app
+
+    async def __call__(
+        self,
+        scope: MutableMapping[str, Any],
+        receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
+        send: Callable[[MutableMapping[str, Any]], Awaitable[None]],
+    ) -> None:
+        await (self._own if scope.get("path") in _OWN else self._app)(scope, receive, send)
 
 
 class _QuietServer(uvicorn.Server):

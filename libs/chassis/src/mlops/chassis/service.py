@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from mlops.chassis import log, metrics, tracing
 from mlops.chassis.bus import Question
 from mlops.chassis.bus_nats import NatsBus
+from mlops.chassis.connections import raise_file_limit
 from mlops.chassis.errors import ChassisError
 from mlops.chassis.health import Asgi, Check, HealthServer
 from mlops.chassis.settings import ServiceSettings
@@ -136,6 +137,7 @@ def main(
         raise SystemExit(2) from None
     log.configure(name, settings.log_level)
     tracing.configure(name)
+    raise_file_limit()
     _run(_start(name, settings, build))
 
 
