@@ -3,7 +3,8 @@
 
 Reads {"project", "model", "kinds"} lines, with MLFLOW_TRACKING_URI set; answers one version number per kind.
 Kinds: skops, cloudpickle (the same kind of tree, kept differently), names (picks its columns by name), pyfunc,
-single (a pyfunc of 32-bit tensors), slow (answers after 50 ms), broken (its code is not there when it is loaded).
+single (a pyfunc of 32-bit tensors), slow (answers after 50 ms), slower (after 500 ms), hungry (takes 2 GiB for a warm row), broken (its code is not there when it is loaded).
+Those of `format_models.py` beside it too: one for each format that is no pickle.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import time
 import types
 from typing import Any
 
+import format_models  # type: ignore[import-not-found]  # beside this file, which is a program
 import mlflow
 import mlflow.pyfunc
 import mlflow.sklearn
@@ -38,6 +40,18 @@ class Slow(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lear
         return np.ones(len(rows), dtype=np.int64)
 
 
+class Slower(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # as above
+    def predict(self, rows: Any) -> Any:
+        time.sleep(0.5)
+        return np.ones(len(rows), dtype=np.int64)
+
+
+class Hungry(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # as above
+    def predict(self, rows: Any) -> Any:
+        size = 2**31 if float(np.asarray(rows)[0][0]) > 100 else 1
+        return np.ones(len(rows), dtype=np.int64) * bytearray(size)[0]
+
+
 class Single(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # nor has MLflow
     def predict(self, model_input: np.ndarray[Any, Any]) -> Any:
         return model_input[:, 0]
@@ -56,6 +70,9 @@ def rows() -> tuple[pd.DataFrame, pd.Series[int]]:
 
 def register(model: str, kind: str) -> int:
     features, truth = rows()
+    if kind in format_models.KINDS:
+        version: int = format_models.register(model, kind, features)
+        return version
     more: dict[str, Any] = {"registered_model_name": model, "input_example": features[:2]}
     if kind == "pyfunc":
         more["signature"] = infer_signature(features, features["temperature"])
@@ -83,6 +100,10 @@ def made(kind: str, features: pd.DataFrame, truth: pd.Series[int]) -> Any:
         return make_pipeline(scaled, LogisticRegression()).fit(features, truth)
     if kind == "slow":
         return Slow()
+    if kind == "slower":
+        return Slower()
+    if kind == "hungry":
+        return Hungry()
     if kind == "broken":
         return broken()
     return HistGradientBoostingClassifier(max_iter=20, random_state=1).fit(features, truth)

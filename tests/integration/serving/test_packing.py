@@ -48,21 +48,44 @@ async def test_a_version_is_packed_once_and_says_where_it_is_from(
     assert (once.backend, once.metrics) == ("sklearn", {"accuracy": 0.8125})
     [folder] = (tmp_path / "bentoml" / "bentos").glob(once.bento_tag.replace(":", "/"))
     labels = yaml.safe_load((folder / "bento.yaml").read_text())["labels"]
+    assert len(labels.pop("sha256")) == 64
+    assert labels.pop("platform").startswith(f"{sys.platform}-")
     assert labels == {
         "project": PROJECT,
         "model": PROJECT,
         "version": str(version),
         "run_id": once.run_id,
+        "format": "sklearn-skops",
         "backend": "sklearn",
         "backend_reason": once.backend_reason,
         "dataset.weather": "3@0a1b",
     }
+    assert (once.format, once.task) == ("sklearn-skops", "predict")
+    [model] = (tmp_path / "bentoml" / "models").glob(once.bento_tag.replace(":", "/"))
+    files = [one for one in (model / "model").rglob("*") if one.is_file()]
+    assert once.size_bytes == sum(one.stat().st_size for one in files)
+
+
+async def test_a_pickle_is_refused_with_both_ways_out_until_the_project_allows_it(
+    packages: SidecarPackages, trainer: Any
+) -> None:
+    [version] = trainer.log(PROJECT, "cloudpickle")
+
+    with pytest.raises(
+        RejectedError, match=r"model\.pkl.*serialization_format.*allow_pickle = true"
+    ):
+        await packages.pack(PROJECT, PROJECT, version, "auto")
+    allowed = await packages.pack(PROJECT, PROJECT, version, "auto", allow_pickle=True)
+    with pytest.raises(RejectedError, match="packed while the project allowed pickles"):
+        await packages.pack(PROJECT, PROJECT, version, "auto")
+
+    assert (allowed.format, allowed.backend) == ("sklearn-pickle", "sklearn")
 
 
 async def test_packages_out_of_use_are_forgotten(
     packages: SidecarPackages, trainer: Any, tmp_path: Path
 ) -> None:
-    versions = trainer.log(PROJECT, "cloudpickle", "cloudpickle")
+    versions = trainer.log(PROJECT, "skops", "skops")
     _, newest = [await packages.pack(PROJECT, PROJECT, one, "auto") for one in versions]
     other = await packages.pack(PROJECT, PROJECT, versions[0], "pyfunc")
 
@@ -77,7 +100,7 @@ async def test_a_model_of_32_bit_tensors_answers_its_own_example(
     packages: SidecarPackages, trainer: Any, tmp_path: Path
 ) -> None:
     [version] = trainer.log(PROJECT, "single")
-    package = await packages.pack(PROJECT, PROJECT, version, "auto")
+    package = await packages.pack(PROJECT, PROJECT, version, "auto", allow_pickle=True)
 
     loads = "import bentoml, sys; bentoml.load(sys.argv[1])()"
     run = await asyncio.create_subprocess_exec(
@@ -95,7 +118,12 @@ async def test_a_model_of_32_bit_tensors_answers_its_own_example(
     [
         (PROJECT, 999, "auto", "version 999 of 'packing' in workspace 'packing' cannot be fetched"),
         ("nobody", 1, "auto", "in workspace 'nobody' cannot be fetched"),
-        (PROJECT, 1, "mlx", "backend 'mlx' cannot run a model with the flavors"),
+        (
+            PROJECT,
+            1,
+            "mlx",
+            'backend = "mlx", which cannot run the format sklearn; set backend = "auto"',
+        ),
     ],
 )
 async def test_what_cannot_be_packed_is_refused_with_the_reason(

@@ -26,6 +26,7 @@ def make_sidecar(
     serve_url: str,
     mlflow_url: str,
     ingress: str = "haproxy",
+    backend: str = "auto",
     idle: timedelta = IDLE,
 ) -> Sidecar:
     """Return the sidecar, not started yet."""
@@ -35,6 +36,7 @@ def make_sidecar(
         "serve_url": serve_url,
         "mlflow_url": mlflow_url,
         "ingress": ingress,
+        "backend": backend,
     }
     environment = {
         "SERVING_WORKER": json.dumps(settings),
@@ -64,10 +66,18 @@ class SidecarPackages:
         """Load the libraries."""
         await self._sidecar.call("prepare_packing", _PREPARE)
 
-    async def pack(self, project: str, model: str, version: int, backend: str) -> Package:
+    async def pack(
+        self, project: str, model: str, version: int, backend: str, *, allow_pickle: bool = False
+    ) -> Package:
         """Fetch a version and keep it as a Bento."""
         found = await self._sidecar.call(
-            "pack", _PACK, project=project, model=model, version=version, backend=backend
+            "pack",
+            _PACK,
+            project=project,
+            model=model,
+            version=version,
+            backend=backend,
+            allow_pickle=allow_pickle,
         )
         return Package(**found)
 

@@ -3,7 +3,7 @@
 
 There are two: one packs, which takes its time, and one speaks to Ray. Each loads only what it is asked for.
 
-`SERVING_WORKER` holds its settings as JSON: ray_address, serve_url, mlflow_url, home, ingress.
+`SERVING_WORKER` holds its settings as JSON: ray_address, serve_url, mlflow_url, home, ingress, backend.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from mlops.chassis import sidecar
+from mlops.serving.model.backends import Wish
 
 if TYPE_CHECKING:
     from mlops.serving.adapters.ray_serve import RayServe
@@ -28,22 +29,26 @@ class Worker:
 
     def prepare_packing(self) -> None:
         """Load what the first package would wait for."""
-        from mlops.serving.adapters import packing  # noqa: F401, PLC0415 - loaded now, used soon; as below
+        from mlops.serving.adapters.packing import making  # noqa: F401, PLC0415 - loaded now, used soon; as below
 
     def connect(self) -> None:
         """Connect to Ray, and start Serve if it does not run."""
         self._ray.connect()
 
-    def pack(self, project: str, model: str, version: int, backend: str) -> dict[str, Any]:
+    def pack(
+        self, project: str, model: str, version: int, backend: str, *, allow_pickle: bool
+    ) -> dict[str, Any]:
         """Make the Bento of a version."""
         # MLflow and BentoML take a second and 150 MB: a worker that only watches Ray does without.
-        from mlops.serving.adapters.packing import pack  # noqa: PLC0415
+        from mlops.serving.adapters.packing.making import Order, pack  # noqa: PLC0415
 
-        return pack(project, model, version, backend, self._settings["mlflow_url"])
+        wish = Wish(backend, self._settings["backend"])
+        order = Order(project, model, version, wish, allow_pickle)
+        return pack(order, self._settings["mlflow_url"])
 
     def keep_only(self, project: str, model: str, bento_tags: Sequence[str]) -> None:
         """Forget the other Bentos of a model."""
-        from mlops.serving.adapters.packing import keep_only  # noqa: PLC0415 - as above
+        from mlops.serving.adapters.packing.making import keep_only  # noqa: PLC0415 - as above
 
         keep_only(project, model, bento_tags)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an MLflow model takes and gives, and what can run it: read from its MLmodel file."""
+"""What an MLflow model takes and gives: read from its MLmodel file."""
 
 from __future__ import annotations
 
@@ -27,7 +27,6 @@ _TENSOR_TYPES = {
     "object": "BYTES",
     **{name.lower(): name for name in DTYPES if "INT" in name},
 }
-BACKENDS = ("sklearn", "pyfunc")
 
 
 class UnservableError(ValueError):
@@ -44,20 +43,11 @@ def fields(described: str | None, default: str) -> tuple[Field, ...]:
     )
 
 
-def choose_backend(flavors: Mapping[str, Mapping[str, Any]], wanted: str) -> tuple[str, str]:
-    """Return what runs the model, and why that."""
-    sklearn = flavors.get("sklearn")
-    direct = sklearn is not None and not sklearn.get("code") and bool(sklearn.get("pickled_model"))
-    if wanted == "pyfunc" and "python_function" in flavors:
-        return "pyfunc", 'the project asks for backend = "pyfunc"'
-    if direct and sklearn is not None and wanted in ("auto", "sklearn"):
-        kept = sklearn.get("serialization_format", "pickle")
-        return "sklearn", f"a scikit-learn model ({kept}) is loaded without MLflow: smaller, faster"
-    if wanted == "auto" and "python_function" in flavors:
-        return "pyfunc", f"of its flavors ({', '.join(sorted(flavors))}) only pyfunc is general"
-    raise UnservableError(
-        f"backend {wanted!r} cannot run a model with the flavors {', '.join(sorted(flavors))}; "
-        f'set backend = "auto" in [serve] (there are: {", ".join(BACKENDS)})'
+def optional(described: str | None) -> frozenset[str]:
+    """Return the names of the columns that may be missing or null."""
+    listed = json.loads(described) if described else []
+    return frozenset(
+        str(one["name"]) for one in listed if not one.get("required", True) and "name" in one
     )
 
 
