@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -31,6 +32,7 @@ import uvloop
 from results_file import Figure, compare, write
 
 from mlops.chassis.bus_nats import NatsBus
+from mlops.chassis.settings import CREDENTIALS
 from mlops.contracts.message import NodeEvent
 from mlops.contracts.telemetry_agent import (
     HardwareSample,
@@ -80,6 +82,7 @@ class Bench:
     ears: Ears
     airflow: str
     token: str
+    key: str
     node: str
 
     async def measure(
@@ -115,7 +118,8 @@ class Bench:
 
     async def is_full(self, url: str, wanted: bool) -> bool:  # noqa: FBT001 - what is waited for
         """Return whether the replica at *url* computes as much at once as it may, as *wanted*."""
-        async with self.http.get(f"{url}/v2") as reply:
+        key = {"Authorization": f"Bearer {self.key}"}
+        async with self.http.get(f"{url}/v2", headers=key) as reply:
             return (int((await reply.json())["concurrency"]) >= FULL_CONCURRENCY) is wanted
 
     def _pool(self, node: str) -> str:
@@ -154,7 +158,8 @@ async def bench() -> AsyncIterator[Bench]:
             jwt = (await reply.json())["access_token"]
         await asyncio.sleep(0.5)  # the subscriber's consumer is made
         here = node_here(settings.home / "state" / "telemetry_agent" / "node_id")
-        yield Bench(bus, http, ears, airflow, jwt, here or "bench-serving")
+        key = json.loads((settings.home / CREDENTIALS).read_text())["gateway_token"]
+        yield Bench(bus, http, ears, airflow, jwt, key, here or "bench-serving")
     listening.cancel()
     await asyncio.gather(listening, return_exceptions=True)
     await bus.stop()

@@ -79,6 +79,15 @@ def test_ray_lowers_and_raises_it_while_serving_is_silent(limits: Limits, turns:
     assert (seen, limits.source) == ([2, 8, 8], "user_config")
 
 
+def test_ray_says_how_many_may_wait(limits: Limits, turns: Turns) -> None:
+    seen = []
+    for wanted in ({"queue": 5}, {"concurrency": 2}):
+        limits.declare(wanted)
+        seen.append(turns.queue)
+
+    assert seen == [5, 64]
+
+
 async def test_a_lower_word_of_ray_counts_at_once_a_higher_one_not_over_servings(
     limits: Limits, turns: Turns, serving: Serving, bus: Any
 ) -> None:

@@ -26,13 +26,14 @@ def limit_memory(gib: float) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (int(used_kib * 1024 + gib * _GIB), hard))
 
 
-def stay_on_loopback() -> None:
-    """Bind the replica's internal server to the loopback address where the whole head is there."""
+def stay_on_loopback() -> bool:
+    """Bind the replica's internal server to the loopback address where the whole head is there; return whether it is."""
     # Ray binds the replica's internal gRPC server, which unpickles what it gets, to every interface of the machine
     # and has no setting for it. A head on the loopback address is a one-machine installation: bind there.
     if ray.util.get_node_ip_address() != "127.0.0.1":
-        return
+        return False
     bind = ray_replica.add_port_to_grpc_server
     ray_replica.add_port_to_grpc_server = lambda server, address: bind(
         server, address.replace("[::]", "127.0.0.1")
     )
+    return True

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Open Inference Protocol (V2, REST) for one model version: requests to rows, predictions to answers.
 
-JSON tensors only. The binary tensor extension is refused with 400 and the way out.
+Tensors come and go as JSON or, by the binary tensor data extension, as bytes behind the JSON.
 """
 
 from __future__ import annotations
@@ -13,24 +13,22 @@ from typing import Any, Self
 import numpy as np
 import orjson
 
+from mlops.serving.model import binary
+from mlops.serving.model.requests import SIZE, read_inputs, read_raw
 from mlops.serving.model.rows import Rows, read_rows
 from mlops.serving.model.tensors import (
     Array,
     Field,
     MalformedError,
     Scalar,
+    datatype_of,
+    is_bf16,
     scalars,
-    write_tensor,
+    texts,
 )
 
-BINARY_HEADER = "inference-header-content-length"
-_NO_BINARY = (
-    "binary tensor data is not supported; send JSON tensors "
-    "(tritonclient: set_data_from_numpy(…, binary_data=False) and "
-    "InferRequestedOutput(…, binary_data=False))"
-)
-_BINARY = ("binary_data_size", "binary_data", "binary_data_output")
 _MOST_ID = 100
+_MOST_LENGTH = 20  # characters of a number that may still be a length
 
 
 class UnknownOutputError(MalformedError):
@@ -38,12 +36,21 @@ class UnknownOutputError(MalformedError):
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """An output that the request asks for, and whether as bytes."""
+
+    name: str
+    as_binary: bool
+
+
+@dataclass(frozen=True)
 class Asked:
-    """A request as read: its id ("" when it has none), its rows, the outputs it wants (none: all)."""
+    """A request as read: its id ("" when it has none), its rows, the outputs it wants (none: all, as *as_binary* says)."""
 
     id: str
     rows: Rows
-    outputs: tuple[str, ...]
+    outputs: tuple[Wanted, ...]
+    as_binary: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,7 @@ class Contract:
     platform: str
     inputs: tuple[Field, ...]
     outputs: tuple[Field, ...]
+    optional: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, model: str, version: int, packed: Mapping[str, Any]) -> Self:
@@ -63,7 +71,8 @@ class Contract:
             tuple(Field(one["name"], one["datatype"], tuple(one["shape"])) for one in packed[side])
             for side in ("inputs", "outputs")
         )
-        return cls(model, version, packed["backend"], inputs, outputs)
+        optional = frozenset(one["name"] for one in packed["inputs"] if one.get("nullable"))
+        return cls(model, version, packed["backend"], inputs, outputs, optional)
 
     def metadata(self) -> dict[str, Any]:
         """Return the model's metadata, as the protocol shapes it."""
@@ -75,34 +84,48 @@ class Contract:
             "outputs": [_described(one) for one in self.outputs or (Field("predict", "FP64"),)],
         }
 
-    def read(self, body: bytes, headers: Mapping[str, str]) -> Asked:
-        """Return what a request asks; MalformedError when it cannot be answered."""
-        if BINARY_HEADER in headers:
-            raise MalformedError(_NO_BINARY)
-        try:
-            request = orjson.loads(body)
-        except orjson.JSONDecodeError as error:
-            raise MalformedError(f"the body is not JSON: {error}") from error
-        if not isinstance(request, dict):
-            raise MalformedError("the body must be a JSON object with `inputs`")
-        _refuse_binary(request)
+    def read(self, body: bytes, header: str | None = None) -> Asked:
+        """Return what a request asks; *header* is its `Inference-Header-Content-Length`, where it has one.
+
+        Raises MalformedError when it cannot be answered.
+        """
+        if header is None:
+            request, raw = _json(body), None
+        else:
+            length = _length(header, len(body))
+            # A buffer that may be written to: some models compute in place, and theirs it is.
+            raw = memoryview(bytearray(memoryview(body)[length:]))
+            if length == 0:
+                return Asked("", read_rows(read_raw(raw, self.inputs), self.inputs), (), True)
+            request = _json(body[:length])
+        as_binary = _flag(_parameters(request, "the request"), "binary_data_output", default=False)
         return Asked(
             id=_read_id(request.get("id", "")),
-            rows=read_rows(request.get("inputs"), self.inputs),
-            outputs=self._read_outputs(request.get("outputs")),
+            rows=read_rows(read_inputs(request.get("inputs"), raw), self.inputs),
+            outputs=self._read_outputs(request.get("outputs"), as_binary=as_binary),
+            as_binary=as_binary,
         )
 
-    def write(self, asked: Asked, request_id: str, outputs: Mapping[str, Array]) -> bytes:
-        """Return the answer; UnknownOutputError where the model gave none of a wanted name."""
-        wanted = asked.outputs or tuple(outputs)
-        _check_known(wanted, tuple(outputs))
+    def write(
+        self, asked: Asked, request_id: str, outputs: Mapping[str, Array]
+    ) -> tuple[bytes, int | None]:
+        """Return the answer, and the length of its JSON where bytes follow that.
+
+        Raises UnknownOutputError where the model gave none of a wanted name.
+        """
+        wanted = asked.outputs or tuple(Wanted(name, asked.as_binary) for name in outputs)
+        _check_known([one.name for one in wanted], tuple(outputs))
+        parts: list[bytes] = []
         answer = {
             "model_name": self.model,
             "model_version": str(self.version),
             "id": request_id,
-            "outputs": [write_tensor(name, outputs[name]) for name in wanted],
+            "outputs": [self._written(one, outputs[one.name], parts) for one in wanted],
         }
-        return orjson.dumps(answer)
+        head = orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
+        if not any(one.as_binary for one in wanted):
+            return head, None
+        return b"".join((head, *parts)), len(head)
 
     def named(self, answer: Any) -> dict[str, Array]:
         """Return what the model gave as tensors by name."""
@@ -113,15 +136,34 @@ class Contract:
         name = self.outputs[0].name if self.outputs else "predict"
         return {name: np.asarray(answer)}
 
-    def _read_outputs(self, outputs: object) -> tuple[str, ...]:
+    def _written(self, wanted: Wanted, values: Array, parts: list[bytes]) -> dict[str, Any]:
+        datatype = self._datatype(wanted.name, values)
+        written: dict[str, Any] = {
+            "name": wanted.name,
+            "datatype": datatype,
+            "shape": list(values.shape),
+        }
+        if wanted.as_binary:
+            parts.append(binary.encode(values, datatype))
+            return written | {"parameters": {SIZE: len(parts[-1])}}
+        return written | {"data": _plain(values, datatype)}
+
+    def _datatype(self, name: str, values: Array) -> str:
+        found = datatype_of(values) or ""
+        if found.startswith("FP"):  # numpy cannot say BF16, the signature can
+            said = next((one.datatype for one in self.outputs if one.name == name), found)
+            return said if said == "BF16" else found
+        return found
+
+    def _read_outputs(self, outputs: object, *, as_binary: bool) -> tuple[Wanted, ...]:
         if outputs is None:
             return ()
         if not isinstance(outputs, list) or not all(isinstance(one, dict) for one in outputs):
             raise MalformedError("`outputs` must be a list of objects with a `name`")
-        known = [one.name for one in self.outputs] or ["predict"]
-        names = tuple(str(one.get("name")) for one in outputs)
-        _check_known(names, known)
-        return names
+        wanted = tuple(_read_wanted(one, as_binary=as_binary) for one in outputs)
+        if self.outputs:
+            _check_known([one.name for one in wanted], [one.name for one in self.outputs])
+        return wanted
 
 
 def column_of(outputs: Mapping[str, Array], count: int) -> list[Scalar]:
@@ -133,30 +175,82 @@ def column_of(outputs: Mapping[str, Array], count: int) -> list[Scalar]:
 
 
 def checked(outputs: Mapping[str, Array], ask: Callable[[], str]) -> Mapping[str, Array]:
-    """Return the outputs unless one holds objects that JSON has no word for."""
+    """Return the outputs unless one holds what the protocol has no word for."""
     for name, values in outputs.items():
-        plain = values.dtype.kind != "O" or all(
-            isinstance(one, str | None) for one in values.ravel().tolist()
+        plain = datatype_of(values) is not None and (
+            values.dtype.kind != "O"
+            or all(isinstance(one, str | bytes | None) for one in values.ravel().tolist())
         )
         if not plain:
             raise MalformedError(f"output {name!r} of {ask()} is no tensor of numbers or strings")
     return outputs
 
 
+def _plain(values: Array, datatype: str) -> Any:
+    if datatype == "BYTES":
+        return texts(values)
+    if is_bf16(values):
+        return binary.from_bf16(binary.to_bf16(values)).ravel()
+    wanted = np.dtype("f4" if datatype == "BF16" else values.dtype).newbyteorder("=")
+    if wanted.kind == "f" and wanted.itemsize > 8:  # noqa: PLR2004 - FP64 is the widest
+        wanted = np.dtype("f8")
+    return np.ascontiguousarray(values, wanted).ravel()
+
+
+def _json(body: bytes) -> dict[str, Any]:
+    try:
+        request = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise MalformedError(
+            f"the body is not JSON: {error}; JSON has no NaN or Infinity, send null"
+        ) from error
+    if not isinstance(request, dict):
+        raise MalformedError("the body must be a JSON object with `inputs`")
+    return request
+
+
+def _length(header: str, size: int) -> int:
+    length = int(header) if header.isdecimal() and len(header) <= _MOST_LENGTH else -1
+    if not 0 <= length <= size:
+        raise MalformedError(
+            f"Inference-Header-Content-Length is {header[:40]!r}; it must be the length of the JSON "
+            f"at the beginning of the body, at most {size}"
+        )
+    return length
+
+
+def _read_wanted(one: Mapping[str, Any], *, as_binary: bool) -> Wanted:
+    name = one.get("name")
+    if not isinstance(name, str):
+        raise MalformedError("`outputs` must be a list of objects with a `name`")
+    parameters = _parameters(one, f"output {name!r}")
+    if parameters.get("classification"):
+        raise MalformedError(
+            f"output {name!r}: `classification` is not supported; ask for the values themselves"
+        )
+    return Wanted(name, _flag(parameters, "binary_data", default=as_binary))
+
+
+def _parameters(one: Mapping[str, Any], whose: str) -> Mapping[str, Any]:
+    parameters = one.get("parameters")
+    if parameters is None:
+        return {}
+    if not isinstance(parameters, Mapping):
+        raise MalformedError(f"`parameters` of {whose} must be an object")
+    return parameters
+
+
+def _flag(parameters: Mapping[str, Any], name: str, *, default: bool) -> bool:
+    value = parameters.get(name, default)
+    if not isinstance(value, bool):
+        raise MalformedError(f"`parameters.{name}` must be true or false, not {value!r}")
+    return value
+
+
 def _check_known(names: Sequence[str], known: Sequence[str]) -> None:
     for name in names:
         if name not in known:
             raise UnknownOutputError(f"there is no output {name!r}; there are: {', '.join(known)}")
-
-
-def _refuse_binary(request: Mapping[str, Any]) -> None:
-    tensors: list[object] = [request]
-    for side in (request.get("inputs"), request.get("outputs")):
-        tensors += side if isinstance(side, list) else []
-    for one in tensors:
-        parameters = one.get("parameters") if isinstance(one, Mapping) else None
-        if isinstance(parameters, Mapping) and any(parameters.get(key) for key in _BINARY):
-            raise MalformedError(_NO_BINARY)
 
 
 def _read_id(value: object) -> str:

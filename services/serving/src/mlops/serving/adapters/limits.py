@@ -21,7 +21,7 @@ from mlops.chassis.bus_nats import NatsBus
 from mlops.chassis.errors import ChassisError
 from mlops.contracts.serving import DeploymentProgressed
 from mlops.serving.adapters.prediction_log import PredictionLog
-from mlops.serving.adapters.turns import Turns
+from mlops.serving.adapters.turns import DEFAULT_QUEUE, Turns
 from mlops.serving.model.apps import FULL_CONCURRENCY
 
 NAME = "serving"
@@ -52,6 +52,7 @@ class Limits:
 
     def declare(self, config: Mapping[str, Any] | None) -> None:
         """Take Ray's `user_config`."""
+        self._turns.queue = int((config or {}).get("queue", DEFAULT_QUEUE))
         wanted = int((config or {}).get("concurrency", FULL_CONCURRENCY))
         told = self._told_at is not None and time.monotonic() - self._told_at < _SILENT_S
         if wanted < self._turns.most or not told:
@@ -71,7 +72,9 @@ class Limits:
 
     async def ask(self, bus: NatsBus) -> None:
         """Ask once, and keep to the answer."""
-        limits = await bus.ask(NAME, "limits", {"project": self._project, **self._report()})
+        # Reading the memory takes milliseconds, in which others shall be answered.
+        report = await asyncio.to_thread(self._report)
+        limits = await bus.ask(NAME, "limits", {"project": self._project, **report})
         self._turns.most = int(limits["concurrency"])
         self._told_at = time.monotonic()
         self.source = "serving"

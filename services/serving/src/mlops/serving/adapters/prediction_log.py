@@ -58,7 +58,8 @@ class PredictionLog:
         self._has_shortened = False
         self.share: float | None = None
         self.waiting_bytes = 0
-        self.dropped = 0
+        self.dropped = 0  # not told yet
+        self.dropped_ever = 0
         self._log = structlog.get_logger("predictions")
 
     def know(self, share: float) -> None:
@@ -80,6 +81,7 @@ class PredictionLog:
         while len(self._waiting) > self._most_waiting or self.waiting_bytes > MOST_WAITING_BYTES:
             self._pop()
             self.dropped += 1
+            self.dropped_ever += 1
         if self._waiting:
             self._arrived.set()
         if len(self._waiting) >= MOST_ROWS:
@@ -151,6 +153,7 @@ class PredictionLog:
 
     def _drop(self, rows: int, error: ChassisError) -> None:
         self.dropped += rows
+        self.dropped_ever += rows
         self._log.warning("predictions.dropped", rows=rows, reason=str(error))
 
 

@@ -20,7 +20,6 @@ from mlops.serving.model.tensors import (
     MalformedError,
     Scalar,
     cast,
-    read_tensor,
     scalars,
 )
 
@@ -54,13 +53,8 @@ class Rows:
         return [{name: values[row] for name, values in lists.items()} for row in range(self.count)]
 
 
-def read_rows(inputs: object, fields: Sequence[Field]) -> Rows:
-    """Return the rows of a request's `inputs`, checked against the model's fields."""
-    if not isinstance(inputs, list) or not inputs:
-        raise MalformedError("`inputs` must be a list of at least one tensor")
-    tensors = dict(read_tensor(one) for one in inputs)
-    if len(tensors) != len(inputs):
-        raise MalformedError("`inputs` holds two tensors of the same name")
+def read_rows(tensors: Mapping[str, Array], fields: Sequence[Field]) -> Rows:
+    """Return the rows that *tensors* are, checked against the model's fields."""
     if not fields:
         return _unsigned(tensors)
     only = next(iter(tensors.values()))

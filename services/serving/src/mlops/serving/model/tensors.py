@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tensors of the Open Inference Protocol as JSON: read strictly, written plainly."""
+"""Tensors of the Open Inference Protocol: read strictly, written plainly.
+
+In JSON, `null` in a tensor of floats is a missing number (NaN), and NaN or an infinity is written as `null`: JSON has
+no word for them. As binary data they travel as they are.
+"""
 
 from __future__ import annotations
 
@@ -27,11 +31,18 @@ DTYPES = {
     "FP16": "f2",
     "FP32": "f4",
     "FP64": "f8",
+    "BF16": "f4",  # computed as float32
     "BYTES": "O",
 }
-NAMES = {np.dtype(dtype).str[1:]: name for name, dtype in DTYPES.items() if name != "BYTES"}
+NAMES = {
+    np.dtype(dtype).str[1:]: name for name, dtype in DTYPES.items() if name not in ("BYTES", "BF16")
+}
+_BF16_MOST = float(np.float32(3.3895314e38))
 _MOST_VALUES = 4_000_000
 _MOST_DIMENSIONS = 32
+
+
+FLOATS = ("FP16", "FP32", "FP64", "BF16")
 
 
 class MalformedError(ValueError):
@@ -47,13 +58,24 @@ class Field:
     shape: tuple[int, ...] = (-1,)
 
 
-def write_tensor(name: str, values: Array) -> dict[str, Any]:
-    """Return an output tensor as JSON values."""
-    if values.dtype.kind in "OUS":
-        datatype, data = "BYTES", [_text(one) for one in values.ravel().tolist()]
-    else:
-        datatype, data = NAMES.get(values.dtype.str[1:], "FP64"), values.ravel().tolist()
-    return {"name": name, "datatype": datatype, "shape": list(values.shape), "data": data}
+def datatype_of(values: Array) -> str | None:
+    """Return the datatype of an output; None where the protocol has no word for it."""
+    if values.dtype.kind in "OUSM":
+        return "BYTES"
+    if is_bf16(values):
+        return "BF16"
+    known = NAMES.get(values.dtype.newbyteorder("=").str[1:])
+    return "FP64" if known is None and values.dtype.kind == "f" else known
+
+
+def is_bf16(values: Array) -> bool:
+    """Return whether the values have the BF16 type that some libraries add to numpy."""
+    return values.dtype.kind == "V" and values.dtype.name == "bfloat16"
+
+
+def texts(values: Array) -> list[str | None]:
+    """Return the values of a BYTES output as strings, None where there is none."""
+    return [_text(one) for one in values.ravel().tolist()]
 
 
 def scalars(values: Array) -> list[Scalar]:
@@ -81,21 +103,31 @@ def _finite(value: object) -> Scalar:
     return value if isinstance(value, float | int | bool | str) else None
 
 
-def read_tensor(one: object) -> tuple[str, Array]:
-    """Return name and values of an input as it came, checked in itself."""
+def read_head(one: object) -> tuple[str, str, tuple[int, ...], Mapping[str, Any]]:
+    """Return name, datatype and shape of an input, and the input itself."""
     if not isinstance(one, Mapping) or not isinstance(one.get("name"), str):
         raise MalformedError("each input needs a `name`, a `datatype`, a `shape` and `data`")
     name, datatype = one["name"], one.get("datatype")
-    if datatype not in DTYPES:
+    if not isinstance(datatype, str) or datatype not in DTYPES:
         raise MalformedError(
             f"input {name!r}: datatype {datatype!r} is not one of {', '.join(DTYPES)}"
         )
+    return name, datatype, _read_shape(name, one.get("shape")), one
+
+
+def read_values(name: str, datatype: str, shape: tuple[int, ...], one: Mapping[str, Any]) -> Array:
+    """Return the values of an input whose `data` is JSON."""
     if "data" not in one:
         raise MalformedError(
-            f"input {name!r} has no `data`; tensors travel as JSON here, not as binary"
+            f"input {name!r} has no `data`; send values in `data`, or bytes after the JSON and "
+            "their number in `parameters.binary_data_size`"
         )
-    shape = _read_shape(name, one.get("shape"))
-    return name, _read_data(name, datatype, shape, one["data"])
+    if math.prod(shape) > _MOST_VALUES:
+        raise MalformedError(
+            f"input {name!r}: shape {list(shape)} holds more than {_MOST_VALUES} values; "
+            "send less at once, or as binary tensor data"
+        )
+    return _read_data(name, datatype, shape, one["data"])
 
 
 def _read_shape(name: str, shape: object) -> tuple[int, ...]:
@@ -105,16 +137,12 @@ def _read_shape(name: str, shape: object) -> tuple[int, ...]:
         raise MalformedError(
             f"input {name!r}: `shape` must be a list of whole numbers, not {shape!r}"
         )
-    if math.prod(found) > _MOST_VALUES:
-        raise MalformedError(
-            f"input {name!r}: shape {shape} holds more than {_MOST_VALUES} values; send less at once"
-        )
     if len(found) > _MOST_DIMENSIONS:
         raise MalformedError(
             f"input {name!r} has {len(found)} dimensions; {_MOST_DIMENSIONS} are allowed"
         )
-    if found[0] == 0:
-        raise MalformedError(f"input {name!r} has no rows")
+    if 0 in found:
+        raise MalformedError(f"input {name!r} has no rows: its shape is {shape}")
     return found
 
 
@@ -139,7 +167,7 @@ def _cast(datatype: str, data: list[Any]) -> Array:
         if not all(isinstance(one, str) for one in found.ravel()):
             raise TypeError("every value must be a string")
         return found
-    if datatype.startswith("FP"):
+    if datatype in FLOATS:
         plain = np.asarray(data)
         if plain.dtype.kind == "O":  # null is a missing number
             plain = np.asarray(data, dtype=float)
@@ -155,7 +183,7 @@ def _fitting(plain: Array, kinds: str, datatype: str) -> Array:
 
 def _within(values: Array, datatype: str) -> Array:
     wanted = np.dtype(DTYPES[datatype])
-    if values.dtype == wanted:
+    if values.dtype == wanted and datatype != "BF16":
         return values
     if wanted.kind in "iu" and values.size:
         limits = np.iinfo(wanted)
@@ -164,6 +192,8 @@ def _within(values: Array, datatype: str) -> Array:
             raise OverflowError(f"a value is outside the range of {datatype} ({allowed})")
     with np.errstate(over="ignore"):
         found = values.astype(wanted)
+    if datatype == "BF16" and (np.abs(found[np.isfinite(found)]) > _BF16_MOST).any():
+        raise OverflowError("a value is outside the range of BF16")
     if wanted.kind == "f" and np.isinf(found).sum() > np.isinf(values).sum():
         raise OverflowError(f"a value is outside the range of {datatype}")
     return found

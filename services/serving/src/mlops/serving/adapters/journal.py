@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The journal: turns answers into predictions for the log, as far as the project wants them logged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from mlops.contracts.serving import Prediction
+from mlops.serving.adapters.calls import Calls
+from mlops.serving.adapters.counters import Counters
+from mlops.serving.adapters.prediction_log import PredictionLog, sampled
+from mlops.serving.adapters.replies import Request
+from mlops.serving.model.tensors import Scalar
+
+_COPY = b"mlops-shadow"
+
+Features = Sequence[dict[str, Scalar]]
+
+
+@dataclass(frozen=True)
+class Asking:
+    """What every protocol needs to ask the model: its calls, what counts them, and what notes them."""
+
+    calls: Calls
+    counters: Counters
+    journal: Journal
+
+
+class Journal:
+    """Notes what was answered in *log*; nothing where *is_on* is false."""
+
+    def __init__(
+        self,
+        log: PredictionLog,
+        *,
+        is_on: bool,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._log = log
+        self._is_on = is_on
+        self._now = now
+
+    def note(
+        self,
+        request: Request,
+        request_id: str,
+        count: int,
+        features: Callable[[], Features],
+        predictions: Callable[[], Sequence[Scalar]],
+        latency_ms: float,
+    ) -> None:
+        """Note *count* rows of one request; what is not logged is not even computed.
+
+        A shadow's copy of a request is left out: its caller had another version's answer under the same id.
+        """
+        share = self._log.share
+        if not self._is_on or share == 0 or count == 0 or _COPY in request.headers:
+            return
+        if count == 1 and share is not None and not sampled(request_id, share):
+            return
+        ids = [request_id] if count == 1 else [f"{request_id}:{row}" for row in range(count)]
+        at = self._now()
+        self._log.put(
+            [
+                # Its parts are right by construction; validating them would cost more than the rest.
+                Prediction.model_construct(
+                    request_id=one, at=at, features=row, prediction=value, latency_ms=latency_ms
+                )
+                for one, row, value in zip(ids, features(), predictions(), strict=True)
+            ]
+        )
