@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from mlops.chassis.errors import UnavailableError
-from mlops.serving.adapters.memory import MemoryReplicas
+from mlops.chassis.errors import RejectedError, UnavailableError
+from mlops.serving.adapters.memory import MemoryPackages, MemoryReplicas
 from mlops.serving.adapters.probes import HttpProbes
 from mlops.serving.adapters.sidecars import RayReplicas, SidecarPackages, make_sidecar
 from mlops.serving.model.apps import App
@@ -48,6 +48,7 @@ class MemoryHarness:
     def __init__(self) -> None:
         self.replicas = MemoryReplicas(broken={"broken:1": "no module named 'gone_module'"})
         self.probes = self.replicas
+        self.packages = MemoryPackages(pickled={1})
         self.good = App(PROJECT, "m", 1, "good:1")
         self.broken = App(PROJECT, "m", 2, "broken:1")
 
@@ -117,7 +118,7 @@ async def _on_ray(request: pytest.FixtureRequest) -> RayHarness:
     harness = RayHarness(home, ray, url, unknown, unknown)
     apps = []
     for version in versions:
-        package = await harness.packages.pack(PROJECT, PROJECT, version, "auto")
+        package = await harness.packages.pack(PROJECT, PROJECT, version, "auto", allow_pickle=True)
         apps.append(replace(unknown, version=version, bento_tag=package.bento_tag))
     harness.good, harness.broken = apps
     return harness
@@ -146,6 +147,27 @@ async def running(harness: Harness, app: App) -> AppState:
         while not await harness.probes.ready(states[app.name].url, app):
             await asyncio.sleep(0.05)
     return states[app.name]
+
+
+async def test_a_pickle_is_packed_only_where_the_project_trusts_it(harness: Harness) -> None:
+    version = harness.good.version
+
+    with pytest.raises(RejectedError, match="pickle"):
+        await harness.packages.pack(PROJECT, PROJECT, version, "auto")
+
+    package = await harness.packages.pack(PROJECT, PROJECT, version, "auto", allow_pickle=True)
+    assert package.version == version
+
+
+async def test_packing_again_returns_the_same_package(harness: Harness) -> None:
+    version = harness.good.version
+
+    once, again = [
+        await harness.packages.pack(PROJECT, PROJECT, version, "auto", allow_pickle=True)
+        for _ in range(2)
+    ]
+
+    assert once == again
 
 
 async def test_what_is_wanted_runs_and_is_ready(harness: Harness) -> None:
@@ -186,6 +208,17 @@ async def test_other_bounds_restart_nothing(harness: Harness) -> None:
     await running(harness, harness.good)
 
     assert await harness.life_of(harness.good) == life
+
+
+async def test_a_bigger_version_says_how_many_replicas_answer(harness: Harness) -> None:
+    await harness.replicas.apply([replace(harness.good, min_replicas=2, max_replicas=2)])
+
+    states = await until(
+        harness,
+        lambda found: harness.good.name in found and found[harness.good.name].replicas == 2,
+    )
+
+    assert states[harness.good.name].condition is Condition.RUNNING
 
 
 async def test_another_concurrency_reaches_what_runs_and_restarts_nothing(

@@ -12,33 +12,21 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from mlops.serving.model.apps import App, app_name, bento_tag, route_of
-from mlops.serving.model.rollout import (
-    FINAL,
-    Cause,
-    Counts,
-    Phase,
-    Plan,
-    Rollout,
-    Seen,
-    Verdict,
-    advanced,
-    ended,
-    judge,
-)
+from mlops.serving.model.evidence import Counts, Seen
+from mlops.serving.model.judging import Verdict, judge
+from mlops.serving.model.plan import Plan
+from mlops.serving.model.rollout import FINAL, Cause, Phase, Rollout, advanced, ended
 from mlops.serving.model.state import (
     Package,
     State,
-    Wish,
     advance,
     drained,
     give_up,
     needed,
     packed,
-    rollback_target,
-    undeploy,
-    want,
     weights,
 )
+from mlops.serving.model.wishes import Wish, rollback_target, undeploy, want
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 DRAIN = timedelta(seconds=6)

@@ -27,7 +27,7 @@ from mlops.contracts.workspaces import (
     WorkspaceRefused,
 )
 from mlops.serving.app import wire
-from mlops.serving.model.rollout import Counts
+from mlops.serving.model.evidence import Counts
 
 
 async def test_a_project_gets_its_endpoint(stage: Any) -> None:
@@ -71,6 +71,8 @@ async def test_the_first_champion_answers_everything(stage: Any) -> None:
             "project": "rain",
             "model": "rain",
             "versions": [{"version": 1, "url": "http://door/rain/rain/v1", "weight": 1.0}],
+            "shadow": None,
+            "asleep": False,
         }
     ]
 

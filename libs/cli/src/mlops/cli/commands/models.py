@@ -11,7 +11,7 @@ import typer
 from rich.text import Text
 
 from mlops.cli import output
-from mlops.cli.commands.deployments import WatchOption, roll_out
+from mlops.cli.commands.deployments import WatchOption
 from mlops.cli.errors import InputError
 from mlops.cli.gateway import Gateway
 from mlops.cli.options import (
@@ -26,6 +26,7 @@ from mlops.cli.options import (
     home_of,
 )
 from mlops.cli.project import project_named
+from mlops.cli.rollouts import roll_out
 from mlops.cli.runs import day, figures, short, size
 from mlops.cli.wishes import wish
 
@@ -108,14 +109,15 @@ def promote(
 def rollback(
     model: ModelArgument,
     to_version: Annotated[
-        int | None, typer.Option("--to", min=1, help="Default: the one before.")
+        int | None,
+        typer.Option("--to", min=1, help="Any earlier version. Default: the one before."),
     ] = None,
     watch: WatchOption = False,  # noqa: FBT002 - an option
     project: ProjectOption = "",
     home: HomeOption = None,
     as_json: JsonOption = False,  # noqa: FBT002 - an option
 ) -> None:
-    """Serve the version before again, or the one named."""
+    """Serve the version before again, or the one named, all at once."""
     name = project_named(project, Path.cwd())
     data = {"model": model, "to_version": to_version}
     roll_out("cmd.model.rollback", name, data, home_of(home), watch=watch, as_json=as_json)

@@ -3,23 +3,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
 from mlops.chassis.bus import Documents
+from mlops.chassis.clock import Clock
 from mlops.chassis.errors import RejectedError
-from mlops.contracts.message import Message, follow_up_id
+from mlops.contracts.message import Message
 from mlops.contracts.serving import DeploymentStarted, DeployModel, RollbackModel, UndeployModel
-from mlops.contracts.settings import RolloutKind, ServeSettings
+from mlops.contracts.settings import ServeSettings
 from mlops.contracts.tracking import ModelPromoted
 from mlops.contracts.workspaces import ProjectArchived
 from mlops.serving.errors import UnknownModelError
-from mlops.serving.handlers.names import NAME, cause_of, endpoint, key_of
+from mlops.serving.handlers.names import cause_of, endpoint, key_of
 from mlops.serving.handlers.owners import Owners
-from mlops.serving.model.figures import kept_metrics
-from mlops.serving.model.rollout import Plan
-from mlops.serving.model.state import State, Wish, rollback_target, undeploy, want
+from mlops.serving.handlers.wishes import back, wish_of
+from mlops.serving.model.state import State, shadowing
+from mlops.serving.model.wishes import Wish, rollback_target, undeploy, want
 from mlops.serving.ports import Deployment, Served
 
 
@@ -33,12 +34,14 @@ class ModelHandlers:
         owners: Owners,
         drain: timedelta,
         nudge: Callable[[], None],
+        clock: Clock,
     ) -> None:
         self._projects = projects
         self._deployments = deployments
         self._owners = owners
         self._drain = drain
         self._nudge = nudge
+        self._clock = clock
 
     async def on_model_promoted(self, event: ModelPromoted) -> Sequence[Message]:
         """Roll out the new champion, if it is the model that the project serves."""
@@ -47,29 +50,43 @@ class ModelHandlers:
             return []
         if served.settings.model != event.name:
             return []
-        why = event.reason[:500] or "promoted"
-        wish = _wish(event, served, event.name, event.version, why, event.candidate_metrics)
+        wish = wish_of(
+            event,
+            served,
+            event.name,
+            event.version,
+            now=self._clock(),
+            why=event.reason or "promoted",
+            metrics=event.candidate_metrics,
+        )
         metric = event.metric or wish.metric
         return await self._want(event, event.name, replace(wish, metric=metric))
 
     async def do_deploy_model(self, command: DeployModel) -> Sequence[Message]:
-        """Roll out a version that somebody names."""
+        """Roll out a version that somebody names; the version of a shadow goes on."""
         served = await self._owners.project(command.project)
         await self._owners.check_endpoint(command.project, command.model)
-        why = command.why or "deployed by command"
-        wish = _wish(command, served, command.model, command.version, why, {})
-        return await self._want_at_once(command, command.model, wish)
+        wish = wish_of(
+            command,
+            served,
+            command.model,
+            command.version,
+            now=self._clock(),
+            kind=command.rollout,
+            why=command.why or "deployed by command",
+        )
+        by_hand = replace(wish, by_hand=True)
+        return await self._want_at_once(command, command.model, by_hand)
 
     async def do_rollback_model(self, command: RollbackModel) -> Sequence[Message]:
-        """Serve the version before again; a rollout under way is given up."""
+        """Serve an earlier version again, at once; a rollout under way is given up."""
         served = await self._owners.project(command.project)
         await self._owners.check_endpoint(command.project, command.model)
         state = (await self._owners.deployment(command.project, command.model)).state
         target = _rollback_target(state, command)
-        wish = _wish(command, served, command.model, target, "rolled back by command", {})
-        # Whoever goes back does so because what answers is worse than a hot machine.
-        urgent = replace(wish, plan=replace(wish.plan, urgent=True))
-        return await self._want_at_once(command, command.model, urgent)
+        why, now = "rolled back by command", self._clock()
+        wish = wish_of(command, served, command.model, target, now=now, why=why)
+        return await self._want_at_once(command, command.model, back(wish))
 
     async def do_undeploy_model(self, command: UndeployModel) -> Sequence[Message]:
         """Stop serving a model."""
@@ -98,7 +115,7 @@ class ModelHandlers:
         known = await self._deployments.get(key_of(command.project, model))
         state = known.state if known else State()
         if not state.has_heard(command.id):
-            _refuse_what_is_so(state, model, wish.version)
+            _refuse_what_is_so(state, model, wish)
         # A person's clock may be behind; what was said last is what is wanted.
         newest = state.rollouts[-1].wanted_at if state.rollouts else wish.at
         return await self._want(command, model, replace(wish, at=max(wish.at, newest)))
@@ -112,20 +129,7 @@ class ModelHandlers:
 
         kept = await self._deployments.change(key_of(project, model), change, applied=cause.id)
         self._nudge()
-        rollout = kept.state.caused_by(cause.id)
-        if rollout is None:
-            return []
-        return [
-            DeploymentStarted(
-                project=project,
-                deployment_id=rollout.deployment_id,
-                model=model,
-                version=rollout.version,
-                endpoint=endpoint(model),
-                previous_version=rollout.previous_version,
-                why=rollout.why,
-            )
-        ]
+        return started(kept, cause)
 
     async def _undeploy(self, cause: Message, model: str, reason: str) -> None:
         def change(now: Deployment | None) -> Deployment:
@@ -138,35 +142,26 @@ class ModelHandlers:
         self._nudge()
 
 
+def started(known: Deployment, cause: Message) -> list[Message]:
+    """Return that the rollout which a message has caused has begun, nothing if it has caused none."""
+    rollout = known.state.caused_by(cause.id)
+    if rollout is None:
+        return []
+    return [
+        DeploymentStarted(
+            project=known.project,
+            deployment_id=rollout.deployment_id,
+            model=known.model,
+            version=rollout.version,
+            endpoint=endpoint(known.model),
+            previous_version=rollout.previous_version,
+            why=rollout.why,
+        )
+    ]
+
+
 def _closed(now: Served | None) -> Served:
     return (now or Served(settings=ServeSettings())).model_copy(update={"archived": True})
-
-
-def _wish(
-    cause: Message,
-    served: Served,
-    model: str,
-    version: int,
-    why: str,
-    metrics: Mapping[str, float],
-) -> Wish:
-    settings = served.settings
-    direct = settings.rollout is RolloutKind.DIRECT
-    return Wish(
-        version=version,
-        deployment_id=f"{model[:80]}-v{version}-{follow_up_id(cause.id, NAME, 0)[:8]}",
-        cause=cause_of(cause),
-        at=cause.time,
-        plan=Plan(
-            steps=(1.0,) if direct else settings.steps,
-            hold_s=settings.step_hold.total_seconds(),
-            max_error_ratio=settings.max_error_ratio,
-            backend=settings.backend,
-        ),
-        why=why[:500],
-        metric=served.metric,
-        metrics=kept_metrics(metrics, served.metric),
-    )
 
 
 def _rollback_target(state: State, command: RollbackModel) -> int:
@@ -184,9 +179,10 @@ def _rollback_target(state: State, command: RollbackModel) -> int:
     return target
 
 
-def _refuse_what_is_so(state: State, model: str, version: int) -> None:
-    under_way = state.rollout
-    if under_way is not None and under_way.version == version:
+def _refuse_what_is_so(state: State, model: str, wish: Wish) -> None:
+    under_way, version = state.rollout, wish.version
+    goes_on = wish.by_hand and shadowing(state) is not None
+    if under_way is not None and under_way.version == version and not goes_on:
         raise RejectedError(
             f"version {version} of {model!r} is being rolled out already "
             f"({under_way.deployment_id})"

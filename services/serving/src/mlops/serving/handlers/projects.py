@@ -39,6 +39,7 @@ class ProjectHandlers:
             settings=wished,
             metric=event.settings.evaluate.metric,
             revision=event.revision,
+            weight=event.settings.share.weight,
             refusal=await self._refusal(event.project, wished.model),
         )
         kept = await self._projects.change(

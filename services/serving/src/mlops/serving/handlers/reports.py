@@ -7,10 +7,13 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from mlops.contracts.latency import Latencies
 from mlops.serving.model.apps import app_name
 from mlops.serving.model.metering import Reading
+from mlops.serving.ports import Report
 
 _COUNTS = ("answered", "busy_s", "cpu_s")
+_MORE_COUNTS = ("requests", "errors", "shed", "dropped", "waiting")
 
 
 def app_of(question: Mapping[str, Any]) -> str:
@@ -20,7 +23,7 @@ def app_of(question: Mapping[str, Any]) -> str:
     return app_name(project, model, int(version) if version.isdecimal() else 0)
 
 
-def read_report(question: Mapping[str, Any]) -> Reading | None:
+def read_report(question: Mapping[str, Any]) -> Report | None:
     """Return what a replica tells with its question; None for people's questions, whose words are all text."""
     replica, node = question.get("replica"), question.get("node", "")
     answered, busy_s, cpu_s = (_count(question.get(name)) for name in _COUNTS)
@@ -29,7 +32,15 @@ def read_report(question: Mapping[str, Any]) -> Reading | None:
     if answered is None or busy_s is None or cpu_s is None:
         return None
     accelerated = question.get("accelerated") is True
-    return Reading(replica, node, int(answered), busy_s, cpu_s, accelerated)
+    reading = Reading(replica, node, int(answered), busy_s, cpu_s, accelerated)
+    memory = _count(question.get("memory_bytes"))
+    latencies = question.get("latencies")
+    return Report(
+        reading,
+        **{name: int(_count(question.get(name)) or 0) for name in _MORE_COUNTS},
+        memory_bytes=None if memory is None else int(memory),
+        latencies=Latencies.read(latencies).as_json(),
+    )
 
 
 def _count(value: object) -> float | None:

@@ -3,21 +3,32 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
-UNREADY_PATIENCE_S = 20.0
+from mlops.serving.model.evidence import Comparison, Counts, Seen
+from mlops.serving.model.judging import NOTHING_YET
+from mlops.serving.model.plan import Kind, Plan
+
 HELD = "held"
+COMPARED = "compared"
+_REPORTS_BEFORE_THE_END = 3
+_REPORTS = 10
 
 
 class Phase(StrEnum):
-    """Where a rollout stands. The last three are final; what is told at STARTING is "packed"."""
+    """Where a rollout stands. The last three are final; what is told at STARTING is "packed".
+
+    A SHADOW runs and gets copies of requests, and its answers go to nobody.
+    """
 
     DESIRED = "desired"
     PACKING = "packing"
     STARTING = "starting"
     WARM = "warm"
+    SHADOW = "shadow"
     CANARY = "canary"
     COMPLETED = "completed"
     REVERTED = "reverted"
@@ -25,12 +36,13 @@ class Phase(StrEnum):
 
 
 FINAL = frozenset({Phase.COMPLETED, Phase.REVERTED, Phase.FAILED})
-RUNNING = frozenset({Phase.STARTING, Phase.WARM, Phase.CANARY})
+RUNNING = frozenset({Phase.STARTING, Phase.WARM, Phase.SHADOW, Phase.CANARY})
 _AFTER = {
     Phase.DESIRED: Phase.PACKING,
     Phase.PACKING: Phase.STARTING,
     Phase.STARTING: Phase.WARM,
     Phase.WARM: Phase.CANARY,
+    Phase.SHADOW: Phase.CANARY,
 }
 
 
@@ -41,51 +53,6 @@ class Cause:
     id: str
     story_id: str
     traceparent: str | None = None
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How a version takes over: rising shares of the traffic, each held for a while; and what may run it.
-
-    An *urgent* one waits for no machine to cool.
-    """
-
-    steps: tuple[float, ...] = (1.0,)
-    hold_s: float = 0.0
-    max_error_ratio: float = 0.02
-    backend: str = "auto"
-    urgent: bool = False
-
-
-@dataclass(frozen=True)
-class Counts:
-    """Requests of one version as the gateway counts them since it started."""
-
-    requests: int = 0
-    errors: int = 0
-    latency_ms: float | None = None
-
-    def since(self, before: Counts) -> Counts:
-        """Return what was added; a gateway that began again counts from zero."""
-        requests, errors = self.requests - before.requests, self.errors - before.errors
-        if not 0 <= errors <= requests:
-            return self
-        return replace(self, requests=requests, errors=errors)
-
-    @property
-    def error_ratio(self) -> float | None:
-        """Return the share of failed requests, or None when there were none at all."""
-        return min(1.0, self.errors / self.requests) if self.requests else None
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What is known of the new version now: its answers, and whether it and the one before are ready."""
-
-    counts: Counts | None = None
-    unready_s: float = 0.0
-    other_ready: bool = False
-    replicas: int = 1
 
 
 @dataclass(frozen=True)
@@ -101,11 +68,16 @@ class Mark:
     reason: str = ""
     stage: str = ""
     cause: Cause | None = None
+    comparison: Comparison | None = None
 
 
 @dataclass(frozen=True)
 class Rollout:
-    """One version on its way; `marks[:told]` have been told."""
+    """One version on its way; `marks[:told]` have been told.
+
+    *baseline* is what its version had counted before it got traffic, *at_step* what each had when the step began.
+    *approved* is who wants a shadow to go on.
+    """
 
     deployment_id: str
     version: int
@@ -119,9 +91,11 @@ class Rollout:
     metrics: dict[str, float] = field(default_factory=dict)
     phase: Phase = Phase.DESIRED
     step: int = 0
-    baseline: Counts = Counts()
+    baseline: Counts = field(default_factory=Counts)
     marks: tuple[Mark, ...] = ()
     told: int = 0
+    at_step: dict[int, Counts] = field(default_factory=dict)
+    approved: Cause | None = None
 
     @property
     def is_final(self) -> bool:
@@ -136,56 +110,54 @@ class Rollout:
         return self.plan.steps[self.step] if self.phase is Phase.CANARY else 0.0
 
 
-class Verdict(StrEnum):
-    """What to do with a rollout in its canary phase."""
-
-    HOLD = "hold"
-    ADVANCE = "advance"
-    REVERT = "revert"
-
-
-def judge(plan: Plan, seen: Seen, held_s: float) -> tuple[Verdict, str]:
-    """Decide over the step that was begun *held_s* ago, and say why when it goes back."""
-    counts = seen.counts or Counts()
-    if too_many_errors(plan.max_error_ratio, counts):
-        ratio = counts.errors / counts.requests
-        return Verdict.REVERT, (
-            f"{counts.errors} of {counts.requests} requests failed ({ratio:.1%}), "
-            f"{plan.max_error_ratio:.1%} are allowed"
-        )
-    if seen.unready_s > 0:
-        # While nothing else is ready either, the fault is not the version's (a restart of all of serving).
-        if seen.unready_s >= UNREADY_PATIENCE_S and seen.other_ready:
-            return Verdict.REVERT, f"not ready for {seen.unready_s:.0f} s"
-        return Verdict.HOLD, ""
-    return (Verdict.ADVANCE if held_s >= plan.hold_s else Verdict.HOLD), ""
-
-
-def too_many_errors(most: float, counts: Counts) -> bool:
-    """Return whether more failed than allowed; one failure alone proves nothing unless none is allowed."""
-    least = 1 if most == 0 else 2
-    return counts.errors >= least and counts.errors > most * counts.requests
-
-
 def held(rollout: Rollout, at: datetime, reason: str) -> Rollout:
-    """Return the rollout with a mark that something holds it up; one is enough until it has moved."""
-    last = rollout.marks[-1] if rollout.marks else None
-    if rollout.is_final or (last is not None and last.stage == HELD):
+    """Return the rollout with a mark that something holds it up; one is enough until it has moved.
+
+    But a shadow that had nothing to be compared with says what it waits for once there is something.
+    """
+    if rollout.is_final or (is_held(rollout) and not _is_news(rollout, reason)):
         return rollout
     mark = Mark(rollout.phase, at, rollout.traffic_ratio, reason=reason, stage=HELD)
     return replace(rollout, marks=(*rollout.marks, mark))
 
 
-def advanced(rollout: Rollout, at: datetime, seen: Seen | None = None) -> Rollout:
+def is_held(rollout: Rollout) -> bool:
+    """Return whether it was said already that something holds the rollout up where it is."""
+    moves = [one for one in rollout.marks if one.stage != COMPARED]
+    return bool(moves) and moves[-1].stage == HELD
+
+
+def _is_news(rollout: Rollout, reason: str) -> bool:
+    said = [one.reason for one in rollout.marks if one.stage == HELD]
+    return said[-1] == NOTHING_YET != reason
+
+
+def report_due(rollout: Rollout, at: datetime) -> bool:
+    """Return whether a shadow's comparison is to be told: at an eighth of its time, then whenever that has doubled.
+
+    Ten times at most, so that one which waits for a person for weeks does not fill the stream.
+    """
+    told = [one.at for one in rollout.marks if one.comparison is not None]
+    before = _report(rollout, told[-1]) if told else -1
+    return _report(rollout, at) > before
+
+
+def with_comparison(rollout: Rollout, at: datetime, found: Comparison) -> Rollout:
+    """Return the rollout with a mark of how its shadow compares."""
+    mark = Mark(rollout.phase, at, stage=COMPARED, comparison=found)
+    return replace(rollout, marks=(*rollout.marks, mark))
+
+
+def advanced(rollout: Rollout, at: datetime, seen: Seen | None = None, reason: str = "") -> Rollout:
     """Return the rollout one step further: the next phase, the next share, or completed."""
     if rollout.is_final:
         return rollout
     seen = seen or Seen()
     if rollout.phase is not Phase.CANARY:
-        return _entered(rollout, _AFTER[rollout.phase], 0, at, seen)
+        return _entered(rollout, _after(rollout), 0, at, seen, reason)
     if rollout.step == len(rollout.plan.steps) - 1:
-        return _entered(rollout, Phase.COMPLETED, rollout.step, at, seen)
-    return _entered(rollout, Phase.CANARY, rollout.step + 1, at, seen)
+        return _entered(rollout, Phase.COMPLETED, rollout.step, at, seen, reason)
+    return _entered(rollout, Phase.CANARY, rollout.step + 1, at, seen, reason)
 
 
 def ended(
@@ -211,7 +183,22 @@ def ended(
     return replace(rollout, phase=phase, since=at, marks=(*rollout.marks, mark))
 
 
-def _entered(rollout: Rollout, phase: Phase, step: int, at: datetime, seen: Seen) -> Rollout:
+def _after(rollout: Rollout) -> Phase:
+    is_shadow = rollout.plan.kind is Kind.SHADOW and rollout.phase is Phase.WARM
+    return Phase.SHADOW if is_shadow else _AFTER[rollout.phase]
+
+
+def _report(rollout: Rollout, at: datetime) -> int:
+    elapsed = (at - rollout.since).total_seconds() / max(1.0, rollout.plan.shadow_for_s)
+    if elapsed <= 0:
+        return -1
+    place = math.floor(math.log2(elapsed)) + _REPORTS_BEFORE_THE_END
+    return min(place, _REPORTS - 1)
+
+
+def _entered(
+    rollout: Rollout, phase: Phase, step: int, at: datetime, seen: Seen, reason: str
+) -> Rollout:
     moved = replace(rollout, phase=phase, step=step, since=at)
     if phase is Phase.PACKING:
         return moved
@@ -222,5 +209,7 @@ def _entered(rollout: Rollout, phase: Phase, step: int, at: datetime, seen: Seen
         error_ratio=seen.counts.error_ratio if seen.counts else None,
         latency_ms=seen.counts.latency_ms if seen.counts else None,
         replicas=seen.replicas,
+        reason=reason,
+        cause=rollout.approved if rollout.phase is Phase.SHADOW else None,
     )
     return replace(moved, marks=(*rollout.marks, mark))

@@ -7,26 +7,25 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from mlops.serving.model.evidence import Counts, Seen
 from mlops.serving.model.figures import kept_metrics
 from mlops.serving.model.rollout import (
     RUNNING,
     Cause,
-    Counts,
     Phase,
-    Plan,
     Rollout,
-    Seen,
     advanced,
     ended,
     held,
 )
 
 _KEPT = 10
+_SOON = timedelta(seconds=10)
 
 
 @dataclass(frozen=True)
 class Package:
-    """A version as it was packed: what runs it and why that."""
+    """A version as it was packed: what runs it and why that, how it is kept, and the size of its files."""
 
     version: int
     bento_tag: str
@@ -34,6 +33,9 @@ class Package:
     backend_reason: str = ""
     run_id: str = ""
     metrics: dict[str, float] = field(default_factory=dict)
+    format: str = ""
+    task: str = "predict"
+    size_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -46,20 +48,6 @@ class Drain:
     cause: Cause
     reason: str = ""
     quiet: bool = False
-
-
-@dataclass(frozen=True)
-class Wish:
-    """A version that somebody wants to answer."""
-
-    version: int
-    deployment_id: str
-    cause: Cause
-    at: datetime
-    plan: Plan
-    why: str = ""
-    metric: str = ""
-    metrics: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -90,6 +78,7 @@ class State:
         """Return whether a message has changed this state, as far back as it remembers."""
         heard = {one.cause.id for one in self.rollouts} | {one.cause.id for one in self.drains}
         heard |= {mark.cause.id for one in self.rollouts for mark in one.marks if mark.cause}
+        heard |= {one.approved.id for one in self.rollouts if one.approved}
         return cause_id in heard
 
 
@@ -115,47 +104,39 @@ def needed(state: State) -> tuple[int, ...]:
     return tuple(sorted(found))
 
 
+def runs_on(state: State, version: int, now: datetime) -> bool:
+    """Return whether a version that answered before still runs, so that it can answer again at once."""
+    runs = any(one.version == version and one.until > now for one in state.drains if not one.quiet)
+    return runs and state.package(version) is not None
+
+
+def watched(state: State, now: datetime) -> Rollout | None:
+    """Return the completed rollout whose version before is kept warm: it can be taken back at once."""
+    last = state.rollouts[-1] if state.rollouts else None
+    if last is None or last.phase is not Phase.COMPLETED or last.version != state.live:
+        return None
+    if last.plan.keep_warm_s <= 0:
+        return None  # it only drains: whoever wants to be taken back later has said so
+    before = last.previous_version
+    return last if before is not None and runs_on(state, before, now) else None
+
+
+def shadowing(state: State) -> Rollout | None:
+    """Return the rollout whose version gets copies of requests, if any."""
+    rollout = state.rollout
+    return rollout if rollout is not None and rollout.phase is Phase.SHADOW else None
+
+
+def is_busy(state: State, now: datetime) -> bool:
+    """Return whether a version is coming or going now; not while one only runs as a shadow or is kept warm."""
+    moves = state.rollout is not None and shadowing(state) is None
+    return moves or any(one.until - now <= _SOON for one in state.drains)
+
+
 def deployment_of(state: State, version: int) -> str:
     """Return the name of the rollout by which a version runs."""
     by = [one for one in state.rollouts if one.version == version]
     return by[-1].deployment_id if by else f"v{version}"
-
-
-def rollback_target(state: State) -> int | None:
-    """Return the version that a rollback brings back: an unfinished rollout is given up first."""
-    return state.live if state.rollout is not None else state.before
-
-
-def want(state: State, wish: Wish, drain: timedelta) -> State:
-    """Return the state with *wish* as the newest one; an unfinished rollout of another version is given up.
-
-    A wish for what answers or comes already, or one older than the newest, changes nothing.
-    """
-    if state.caused_by(wish.cause.id) or _is_older(state, wish):
-        return state
-    under_way = state.rollout
-    if under_way is not None and under_way.version == wish.version:
-        return state
-    if under_way is not None:
-        reason = f"superseded by version {wish.version}"
-        state = give_up(state, Phase.REVERTED, wish.at, reason, drain, cause=wish.cause)
-    if state.live == wish.version:
-        return state
-    rollout = Rollout(
-        deployment_id=wish.deployment_id,
-        version=wish.version,
-        previous_version=state.live,
-        cause=wish.cause,
-        # Without a version before there is nothing to compare with, and nothing to go back to.
-        plan=wish.plan if state.live is not None else Plan(backend=wish.plan.backend, urgent=True),
-        wanted_at=wish.at,
-        since=wish.at,
-        why=wish.why,
-        metric=wish.metric,
-        metrics=wish.metrics,
-    )
-    drains = tuple(one for one in state.drains if one.version != wish.version)
-    return replace(state, drains=drains, rollouts=_remembered((*state.rollouts, rollout)))
 
 
 def give_up(
@@ -172,7 +153,9 @@ def give_up(
     rollout = state.rollout
     if rollout is None:
         return state
-    answered = rollout.phase is Phase.CANARY
+    # A shadow has only answered copies; what was not started for this rollout has answered before it.
+    started = any(mark.phase is Phase.STARTING for mark in rollout.marks)
+    answered = rollout.phase is Phase.CANARY or not started
     stopped = Drain(
         version=rollout.version,
         deployment_id=rollout.deployment_id,
@@ -190,18 +173,24 @@ def give_up(
     )
 
 
-def advance(state: State, at: datetime, drain: timedelta, seen: Seen | None = None) -> State:
-    """Return the state with its rollout one step further; completion makes its version the live one."""
+def advance(
+    state: State, at: datetime, drain: timedelta, seen: Seen | None = None, reason: str = ""
+) -> State:
+    """Return the state with its rollout one step further; completion makes its version the live one.
+
+    The one before runs on for as long as callers may have the old weights, or as it is to be kept warm.
+    """
     if state.rollout is None:
         return state
-    rollout = advanced(state.rollout, at, seen)
+    rollout = advanced(state.rollout, at, seen, reason)
     state = replace(state, rollouts=(*state.rollouts[:-1], rollout))
     if rollout.phase is not Phase.COMPLETED:
         return state
     drains = state.drains
     if state.live is not None:
         reason = f"replaced by version {rollout.version}"
-        drains = (*drains, _drain(state, state.live, at + drain, rollout.cause, reason))
+        until = at + max(drain, timedelta(seconds=rollout.plan.keep_warm_s))
+        drains = (*drains, draining(state, state.live, until, rollout.cause, reason))
     return replace(state, live=rollout.version, before=state.live, drains=drains)
 
 
@@ -227,15 +216,6 @@ def packed(state: State, package: Package, at: datetime) -> State:
     return replace(state, packages=packages, rollouts=(*state.rollouts[:-1], moved))
 
 
-def undeploy(state: State, at: datetime, drain: timedelta, cause: Cause, reason: str) -> State:
-    """Return the state in which nothing answers any more."""
-    state = give_up(state, Phase.REVERTED, at, reason, drain, cause=cause)
-    if state.live is None:
-        return state
-    gone = _drain(state, state.live, at + drain, cause, reason)
-    return replace(state, live=None, before=None, drains=(*state.drains, gone))
-
-
 def drained(state: State, version: int) -> State:
     """Return the state after a version was stopped."""
     return replace(state, drains=tuple(one for one in state.drains if one.version != version))
@@ -244,7 +224,7 @@ def drained(state: State, version: int) -> State:
 def told(state: State, deployment_id: str, count: int) -> State:
     """Return the state after the first *count* marks of a rollout were told."""
     now = changed(state, deployment_id, lambda one: replace(one, told=max(one.told, count)))
-    return replace(now, rollouts=_remembered(now.rollouts))
+    return replace(now, rollouts=remembered(now.rollouts))
 
 
 def changed(state: State, deployment_id: str, change: Callable[[Rollout], Rollout]) -> State:
@@ -257,15 +237,13 @@ def changed(state: State, deployment_id: str, change: Callable[[Rollout], Rollou
     )
 
 
-def _remembered(rollouts: tuple[Rollout, ...]) -> tuple[Rollout, ...]:
+def remembered(rollouts: tuple[Rollout, ...]) -> tuple[Rollout, ...]:
+    """Return the newest rollouts, and those of which something is still to be told."""
     # However many wishes came meanwhile: what is not told yet is still to be told.
     old = (one for one in rollouts[:-_KEPT] if one.told < len(one.marks))
     return (*old, *rollouts[-_KEPT:])
 
 
-def _is_older(state: State, wish: Wish) -> bool:
-    return bool(state.rollouts) and wish.at < state.rollouts[-1].wanted_at
-
-
-def _drain(state: State, version: int, until: datetime, cause: Cause, reason: str) -> Drain:
+def draining(state: State, version: int, until: datetime, cause: Cause, reason: str) -> Drain:
+    """Return how a version leaves."""
     return Drain(version, deployment_of(state, version), until, cause, reason)

@@ -3,17 +3,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from mlops.contracts.message import Message, follow_up_id
 from mlops.contracts.serving import (
+    DeploymentCompared,
     DeploymentCompleted,
     DeploymentFailed,
     DeploymentProgressed,
     DeploymentRemoved,
     DeploymentReverted,
+    DeploymentStarted,
 )
-from mlops.serving.model.rollout import Cause, Mark, Phase, Rollout
+from mlops.serving.model.evidence import Comparison
+from mlops.serving.model.rollout import HELD, Cause, Mark, Phase, Rollout
 from mlops.serving.model.state import Drain, Package, State
 from mlops.serving.ports import Deployment
 
@@ -32,9 +37,9 @@ def untold(known: Deployment) -> list[tuple[Rollout, int, Message]]:
 def fact(known: Deployment, rollout: Rollout, place: int) -> Message:
     """Return mark number *place* of a rollout as a message."""
     mark = rollout.marks[place]
-    kind = _KINDS.get(mark.phase, _progressed)
+    kind = _kind(mark)
     message = kind(known, rollout, mark)
-    before = sum(1 for one in rollout.marks[:place] if _KINDS.get(one.phase, _progressed) is kind)
+    before = sum(1 for one in rollout.marks[:place] if _kind(one) is kind)
     identity = follow_up_id(rollout.deployment_id, message.type, before)
     return _caused(message, mark.cause or rollout.cause, identity)
 
@@ -50,6 +55,28 @@ def removed(known: Deployment, drain: Drain) -> Message:
     )
     cause = f"{drain.deployment_id}:{drain.cause.id}"
     return _caused(message, drain.cause, follow_up_id(cause, message.type, drain.version))
+
+
+def _kind(mark: Mark) -> Callable[[Deployment, Rollout, Mark], Message]:
+    if mark.comparison is not None:
+        return _compared
+    if mark.stage == HELD:
+        return _progressed
+    return _KINDS.get(mark.phase, _progressed)
+
+
+def _started(known: Deployment, rollout: Rollout, mark: Mark) -> Message:
+    return DeploymentStarted(
+        **_about(known, rollout),
+        endpoint=f"/v2/models/{known.model}",
+        previous_version=rollout.previous_version,
+        why=mark.reason[:500],
+    )
+
+
+def _compared(known: Deployment, rollout: Rollout, mark: Mark) -> Message:
+    found = mark.comparison or Comparison(rollout.previous_version or rollout.version, mark.at)
+    return DeploymentCompared(**_about(known, rollout), **asdict(found))
 
 
 def _progressed(known: Deployment, rollout: Rollout, mark: Mark) -> Message:
@@ -97,6 +124,7 @@ def _failed(known: Deployment, rollout: Rollout, mark: Mark) -> Message:
 
 
 _KINDS = {
+    Phase.DESIRED: _started,
     Phase.COMPLETED: _completed,
     Phase.REVERTED: _reverted,
     Phase.FAILED: _failed,

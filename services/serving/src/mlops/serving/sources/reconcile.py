@@ -18,11 +18,22 @@ from mlops.chassis.clock import Clock
 from mlops.chassis.errors import UnavailableError
 from mlops.contracts.message import Message
 from mlops.serving.model.apps import app_name
-from mlops.serving.model.state import Drain, State, drained, told
+from mlops.serving.model.state import (
+    Drain,
+    State,
+    drained,
+    is_busy,
+    shadowing,
+    told,
+    watched,
+)
 from mlops.serving.ports import Deployment
+from mlops.serving.sources.aftermath import Aftermath
 from mlops.serving.sources.facts import removed, untold
-from mlops.serving.sources.fleet import Fleet, is_busy
+from mlops.serving.sources.fleet import Fleet
 from mlops.serving.sources.moves import Moves
+
+_WATCH_S = 1.0
 
 
 class Reconciler:
@@ -33,6 +44,7 @@ class Reconciler:
         deployments: Documents[Deployment],
         fleet: Fleet,
         moves: Moves,
+        aftermath: Aftermath,
         clock: Clock,
         tick: timedelta,
         idle: timedelta,
@@ -41,6 +53,7 @@ class Reconciler:
         self._deployments = deployments
         self._fleet = fleet
         self._moves = moves
+        self._aftermath = aftermath
         self._clock = clock
         self._tick_s = tick.total_seconds()
         self._idle_s = idle.total_seconds()
@@ -60,9 +73,8 @@ class Reconciler:
                 yield message
             if moved:
                 continue
-            pause_s = self._tick_s if is_busy(await self._deployments.all()) else self._idle_s
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause_s):
+                async with asyncio.timeout(await self._pause_s()):
                     await self._woken.wait()
 
     async def round(self) -> AsyncIterator[Message]:
@@ -87,6 +99,15 @@ class Reconciler:
             async for message in self._bury(key):
                 yield message
 
+    async def _pause_s(self) -> float:
+        now = self._clock()
+        states = [one.state for one in (await self._deployments.all()).values()]
+        if any(is_busy(state, now) for state in states):
+            return self._tick_s
+        if any(shadowing(state) or watched(state, now) for state in states):
+            return min(_WATCH_S, self._idle_s)
+        return self._idle_s
+
     async def _prepare(self, key: str) -> None:
         for _ in range(2):  # wished for, then packed
             known = await self._deployments.get(key)
@@ -101,6 +122,8 @@ class Reconciler:
         rollout = known.state.rollout if known else None
         if known is not None and rollout is not None:
             await self._moves.move(key, known, rollout, self._fleet.world)
+        if known is not None and rollout is None:
+            await self._aftermath.look(key, known)
 
     async def _tell(self, key: str) -> AsyncIterator[Message]:
         known = await self._deployments.get(key)
