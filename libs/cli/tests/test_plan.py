@@ -77,6 +77,7 @@ def test_all_eight_services_are_modules_with_their_port(site: Site) -> None:
     ]
     assert services["tracking"].env == {"MLOPS_HTTP_PORT": "5000", "MALLOC_ARENA_MAX": "2"}
     assert services["gateway"].command[1:] == ("-m", "mlops.gateway")
+    assert services["gateway"].env["GATEWAY_GRPC_PORT"] == "8001"
 
 
 def test_addresses_are_complete_and_without_evidently_when_it_is_left_out(site: Site) -> None:
@@ -86,6 +87,7 @@ def test_addresses_are_complete_and_without_evidently_when_it_is_left_out(site: 
     assert all_of_it == {
         "nats": "nats://127.0.0.1:4222",
         "gateway": "http://127.0.0.1:8090",
+        "grpc": "127.0.0.1:8001",
         "mlflow": "http://127.0.0.1:5000",
         "airflow": "http://127.0.0.1:8080",
         "serve": "http://127.0.0.1:8300",

@@ -28,6 +28,7 @@ KINDS = frozenset(
     {
         "deployment.started",
         "deployment.progressed",
+        "deployment.compared",
         "deployment.completed",
         "deployment.failed",
         "deployment.reverted",
@@ -49,6 +50,7 @@ class Stage:
     settings: ProjectSettings = RAIN
     door: str = "http://door"
     kinds: frozenset[str] = KINDS
+    capacity_gib: float = 8.0
 
     def start(self) -> None:
         """Begin anew, as after a kill: what is remembered stands in the documents."""
@@ -63,6 +65,7 @@ class Stage:
             self.replicas,
             self.traffic,
             door=self.door,
+            capacity_bytes=int(self.capacity_gib * 2**30),
             pace=Pace(start_timeout=timedelta(seconds=60)),
             clock=lambda: self.now,
         )
@@ -80,6 +83,8 @@ class Stage:
                 self.parts.reconciler.round,
                 self.parts.heats.recoveries,
                 self.parts.meter.round,
+                self.parts.naps.round,
+                self.parts.losses.round,
             ):
                 async for message in messages():
                     await self.bus.publish(message)

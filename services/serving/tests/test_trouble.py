@@ -22,7 +22,7 @@ from mlops.contracts.serving import (
 from mlops.contracts.settings import ServeSettings
 from mlops.contracts.tracking import ModelPromoted
 from mlops.contracts.workspaces import ProjectRegistered, ProjectUpdated
-from mlops.serving.model.rollout import Counts
+from mlops.serving.model.evidence import Counts
 from mlops.serving.ports import Deployment
 
 

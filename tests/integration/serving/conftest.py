@@ -8,6 +8,7 @@ import http
 import importlib.util
 import json
 import os
+import secrets
 import subprocess
 import sys
 import time
@@ -163,10 +164,46 @@ def serving_on(home: Path, ray: Any, mlflow_url: str, nats: Any) -> Serving:
             "SERVING_URL": ray.url,
             "SERVING_MLFLOW_URL": mlflow_url,
             "SERVING_INGRESS": ray.ingress,
+            "RAY_AUTH_MODE": "disabled",
             # Recovery would take minutes, and hold the rollouts of the tests after it as long.
             "SERVING_RECOVER_STEP_S": "1",
         },
     )
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """The one door, as a process."""
+
+    url: str
+    headers: dict[str, str]
+
+    async def weights(self) -> dict[str, float]:
+        return {self.url: 1.0}
+
+
+@pytest.fixture(scope="session")
+def gateway(shared_nats: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    folder, token = tmp_path_factory.mktemp("door"), secrets.token_hex(16)
+    [port] = ray_head.free_ports(1)
+    url = f"http://127.0.0.1:{port}"
+    env = {
+        "MLOPS_HOME": str(folder),
+        "NATS_URL": shared_nats.url,
+        "NATS_TOKEN": shared_nats.token,
+        "GATEWAY_TOKEN": token,
+        "MLOPS_HTTP_PORT": str(port),
+        "GATEWAY_WAKE_TIMEOUT_S": "90",
+    }
+    with (folder / "log").open("wb") as log:
+        command = [PYTHON, "-m", "mlops.gateway"]
+        process = subprocess.Popen(command, env=os.environ | env, stdout=log, stderr=log)
+    try:
+        wait_until(lambda: answers(f"{url}/readyz"), 60, (folder / "log").read_text)
+        yield Gateway(url, {"Authorization": f"Bearer {token}"})
+    finally:
+        process.terminate()
+        process.wait(30)
 
 
 @pytest.fixture
@@ -189,7 +226,13 @@ class Project:
         settings = ProjectSettings(
             name=self.name,
             serve=ServeSettings(
-                **{"model": self.name, "steps": (0.1, 1.0), "step_hold": "2s", **serve}
+                **{
+                    "model": self.name,
+                    "steps": (0.1, 1.0),
+                    "step_hold": "2s",
+                    "allow_pickle": True,
+                    **serve,
+                }
             ),
         )
         await self.bus.publish(ProjectRegistered(project=self.name, settings=settings, revision=1))
@@ -308,10 +351,12 @@ def wait_until(is_true: Callable[[], bool], within_s: float, explain: Callable[[
         time.sleep(0.1)
 
 
-def ask(url: str, body: dict[str, Any] | None = None) -> tuple[int, Any]:
+def ask(
+    url: str, body: dict[str, Any] | None = None, headers: dict[str, str] | None = None
+) -> tuple[int, Any]:
     """Return status and JSON of a GET, or of a POST of *body*."""
     data = None if body is None else json.dumps(body).encode()
-    headers = {"Content-Type": "application/json"}
+    headers = {"Content-Type": "application/json", **(headers or {})}
     request = urllib.request.Request(url, data, headers)  # noqa: S310 - our own server
     try:
         with urllib.request.urlopen(request, timeout=10) as reply:  # noqa: S310 - as above

@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 from typing import Any
 
 import psutil
@@ -73,22 +71,6 @@ async def test_a_version_that_is_not_registered_fails_with_the_reason(project: A
 
     assert failed["data"]["phase"] == "packing"
     assert "version 99 of" in failed["data"]["reason"]
-
-
-async def test_a_killed_replica_comes_back(project: Any, callers: Any) -> None:
-    await project.register()
-    [version] = project.log("skops")
-    await project.serve(version)
-    [url] = await project.weights()
-    pid = await asyncio.to_thread(lambda: callers.ask(f"{url}/v2")[1]["pid"])
-
-    os.kill(pid, signal.SIGKILL)
-
-    async with asyncio.timeout(60):
-        while (new := await asyncio.to_thread(callers.pid_at, url)) in (None, pid):
-            await asyncio.sleep(0.1)
-    assert not psutil.pid_exists(pid)
-    assert psutil.pid_exists(new)
 
 
 async def test_the_service_killed_in_mid_rollout_ends_it_without_a_repeat(
@@ -167,6 +149,10 @@ async def test_a_restarted_head_gets_everything_back(project: Any, callers: Any,
         while await asyncio.to_thread(callers.pid_at, url) is None:
             await asyncio.sleep(0.2)
     assert await project.weights() == {url: 1.0}
+    async with asyncio.timeout(30):
+        while "v1 progressed recovered" not in await project.facts():
+            await asyncio.sleep(0.5)
+    assert "v1 progressed lost" in await project.facts()
 
 
 async def test_nothing_listens_beyond_this_machine(project: Any, ray: Any) -> None:
@@ -181,7 +167,7 @@ async def test_nothing_listens_beyond_this_machine(project: Any, ray: Any) -> No
         if place.status == psutil.CONN_LISTEN
     ]
 
-    assert ("haproxy", "127.0.0.1") in listening
+    assert {"haproxy", "gcs_server", "raylet"} <= {name for name, _ in listening}
     open_wide = [
         found for found in listening if found[1] not in ("127.0.0.1", "::1", "::ffff:127.0.0.1")
     ]

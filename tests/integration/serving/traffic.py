@@ -27,6 +27,8 @@ class Traffic:
     weights: Weights
     per_second: float = 30.0
     tries: int = 1
+    headers: dict[str, str] = field(default_factory=dict)
+    patience_s: float = 10.0
     failed: list[str] = field(default_factory=list)
     answered: Counter[str] = field(default_factory=Counter)
     latencies_ms: list[float] = field(default_factory=list)
@@ -38,8 +40,11 @@ class Traffic:
 
     async def run(self) -> None:
         pause = 1 / self.per_second
-        limits = aiohttp.ClientTimeout(total=10)
-        async with aiohttp.ClientSession(timeout=limits) as session, asyncio.TaskGroup() as group:
+        limits = aiohttp.ClientTimeout(total=self.patience_s)
+        async with (
+            aiohttp.ClientSession(timeout=limits, headers=self.headers) as session,
+            asyncio.TaskGroup() as group,
+        ):
             group.create_task(self._refresh())
             number = 0
             while True:

@@ -4,19 +4,24 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from mlops.chassis.bus import Bus, Delivery
+from mlops.chassis import metrics
+from mlops.chassis.bus import Bus, Delivery, Documents
 from mlops.chassis.clock import Clock, utc_now
 from mlops.chassis.service import Service
 from mlops.chassis.sidecar import Sidecar
+from mlops.contracts.monitoring import PerformanceDegraded
 from mlops.contracts.serving import DeployModel, RollbackModel, UndeployModel
 from mlops.contracts.telemetry_agent import TelemetrySampled, ThermalRecovered, ThermalThrottled
 from mlops.contracts.tracking import ModelPromoted
 from mlops.contracts.workspaces import ProjectArchived, ProjectRegistered, ProjectUpdated
+from mlops.serving.adapters.figures import ServingFigures
 from mlops.serving.adapters.gateway_traffic import GatewayTraffic
 from mlops.serving.adapters.leftovers import ReplicaLeftovers
+from mlops.serving.adapters.machine import machine_bytes
 from mlops.serving.adapters.probes import HttpProbes
 from mlops.serving.adapters.sidecars import RayReplicas, SidecarPackages, make_sidecar
 from mlops.serving.handlers.heat import Heats
@@ -24,12 +29,18 @@ from mlops.serving.handlers.models import ModelHandlers
 from mlops.serving.handlers.names import NAME
 from mlops.serving.handlers.owners import Owners
 from mlops.serving.handlers.projects import ProjectHandlers
+from mlops.serving.handlers.quality import QualityHandlers
 from mlops.serving.handlers.queries import Queries
+from mlops.serving.handlers.status import Status
+from mlops.serving.handlers.wake import Wakes
 from mlops.serving.model import heat, metering
 from mlops.serving.model.apps import app_name, route_of
+from mlops.serving.model.room import GIB, capacity_of
 from mlops.serving.ports import (
     Deployment,
+    Loss,
     MeterBook,
+    Nap,
     NodeHeat,
     Packages,
     Probes,
@@ -38,13 +49,22 @@ from mlops.serving.ports import (
     Traffic,
 )
 from mlops.serving.settings import Settings
+from mlops.serving.sources.aftermath import Aftermath
+from mlops.serving.sources.answering import Answering
 from mlops.serving.sources.fleet import Fleet
+from mlops.serving.sources.judging import Judge
 from mlops.serving.sources.leftovers import LeftPredictions
+from mlops.serving.sources.losses import Losses
+from mlops.serving.sources.mender import Mender
 from mlops.serving.sources.meter import Meter
 from mlops.serving.sources.moves import Moves
+from mlops.serving.sources.naps import Naps
 from mlops.serving.sources.packer import Packer
 from mlops.serving.sources.reconcile import Reconciler
 from mlops.serving.sources.recovery import Recovery
+from mlops.serving.sources.rooms import Rooms
+from mlops.serving.sources.showing import Showing
+from mlops.serving.sources.writes import Writes
 
 _SWEEP = timedelta(seconds=30)
 
@@ -71,6 +91,10 @@ class Parts:
     heats: Heats
     meter: Meter
     packer: Packer
+    naps: Naps
+    losses: Losses
+    mender: Mender
+    showing: Showing
 
 
 def wire(
@@ -81,38 +105,115 @@ def wire(
     traffic: Traffic,
     *,
     door: str = "",
+    capacity_bytes: int = 8 * GIB,
     pace: Pace = Pace(),
     clock: Clock = utc_now,
 ) -> Parts:
     """Subscribe everything; one at a time, so that two wishes about a model keep their order."""
-    projects = bus.documents("serving_projects", Served)
-    deployments = bus.documents("serving_deployments", Deployment)
-    woken = asyncio.Event()
-    meter = Meter(
-        bus.documents("serving_meter", MeterBook),
-        deployments,
+    ground = _Ground(
+        bus,
+        bus.documents("serving_projects", Served),
+        bus.documents("serving_deployments", Deployment),
+        asyncio.Event(),
         clock,
-        pace.metered,
-        pace.metered_idle,
+        pace,
     )
-    machines = bus.documents("serving_nodes", NodeHeat)
-    heats = Heats(machines, deployments, meter.places, meter.sampled, woken.set, clock, pace.cool)
-    packer = Packer(packages, woken.set)
-    fleet = Fleet(projects, replicas, probes, heats, meter, clock, packer.prepare)
-    moves = Moves(
-        deployments, packer, probes, traffic, heats, clock, pace.drain, pace.start_timeout
+    meter, heats = _listeners(ground)
+    packer, mender = Packer(packages, ground.woken.set), Mender(packages, ground.projects)
+    naps, losses, answering = _watchers(ground, meter, traffic)
+    rooms = Rooms(ground.projects, heats, meter, meter, naps, capacity_bytes, clock)
+    fleet = Fleet(
+        ground.projects, replicas, probes, rooms, answering, losses, mender, clock, packer.prepare
     )
-    reconciler = Reconciler(deployments, fleet, moves, clock, pace.tick, pace.idle, woken)
-    owners = Owners(projects, deployments)
-    of_projects = ProjectHandlers(projects, owners, reconciler.nudge)
-    of_models = ModelHandlers(projects, deployments, owners, pace.drain, reconciler.nudge)
+    judge = Judge(traffic, meter, probes, clock)
+    reconciler = _reconciler(ground, fleet, packer, judge, heats)
+    owners = Owners(ground.projects, ground.deployments)
 
     def url_of(project: str, model: str, version: int) -> str:
         name = app_name(project, model, version)
         # Behind one door the address is known before Ray was ever asked; a replica's own port is not.
         return door + route_of(name) if door else fleet.url_of(name)
 
-    queries = Queries(projects, deployments, heats, meter, owners, url_of)
+    _subscribe(ground, owners, heats, reconciler.nudge)
+    status = Status(heats, meter, naps, judge.last, clock)
+    known = (ground.projects, ground.deployments)
+    _answer(bus, Queries(*known, heats, meter, naps, status, owners, url_of, fleet.room))
+    bus.answer(NAME, "wake", Wakes(owners, naps).wake)
+    showing = Showing(fleet, meter, naps)
+    return Parts(reconciler, fleet, heats, meter, packer, naps, losses, mender, showing)
+
+
+@dataclass(frozen=True)
+class _Ground:
+    """What all parts stand on."""
+
+    bus: Bus
+    projects: Documents[Served]
+    deployments: Documents[Deployment]
+    woken: asyncio.Event
+    clock: Clock
+    pace: Pace
+
+
+def _listeners(ground: _Ground) -> tuple[Meter, Heats]:
+    bus, pace, clock = ground.bus, ground.pace, ground.clock
+    book = bus.documents("serving_meter", MeterBook)
+    meter = Meter(book, ground.deployments, clock, pace.metered, pace.metered_idle)
+    machines = bus.documents("serving_nodes", NodeHeat)
+    heats = Heats(
+        machines,
+        ground.deployments,
+        meter.places,
+        meter.sampled,
+        ground.woken.set,
+        clock,
+        pace.cool,
+    )
+    return meter, heats
+
+
+def _watchers(ground: _Ground, meter: Meter, traffic: Traffic) -> tuple[Naps, Losses, Answering]:
+    answering = Answering(ground.clock)
+    naps = Naps(
+        ground.bus.documents("serving_naps", Nap),
+        ground.deployments,
+        ground.projects,
+        meter,
+        traffic,
+        answering,
+        ground.woken.set,
+        ground.clock,
+        ground.pace.drain,
+    )
+    losses = Losses(ground.bus.documents("serving_losses", Loss), meter, ground.clock)
+    return naps, losses, answering
+
+
+def _reconciler(
+    ground: _Ground, fleet: Fleet, packer: Packer, judge: Judge, heats: Heats
+) -> Reconciler:
+    deployments, clock, pace = ground.deployments, ground.clock, ground.pace
+    writes = Writes(deployments, clock, pace.drain)
+    moves = Moves(writes, packer, judge, heats, clock, pace.start_timeout)
+    aftermath = Aftermath(deployments, judge, clock, pace.drain)
+    return Reconciler(
+        deployments, fleet, moves, aftermath, clock, pace.tick, pace.idle, ground.woken
+    )
+
+
+def _answer(bus: Bus, queries: Queries) -> None:
+    bus.answer(NAME, "routes", queries.routes)
+    bus.answer(NAME, "limits", queries.limits)
+    bus.answer(NAME, "list", queries.list_deployments)
+    bus.answer(NAME, "get", queries.get_deployment)
+
+
+def _subscribe(ground: _Ground, owners: Owners, heats: Heats, nudge: Callable[[], None]) -> None:
+    bus, projects, deployments = ground.bus, ground.projects, ground.deployments
+    clock, drain = ground.clock, ground.pace.drain
+    of_projects = ProjectHandlers(projects, owners, nudge)
+    of_models = ModelHandlers(projects, deployments, owners, drain, nudge, clock)
+    of_quality = QualityHandlers(deployments, clock, drain, nudge)
     in_order = Delivery(concurrency=1)
     bus.on(NAME, ProjectRegistered, of_projects.on_project, in_order)
     bus.on(NAME, ProjectUpdated, of_projects.on_project, in_order)
@@ -121,14 +222,10 @@ def wire(
     bus.on(NAME, DeployModel, of_models.do_deploy_model, in_order)
     bus.on(NAME, UndeployModel, of_models.do_undeploy_model, in_order)
     bus.on(NAME, RollbackModel, of_models.do_rollback_model, in_order)
+    bus.on(NAME, PerformanceDegraded, of_quality.on_performance_degraded, in_order)
     bus.on(NAME, ThermalThrottled, heats.on_thermal_throttled, in_order)
     bus.on(NAME, ThermalRecovered, heats.on_thermal_recovered, in_order)
     bus.on(NAME, TelemetrySampled, heats.on_telemetry_sampled, in_order)
-    bus.answer(NAME, "routes", queries.routes)
-    bus.answer(NAME, "limits", queries.limits)
-    bus.answer(NAME, "list", queries.list_deployments)
-    bus.answer(NAME, "get", queries.get_deployment)
-    return Parts(reconciler, fleet, heats, meter, packer)
 
 
 async def build(service: Service) -> None:
@@ -143,15 +240,20 @@ async def build(service: Service) -> None:
         HttpProbes(),
         GatewayTraffic(service.bus),
         door="" if settings.ingress == "direct" else settings.serve_url.rstrip("/"),
+        capacity_bytes=_capacity(settings),
         pace=_pace(settings),
     )
     left = LeftPredictions(ReplicaLeftovers(settings.state_dir(NAME)), _SWEEP)
+    showing = parts.showing
+    ServingFigures(showing.versions, showing.room, showing.woken).offer(metrics.REGISTRY)
     service.source("deployments", parts.reconciler.messages)
     service.source("recovery", Recovery(parts.heats.recoveries).messages)
     service.source("meter", parts.meter.messages)
+    service.source("naps", parts.naps.messages)
+    service.source("losses", parts.losses.messages)
     service.source("left-predictions", left.messages)
     service.ready_when("replicas", parts.fleet.check)
-    for close in (running.close, packing.close, parts.packer.close):
+    for close in (running.close, packing.close, parts.packer.close, parts.mender.close):
         service.at_stop(close)
 
 
@@ -162,8 +264,15 @@ def _sidecar(settings: Settings) -> Sidecar:
         serve_url=settings.serve_url,
         mlflow_url=settings.mlflow_url,
         ingress=settings.ingress,
+        backend=settings.backend,
         idle=timedelta(seconds=settings.sidecar_idle_s),
     )
+
+
+def _capacity(settings: Settings) -> int:
+    if settings.memory_gb is not None:
+        return int(settings.memory_gb * GIB)
+    return capacity_of(machine_bytes())
 
 
 def _pace(settings: Settings) -> Pace:

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
@@ -12,14 +13,15 @@ from pydantic import AwareDatetime, Field
 
 from mlops.contracts.attribution import Taken
 from mlops.contracts.energy import EnergyUse
+from mlops.contracts.latency import Latencies
 from mlops.contracts.message import Part
 from mlops.contracts.metering import Meter
 from mlops.contracts.settings import ServeSettings
 from mlops.serving.model import metering
 from mlops.serving.model.apps import App
+from mlops.serving.model.evidence import Comparison, Counts
 from mlops.serving.model.heat import Climate, Node
 from mlops.serving.model.metering import Reading, Window
-from mlops.serving.model.rollout import Counts
 from mlops.serving.model.state import Package, State
 
 
@@ -31,6 +33,7 @@ class Served(Part):
     revision: int = 0
     archived: bool = False
     refusal: str = ""
+    weight: float = 1.0
 
 
 class Deployment(Part):
@@ -79,7 +82,7 @@ class MeterBook(Part):
     """The one document of the bucket `serving_meter`: open windows by application, and the last word of each machine.
 
     *taken* is what each has taken in its window so far. *untold* are windows that have ended and are to be told, *last*
-    the last one of each application that runs.
+    the last one of each application that runs. *memory* is the most bytes that a replica of a version was seen to take.
     """
 
     windows: dict[str, Window] = Field(default_factory=dict)
@@ -87,6 +90,46 @@ class MeterBook(Part):
     machines: dict[str, Meter] = Field(default_factory=dict)
     untold: tuple[Page, ...] = ()
     last: dict[str, Page] = Field(default_factory=dict)
+    memory: dict[str, int] = Field(default_factory=dict)
+
+
+class Rest(StrEnum):
+    """Whether a model sleeps."""
+
+    ASLEEP = "asleep"
+    WAKING = "waking"
+    AWAKE = "awake"
+
+
+class Nap(Part):
+    """The document of a model in the bucket `serving_naps`, by `<project>.<model>`: none while it is simply awake.
+
+    It runs until *stops_at*. *told* when its message is out; *waited_s* is how long the last waking took.
+    """
+
+    project: str
+    model: str
+    version: int
+    deployment_id: str
+    rest: Rest
+    since: AwareDatetime
+    stops_at: AwareDatetime
+    why: str = ""
+    told: bool = False
+    waited_s: float | None = None
+
+
+class Loss(Part):
+    """The document of an application in the bucket `serving_losses`, by its name: none while all of it answers."""
+
+    project: str
+    model: str
+    version: int
+    deployment_id: str
+    since: AwareDatetime
+    reason: str = ""
+    ratio: float = 0.0
+    told: bool = False
 
 
 class Condition(StrEnum):
@@ -108,6 +151,64 @@ class AppState:
     url: str = ""
 
 
+@dataclass(frozen=True)
+class Report:
+    """What a replica tells of itself: counted since its start, but for *waiting* and *memory_bytes*, which are now.
+
+    *latencies* as `Latencies.as_json` writes them.
+    """
+
+    reading: Reading
+    requests: int = 0
+    errors: int = 0
+    shed: int = 0
+    dropped: int = 0
+    waiting: int = 0
+    memory_bytes: int | None = None
+    latencies: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What the replicas of an application have counted since serving began.
+
+    *memory_bytes* of all that speak now, *rate* is requests per second lately.
+    """
+
+    requests: int = 0
+    errors: int = 0
+    shed: int = 0
+    dropped: int = 0
+    answered: int = 0
+    waiting: int = 0
+    memory_bytes: int | None = None
+    replicas: int = 0
+    rate: float | None = None
+    latencies: Latencies = field(default_factory=Latencies)
+
+
+@dataclass(frozen=True)
+class RoomFigures:
+    """The memory that serving may fill, what of it is taken, and by which application."""
+
+    capacity_bytes: int
+    used_bytes: int = 0
+    held: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A version that runs, as its figures are shown."""
+
+    project: str
+    model: str
+    version: int
+    replicas: int
+    traffic_ratio: float
+    figures: Figures
+    joules_per_1000: float | None = None
+
+
 class Packages(Protocol):
     """Versions of the registry, packed to run anywhere.
 
@@ -118,8 +219,13 @@ class Packages(Protocol):
     async def prepare(self) -> None:
         """Make what the first `pack` would wait for."""
 
-    async def pack(self, project: str, model: str, version: int, backend: str) -> Package:
-        """Fetch a version, keep it as a Bento, and say what will run it; *backend* "auto" lets it choose."""
+    async def pack(
+        self, project: str, model: str, version: int, backend: str, *, allow_pickle: bool = False
+    ) -> Package:
+        """Fetch a version, keep it as a Bento, and say what will run it; *backend* "auto" lets it choose.
+
+        A model kept as a pickle, which may run any code when it is loaded, is broken unless *allow_pickle*.
+        """
 
     async def keep_only(self, project: str, model: str, bento_tags: Sequence[str]) -> None:
         """Forget every other package of a model; each can be made again."""
@@ -152,10 +258,16 @@ class Probes(Protocol):
 
 
 class Traffic(Protocol):
-    """What the gateway counts."""
+    """What the gateway counts since it started: requests and answer times of callers, and pairs of answers.
+
+    Copies for a shadow are no requests; the requests of a comparison are those that were compared.
+    """
 
     async def counts(self, project: str, model: str) -> dict[int, Counts] | None:
         """Return the counts by version, or None when nobody counts."""
+
+    async def comparisons(self, project: str, model: str) -> dict[int, Comparison] | None:
+        """Return how the answers of each shadow compare, by its version; None when nobody compares."""
 
 
 class Weather(Protocol):
@@ -171,7 +283,7 @@ class Weather(Protocol):
 class Counting(Protocol):
     """What replicas tell of themselves."""
 
-    def hear(self, app: str, reading: Reading) -> None:
+    def hear(self, app: str, report: Report) -> None:
         """Take in what a replica of an application has counted since its start."""
 
     def places(self, app: str) -> frozenset[str]:
@@ -182,6 +294,39 @@ class Counting(Protocol):
 
     async def last(self, app: str) -> Page | None:
         """Return the last window of an application that runs, with what it took."""
+
+    def figures(self, app: str) -> Figures | None:
+        """Return what the replicas of an application have counted; None when none has spoken."""
+
+
+class Living(Protocol):
+    """What tells who is used, and how much memory it takes."""
+
+    def replicas(self, app: str) -> frozenset[str]:
+        """Return the names of the replicas that speak now."""
+
+    def used_at(self, app: str) -> datetime | None:
+        """Return when a request was last told of, or a replica began; None when none has spoken."""
+
+    def ongoing(self, app: str) -> float | None:
+        """Return how many requests are under way on average; None where nobody knows."""
+
+    async def memory(self, app: str) -> int | None:
+        """Return the most bytes that a replica was seen to take; None before it was measured."""
+
+
+class Waker(Protocol):
+    """Who wakes models."""
+
+    async def wake(self, project: str, model: str, why: str) -> Nap | None:
+        """Let a model that sleeps be started again; return its nap, None when it is awake."""
+
+
+class Sleep(Protocol):
+    """Which models sleep."""
+
+    async def is_asleep(self, project: str, model: str) -> bool:
+        """Return whether nothing of a model answers, because it sleeps or is waking only now."""
 
 
 class Leftovers(Protocol):

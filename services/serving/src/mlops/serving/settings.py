@@ -31,6 +31,18 @@ class Settings(ServiceSettings):
         validation_alias="SERVING_INGRESS",
         description="haproxy: one door for all replicas; direct: a replica's own port (macOS).",
     )
+    backend: str = Field(
+        default="auto",
+        max_length=32,
+        validation_alias="SERVING_BACKEND",
+        description="What runs models of projects that leave [serve].backend at auto; auto: by format and device.",
+    )
+    memory_gb: float | None = Field(
+        default=None,
+        gt=0,
+        validation_alias="SERVING_MEMORY_GB",
+        description="GiB that all replicas may take together; None: 60 % of this machine's memory less 0.7 GiB for Ray.",
+    )
     drain_s: float = Field(
         default=6.0,
         gt=0,

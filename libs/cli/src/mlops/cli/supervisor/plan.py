@@ -13,6 +13,7 @@ from mlops.cli.supervisor import claims, credentials, ports, wanted
 from mlops.cli.supervisor.component import Component, selected
 from mlops.cli.supervisor.node_names import own_name
 from mlops.cli.supervisor.parts.airflow import airflow
+from mlops.cli.supervisor.parts.cluster import cluster_of, serve_of
 from mlops.cli.supervisor.parts.environment import inherited
 from mlops.cli.supervisor.parts.evidently import evidently
 from mlops.cli.supervisor.parts.nats import nats
@@ -32,7 +33,8 @@ class Plan:
 
 def everything(site: Site) -> list[Component]:
     """Return all components, in the order in which they are worth starting: the slowest chains first."""
-    most = [nats(site), *airflow(site), ray(site), *services(site)]
+    own_ray = [] if site.cluster else [ray(site)]
+    most = [nats(site), *airflow(site), *own_ray, *services(site)]
     names = tuple(component.name for component in most)
     return [*most, evidently(site, after=names)]
 
@@ -52,6 +54,7 @@ def settle(
     )
     claims.claim(home, found)
     wishes = wanted.read(home)
+    cluster = cluster_of(caller)
     seed = int(hashlib.sha256(str(home.root).encode()).hexdigest()[:8], 16)
     site = Site(
         home=home,
@@ -61,6 +64,8 @@ def settle(
         checkout=find_checkout(),
         nodes=wishes.nodes,
         node=own_name(home, caller) if wishes.nodes else "",
+        cluster=cluster,
+        serve=serve_of(caller, cluster, found["serve"]),
     )
     components = tuple(selected(everything(site), only, without))
     write_json(home.ports, found)

@@ -12,6 +12,7 @@ PREFERRED = {
     "mlflow": 5000,
     "airflow": 8080,
     "gateway": 8090,
+    "grpc": 8001,
     "evidently": 8000,
     "serve": 8300,
     "ray": 6379,

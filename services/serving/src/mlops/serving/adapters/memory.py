@@ -9,20 +9,25 @@ from dataclasses import dataclass, field
 
 from mlops.chassis.errors import RejectedError, UnavailableError
 from mlops.serving.model.apps import App, bento_tag
-from mlops.serving.model.rollout import Counts
+from mlops.serving.model.evidence import Comparison, Counts
 from mlops.serving.model.state import Package
 from mlops.serving.ports import AppState, Condition
 
 
 @dataclass
 class MemoryPackages:
-    """Packs anything but what *broken* names, unless *away*; what is *slow* is packed when it is set."""
+    """Packs anything but what *broken* names, unless *away*; what is *slow* is packed when it is set.
+
+    Versions in *pickled* are pickles. *packed* is what was asked for.
+    """
 
     broken: dict[int, str] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     away: bool = False
     kept: list[str] = field(default_factory=list)
     slow: asyncio.Event | None = None
+    pickled: set[int] = field(default_factory=set)
+    packed: list[tuple[str, str, int, str]] = field(default_factory=list)
 
     async def prepare(self) -> None:
         """Do nothing."""
@@ -31,7 +36,9 @@ class MemoryPackages:
         """Remember what was kept."""
         self.kept = list(bento_tags)
 
-    async def pack(self, project: str, model: str, version: int, backend: str) -> Package:
+    async def pack(
+        self, project: str, model: str, version: int, backend: str, *, allow_pickle: bool = False
+    ) -> Package:
         """Return the package of a version."""
         if self.slow is not None:
             await self.slow.wait()
@@ -39,6 +46,11 @@ class MemoryPackages:
             raise UnavailableError("the registry is away")
         if version in self.broken:
             raise RejectedError(self.broken[version])
+        if version in self.pickled and not allow_pickle:
+            raise RejectedError(
+                "it is kept as a pickle; set [serve] allow_pickle = true to trust it"
+            )
+        self.packed.append((project, model, version, backend))
         tag = bento_tag(project, model, version, backend)
         return Package(version, tag, "sklearn", "in memory", f"run-{version}", self.metrics)
 
@@ -47,7 +59,8 @@ class MemoryPackages:
 class MemoryReplicas:
     """Applications that start at the next look, but for those that are *stuck* or *broken* (tag to reason).
 
-    Those that are *limping* have lost one replica, and another one answers.
+    Those that are *limping* have lost one replica, and another one answers. *counts* are their replicas, else the least.
+    What *lingers* leaves only when it is taken out of *leaving*.
     """
 
     limping: set[str] = field(default_factory=set)
@@ -56,6 +69,9 @@ class MemoryReplicas:
     away: bool = False
     apps: dict[str, App] = field(default_factory=dict)
     starts: list[str] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+    lingers: bool = False
+    leaving: set[str] = field(default_factory=set)
     _seen: set[str] = field(default_factory=set)
 
     async def prepare(self) -> None:
@@ -68,6 +84,7 @@ class MemoryReplicas:
         wanted = {app.name: app for app in apps}
         for name in self.apps.keys() - wanted.keys():
             self._seen.discard(name)
+            self.leaving |= {name} if self.lingers else set()
         for name, app in wanted.items():
             if name not in self.apps or self.apps[name].bento_tag != app.bento_tag:
                 self.starts.append(name)
@@ -79,7 +96,7 @@ class MemoryReplicas:
         self._check()
         found = {name: self._state(app) for name, app in self.apps.items()}
         self._seen.update(self.apps)
-        return found
+        return {name: AppState(Condition.LEAVING, 0) for name in self.leaving} | found
 
     async def ready(self, url: str, app: App) -> bool:
         """Answer probes (`Probes`): what runs is ready."""
@@ -105,7 +122,8 @@ class MemoryReplicas:
             return AppState(Condition.FAILED, 1, "a replica has died", url)
         if app.bento_tag in self.broken:
             return AppState(Condition.FAILED, reason=self.broken[app.bento_tag], url=url)
-        return AppState(Condition.RUNNING, replicas=app.min_replicas, url=url)
+        replicas = self.counts.get(app.name, app.min_replicas)
+        return AppState(Condition.RUNNING, replicas=replicas, url=url)
 
 
 @dataclass
@@ -113,7 +131,12 @@ class MemoryTraffic:
     """Counts as a test sets them."""
 
     by_version: dict[int, Counts] | None = None
+    compared: dict[int, Comparison] | None = None
 
     async def counts(self, project: str, model: str) -> dict[int, Counts] | None:  # noqa: ARG002 - one model
         """Return what was set."""
         return self.by_version
+
+    async def comparisons(self, project: str, model: str) -> dict[int, Comparison] | None:  # noqa: ARG002 - one model
+        """Return what was set."""
+        return self.compared

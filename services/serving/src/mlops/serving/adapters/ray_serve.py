@@ -21,6 +21,7 @@ from ray.serve.exceptions import RayServeException
 from ray.serve.schema import ServeDeploySchema
 
 from mlops.chassis.errors import UnavailableError
+from mlops.serving.model.apps import is_ours
 
 _IMPORT_PATH = "mlops.serving.adapters.replica:build"
 _CONDITIONS = {
@@ -60,6 +61,7 @@ class RayServe:
         return {
             name: _state(app, doors.get(name, "" if self._ingress == "direct" else self._serve_url))
             for name, app in found.items()
+            if is_ours(name)
         }
 
     def _connected(self) -> Any:
@@ -86,7 +88,8 @@ class RayServe:
             http_options=HTTPOptions(
                 host=door.hostname,
                 port=door.port or 80,
-                request_timeout_s=30,
+                # The replica bounds reading, waiting and computing itself; a long text may take longer.
+                request_timeout_s=None,
                 keep_alive_timeout_s=120,
             ),
             logging_config={"log_level": "WARNING", "enable_access_log": False},
@@ -105,7 +108,7 @@ class RayServe:
                 {
                     "name": "replica",
                     # Ray hands it to running replicas in place (`Replica.reconfigure`): none is started anew for it.
-                    "user_config": {"concurrency": app["concurrency"]},
+                    "user_config": {"concurrency": app["concurrency"], "queue": app["queue"]},
                     # Always given: going from fixed to scaled replaces all replicas, other bounds do not.
                     "autoscaling_config": {
                         "min_replicas": app["min_replicas"],

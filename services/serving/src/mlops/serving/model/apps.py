@@ -8,11 +8,15 @@ import re
 from dataclasses import dataclass
 
 FULL_CONCURRENCY = 8
+FULL_QUEUE = 64
 
 
 @dataclass(frozen=True)
 class App:
-    """One version of one model of one project, as it must run; *concurrency* is what a replica computes at once."""
+    """One version of one model of one project, as it must run.
+
+    *concurrency* is what a replica computes at once, *queue* how many requests may wait for that.
+    """
 
     project: str
     model: str
@@ -22,6 +26,7 @@ class App:
     max_replicas: int = 1
     memory_gb: float = 1.0
     concurrency: int = FULL_CONCURRENCY
+    queue: int = FULL_QUEUE
 
     @property
     def name(self) -> str:
@@ -37,6 +42,11 @@ class App:
 def app_name(project: str, model: str, version: int) -> str:
     """Return the name of the application of a version."""
     return f"{project}.{model}.v{version}"
+
+
+def is_ours(name: str) -> bool:
+    """Return whether an application of that name is a version's: on a shared cluster others have theirs."""
+    return re.fullmatch(r"[^.]+\..+\.v[0-9]+", name) is not None
 
 
 def route_of(name: str) -> str:

@@ -8,7 +8,7 @@ process that dies forgets nothing and counts nothing twice; the counters it miss
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -25,7 +25,8 @@ from mlops.serving.model import metering
 from mlops.serving.model.apps import app_name
 from mlops.serving.model.metering import Reading, Window
 from mlops.serving.model.state import deployment_of, needed
-from mlops.serving.ports import Deployment, MeterBook, Page
+from mlops.serving.ports import Deployment, Figures, MeterBook, Page, Report
+from mlops.serving.sources.vitals import Vitals
 
 Running = Mapping[str, tuple[Deployment, int]]
 
@@ -68,14 +69,19 @@ class Meter:
         self._heard_at: dict[str, datetime] = {}
         self._written_at: datetime | None = None
         self._writes = 0
+        self.vitals = Vitals(clock)
 
-    def hear(self, app: str, reading: Reading) -> None:
+    def hear(self, app: str, report: Report) -> None:
         """Take in what a replica has counted since its start."""
-        now = self._clock()
+        now, reading = self._clock(), report.reading
+        self.vitals.hear(app, report)
         self._pulses[reading.replica] = _pulse(self._pulses.get(reading.replica), app, reading, now)
         if self._book is not None and app in self._book.windows:
             window = metering.heard(self._book.windows[app], self._placed(reading), now)
-            self._change(windows=dict(self._book.windows) | {app: window})
+            self._change(
+                windows=dict(self._book.windows) | {app: window},
+                memory=_grown(self._book.memory, app, report.memory_bytes),
+            )
 
     async def sampled(self, event: TelemetrySampled) -> None:
         """Take in what a machine took since it spoke last."""
@@ -108,6 +114,31 @@ class Meter:
         known = [one.busy for one in self._fresh(app) if one.busy is not None]
         return sum(known) if known else None
 
+    def figures(self, app: str) -> Figures | None:
+        """Return what the replicas of an application have counted."""
+        return self.vitals.figures(app)
+
+    def replicas(self, app: str) -> frozenset[str]:
+        """Return the names of the replicas that speak now."""
+        return self.vitals.replicas(app)
+
+    def used_at(self, app: str) -> datetime | None:
+        """Return when a request was last told of, or a replica began."""
+        return self.vitals.used_at(app)
+
+    def ongoing(self, app: str) -> float | None:
+        """Return how many requests are computed or wait; None where nobody knows."""
+        waiting, busy = self.vitals.ongoing(app), self.busy(app)
+        return None if waiting is None else waiting + (busy or 0.0)
+
+    async def memory(self, app: str) -> int | None:
+        """Return the most bytes that a replica of an application was seen to take, by any process of this service."""
+        return (await self._opened()).memory.get(app)
+
+    def pages(self) -> Mapping[str, Page]:
+        """Return the last window of each application that runs, as far as the book was opened."""
+        return self._book.last if self._book else {}
+
     async def last(self, app: str) -> Page | None:
         """Return the last window that was told of an application which runs."""
         return (await self._opened()).last.get(app)
@@ -121,8 +152,9 @@ class Meter:
 
     async def round(self) -> AsyncIterator[Message]:
         """Begin and end windows, and yield what those that have ended tell."""
-        running = await self._running()
-        if self._turn_pages(await self._opened(), running) or self._is_old():
+        known = list((await self._deployments.all()).values())
+        self._forget_memory(await self._opened(), known)
+        if self._turn_pages(await self._opened(), _running(known)) or self._is_old():
             await self._write()
         book = await self._opened()
         for one in book.untold:
@@ -162,12 +194,14 @@ class Meter:
         changed = window.deployment_id != deployment_id
         return changed or metering.is_due(window, now, self._every, self._idle)
 
-    async def _running(self) -> Running:
-        return {
-            app_name(one.project, one.model, version): (one, version)
-            for one in (await self._deployments.all()).values()
-            for version in needed(one.state)
+    def _forget_memory(self, book: MeterBook, known: Sequence[Deployment]) -> None:
+        """Keep what is known of versions that are packed: they may run again."""
+        packed = {
+            app_name(one.project, one.model, package.version)
+            for one in known
+            for package in one.state.packages
         }
+        self._change(memory={app: size for app, size in book.memory.items() if app in packed})
 
     def _placed(self, reading: Reading) -> Reading:
         # A replica that does not know its machine runs on the only one there is.
@@ -202,6 +236,18 @@ class Meter:
         applied = f"{self._clock().isoformat()}/{self._writes}"
         await self._documents.change(_BOOK, lambda _: book, applied=applied)
         self._written_at = self._clock()
+
+
+def _running(known: Sequence[Deployment]) -> Running:
+    return {
+        app_name(one.project, one.model, version): (one, version)
+        for one in known
+        for version in needed(one.state)
+    }
+
+
+def _grown(memory: Mapping[str, int], app: str, size: int | None) -> dict[str, int]:
+    return dict(memory) if size is None else {**memory, app: max(size, memory.get(app, 0))}
 
 
 def told(one: Page) -> Message:

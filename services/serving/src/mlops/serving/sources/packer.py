@@ -36,12 +36,22 @@ class Packer:
             self._log.warning("packages.unprepared", reason=str(error))
 
     async def pack(
-        self, order: str, project: str, model: str, version: int, backend: str
+        self,
+        order: str,
+        project: str,
+        model: str,
+        version: int,
+        backend: str,
+        *,
+        allow_pickle: bool = False,
     ) -> Package | None:
         """Return the package of an order, None while it is being made; raises what `Packages.pack` raises."""
         task = self._packing.get(order)
         if task is None:
-            task = asyncio.create_task(self._packages.pack(project, model, version, backend))
+            packing = self._packages.pack(
+                project, model, version, backend, allow_pickle=allow_pickle
+            )
+            task = asyncio.create_task(packing)
             task.add_done_callback(lambda _: self._done())
             self._packing[order] = task
             self._of_model[order] = (project, model)

@@ -39,7 +39,13 @@ def inherited(caller: Mapping[str, str], site: Site) -> dict[str, str]:
         "NATS_TOKEN": site.secrets["nats_token"],
         "MLFLOW_TRACKING_URI": site.http("mlflow"),
         "BENTOML_HOME": str(site.home.root / "bento"),
+        **_ray(caller, site),
     }
+
+
+def _ray(caller: Mapping[str, str], site: Site) -> dict[str, str]:
+    # A token that some other Ray left in the user's home would otherwise shut our own head to our own serving.
+    return {} if site.cluster else {"RAY_AUTH_MODE": caller.get("RAY_AUTH_MODE", "disabled")}
 
 
 def harmless(caller: Mapping[str, str]) -> dict[str, str]:

@@ -27,7 +27,17 @@ _FIX = "look at the log; `mlops doctor` checks the environment"
 
 def services(site: Site) -> list[Component]:
     """Return the components of our own services."""
-    return [_service(site, name, needs) for name, needs in _NEEDS.items()]
+    # A cluster that runs already is nobody's child: serving waits for it by itself.
+    elsewhere = {"ray"} if site.cluster else set()
+    return [
+        _service(site, name, tuple(need for need in needs if need not in elsewhere))
+        for name, needs in _NEEDS.items()
+    ]
+
+
+def _own(site: Site, name: str) -> dict[str, str]:
+    """Return what only this service is told: the gateway's second port."""
+    return {"GATEWAY_GRPC_PORT": str(site.ports["grpc"])} if name == "gateway" else {}
 
 
 def _several(site: Site, name: str) -> dict[str, str]:
@@ -47,7 +57,12 @@ def _service(site: Site, name: str, needs: tuple[str, ...]) -> Component:
         name=name,
         command=(sys.executable, "-m", f"mlops.{name}"),
         gate=Gate(url=f"{site.http(port)}/readyz", within_s=180),
-        env={"MLOPS_HTTP_PORT": str(site.ports[port]), **_LEAN, **_several(site, name)},
+        env={
+            "MLOPS_HTTP_PORT": str(site.ports[port]),
+            **_LEAN,
+            **_own(site, name),
+            **_several(site, name),
+        },
         needs=needs,
         address=site.http(port),
         fix=_FIX,

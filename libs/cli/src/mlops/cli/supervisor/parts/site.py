@@ -15,7 +15,10 @@ HOST = "127.0.0.1"
 
 @dataclass(frozen=True)
 class Site:
-    """One installation on one machine; `nodes` where others run steps for it, and then `node` is this one's name."""
+    """One installation on one machine; `nodes` where others run steps for it, and then `node` is this one's name.
+
+    `cluster` is the head of a Ray cluster that runs already, `serve` where Ray Serve answers there; empty for our own.
+    """
 
     home: Home
     ports: Mapping[str, int]
@@ -24,6 +27,8 @@ class Site:
     checkout: Path | None = None
     nodes: bool = False
     node: str = ""
+    cluster: str = ""
+    serve: str = ""
 
     def http(self, name: str) -> str:
         """Return the address of a part that speaks HTTP."""
@@ -41,9 +46,14 @@ class Site:
         return f"mqtt://{HOST}:{port}" if port else None
 
     @property
+    def grpc(self) -> str:
+        """Return where the gateway speaks gRPC, as its clients want it told."""
+        return f"{HOST}:{self.ports['grpc']}"
+
+    @property
     def ray(self) -> str:
         """Return where Ray's head answers."""
-        return f"{HOST}:{self.ports['ray']}"
+        return self.cluster or f"{HOST}:{self.ports['ray']}"
 
     @property
     def endpoints(self) -> dict[str, str]:
@@ -51,9 +61,10 @@ class Site:
         return {
             "nats": self.nats,
             "gateway": self.http("gateway"),
+            "grpc": self.grpc,
             "mlflow": self.http("mlflow"),
             "airflow": self.http("airflow"),
-            "serve": self.http("serve"),
+            "serve": self.serve or self.http("serve"),
             "evidently": self.http("evidently"),
             "ray": self.ray,
             **({"mqtt": self.mqtt} if self.mqtt else {}),
