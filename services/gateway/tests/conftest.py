@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry
 
 from mlops.chassis.bus_memory import MemoryBus
 from mlops.chassis.clock import utc_now
+from mlops.chassis.tokens import Tokens
 from mlops.contracts.message import Message
 from mlops.gateway import app as gateway_app
 from mlops.gateway.adapters.aiohttp import AiohttpReplicas
@@ -29,18 +30,30 @@ from mlops.gateway.settings import Settings
 
 TOKEN = "correct-horse-battery-staple"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
+TOKENS = Tokens(TOKEN)
 ROW = {"inputs": [{"name": "x", "shape": [1], "datatype": "FP64", "data": [1.0]}]}
+
+
+def bearer(
+    *acts: str, projects: Sequence[str] = ("rainfall",), lasts: float = 3600
+) -> dict[str, str]:
+    """Return the header of a caller with a token of some projects."""
+    token = TOKENS.sign("ann", projects, acts, utc_now(), timedelta(seconds=lasts))
+    return {"Authorization": f"Bearer {token}"}
+
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass
 class Replica:
-    """A real HTTP server that answers as one version of a model."""
+    """A real HTTP server that answers as one version of a model; *looks* asked whether it is ready."""
 
     version: int
     answers: list[Answer] = field(default_factory=list)
     seen: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    looks: int = 0
+    is_away: bool = False
     url: str = ""
     runner: web.AppRunner | None = None
 
@@ -59,6 +72,11 @@ class Replica:
             self.runner = None
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
+        if request.path.endswith("/ready"):
+            self.looks += 1
+            return web.json_response(
+                {"ready": not self.is_away}, status=503 if self.is_away else 200
+            )
         self.seen.append((request.path, {k.lower(): v for k, v in request.headers.items()}))
         if self.answers:
             return await self.answers.pop(0)(request)
@@ -90,13 +108,15 @@ class House:
     files: Path
     routes: list[dict[str, Any]] = field(default_factory=list)
 
-    async def route(self, project: str, model: str, *versions: tuple[Replica, float]) -> None:
-        """Let serving tell a route, and wait until the gateway knows it."""
+    async def route(
+        self, project: str, model: str, *versions: tuple[Replica, float], **more: Any
+    ) -> None:
+        """Let serving tell a route (*more*: asleep, shadow), and wait until the gateway knows it."""
         entries = [
             {"version": one.version, "url": one.url, "weight": weight} for one, weight in versions
         ]
         self.routes[:] = [r for r in self.routes if (r["project"], r["model"]) != (project, model)]
-        self.routes.append({"project": project, "model": model, "versions": entries})
+        self.routes.append({"project": project, "model": model, "versions": entries, **more})
         self.gateway.routes.refresh()
         await asyncio.sleep(0.01)
 
@@ -127,13 +147,19 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setenv("GATEWAY_INFER_MAX_BYTES", "100000")
     monkeypatch.setenv("GATEWAY_INFER_TIMEOUT_S", "2")
     monkeypatch.setenv("GATEWAY_ROUTES_EVERY_S", "0.2")
+    monkeypatch.setenv("GATEWAY_INFER_UNDER_WAY", "40")
+    monkeypatch.setenv("GATEWAY_INFER_TOTAL_BYTES", "250000")
+    monkeypatch.setenv("GATEWAY_INFER_BODY_TIMEOUT_S", "0.5")
+    monkeypatch.setenv("GATEWAY_WAKE_TIMEOUT_S", "2")
+    monkeypatch.setenv("GATEWAY_WAKE_WAITING", "5")
     monkeypatch.setenv("GATEWAY_FILES_MAX_BYTES", "3000000")
     return Settings()
 
 
 @pytest.fixture
 async def house(bus: MemoryBus, settings: Settings, tmp_path: Path) -> AsyncIterator[House]:
-    replicas, registry = AiohttpReplicas(), CollectorRegistry()
+    replicas = AiohttpReplicas(timedelta(seconds=settings.infer_timeout_s), TOKEN)
+    registry = CollectorRegistry()
     last_routes = RoutesFile(tmp_path / "routes.json", utc_now)
     files = FilesFolder(tmp_path / "files", settings.files_max_bytes, settings.files_keep)
     mlflow = Replica(0)
@@ -160,6 +186,8 @@ async def house(bus: MemoryBus, settings: Settings, tmp_path: Path) -> AsyncIter
         task.cancel()
     results = await asyncio.gather(*tasks, return_exceptions=True)
     await client.aclose()
+    for close in gateway.closes:
+        await close()
     await replicas.close()
     await upstream.close()
     await mlflow.stop()

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from aiohttp import web
-from services.gateway.tests.conftest import ROW, House, Replica, hangs_up, says
+from services.gateway.tests.conftest import ROW, TOKEN, House, Replica, hangs_up, says
 
 from mlops.contracts.serving import DeploymentStarted
 
@@ -39,7 +39,7 @@ async def test_bytes_pass_both_ways_unchanged(house: House, replica: Replicas) -
     assert one.seen[0][0] == INFER
     assert one.seen[0][1]["x-request-id"] == "mine-1"
     assert one.seen[0][1]["traceparent"].startswith("00-")
-    assert "authorization" not in one.seen[0][1]
+    assert one.seen[0][1]["authorization"] == f"Bearer {TOKEN}"
 
 
 async def test_callers_trace_continues_at_the_replica(house: House, replica: Replicas) -> None:
@@ -304,7 +304,8 @@ async def test_metadata_and_readiness_come_from_the_replica(
     ready = await house.client.get("/v2/models/rain/versions/1/ready")
 
     assert (metadata.status_code, ready.status_code) == (200, 200)
-    assert [path for path, _ in one.seen] == ["/v2/models/rain", "/v2/models/rain/ready"]
+    assert [path for path, _ in one.seen] == ["/v2/models/rain"]
+    assert one.looks == 1
 
 
 async def test_repository_index_lists_every_version(house: House, replica: Replicas) -> None:

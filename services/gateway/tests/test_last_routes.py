@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from prometheus_client import CollectorRegistry
-from services.gateway.tests.conftest import BEARER, ROW, House, Replica
+from services.gateway.tests.conftest import BEARER, ROW, TOKEN, House, Replica
 
 from mlops.chassis.bus_memory import MemoryBus
 from mlops.chassis.clock import Clock
@@ -33,7 +33,7 @@ Ask = Callable[[Clock], Awaitable[httpx.Response]]
 @pytest.fixture
 async def ask_anew(settings: Settings, tmp_path: Path) -> AsyncIterator[Ask]:
     """Ask a gateway that has just started on an empty bus, in the same home."""
-    replicas = AiohttpReplicas()
+    replicas = AiohttpReplicas(timedelta(seconds=2), TOKEN)
 
     async def ask(clock: Clock) -> httpx.Response:
         last = RoutesFile(tmp_path / "routes.json", clock)

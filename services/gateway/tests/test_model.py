@@ -15,12 +15,12 @@ from mlops.contracts.catalogue import CATALOGUE
 from mlops.gateway.adapters.memory import MemoryOfBus
 from mlops.gateway.adapters.prometheus import PrometheusMeter
 from mlops.gateway.http.answers import json_answer
+from mlops.gateway.http.traffic import Traffic
 from mlops.gateway.model.archive import Bounds, Wanted
 from mlops.gateway.model.describe import describe
 from mlops.gateway.model.facts import fact_of
 from mlops.gateway.model.labels import batches
 from mlops.gateway.model.routing import RetryBudget, Route, Target, table_of
-from mlops.gateway.model.traffic import Traffic
 
 RAIN = Route("rainfall", "rain", (Target(1, "u1", 0.75), Target(2, "u2", 0.25)))
 
@@ -88,15 +88,14 @@ def test_nonsense_in_the_routes_is_left_out() -> None:
 
 
 def test_budget_of_retries_runs_dry_and_recovers() -> None:
-    budget: RetryBudget | None = RetryBudget(tokens=1.0)
+    budget = RetryBudget(tokens=1.0)
 
-    budget = budget.spent() if budget else None
-    assert budget is not None
-    assert budget.spent() is None
+    assert budget.spend()
+    assert not budget.spend()
 
     for _ in range(6):
-        budget = budget.earned()
-    assert budget.spent() is not None
+        budget.earn()
+    assert budget.spend()
 
 
 @given(st.lists(st.integers(1, 60), max_size=80))
@@ -326,7 +325,11 @@ def test_traffic_remembers_the_versions_last_asked() -> None:
         "version": 1,
         "requests": 1000,
         "errors": 999,
+        "shed": 0,
         "p50_ms": 1.0,
+        "p95_ms": 1.0,
+        "p99_ms": 1.0,
+        "latencies": {"12": 1000},
     }
 
 

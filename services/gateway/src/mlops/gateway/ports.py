@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
 
@@ -22,13 +22,25 @@ class SpokenBus(Bus, History, Protocol):
     """A bus on which one can also read what was said."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Reply:
-    """What a replica answered, as bytes."""
+    """What a replica answered, as bytes; of a long answer, or of events that come one by one, *rest* is still to come.
+
+    Whoever has a reply closes it, or the connection behind its rest stays open.
+    """
 
     status: int
     body: bytes
     headers: Mapping[str, str]
+    rest: AsyncIterator[bytes] | None = None
+    at_close: list[Callable[[], Awaitable[None] | None]] = field(default_factory=list)
+
+    async def close(self) -> None:
+        """Let go of the connection, and of whatever was held until now; closing twice changes nothing."""
+        while self.at_close:
+            done = self.at_close.pop()()
+            if done is not None:
+                await done
 
 
 class LostReplicaError(Exception):
@@ -43,9 +55,9 @@ class Replicas(Protocol):
     """The processes that hold models."""
 
     async def send(
-        self, method: str, url: str, body: bytes, headers: Mapping[str, str], timeout: timedelta
+        self, method: str, url: str, body: bytes | bytearray, headers: Mapping[str, str]
     ) -> Reply:
-        """Ask a replica once; Raises LostReplicaError, SlowReplicaError."""
+        """Ask a replica once; Raises LostReplicaError, SlowReplicaError, also while the rest is read."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +155,9 @@ class Routes(Protocol):
 
     def refresh(self) -> None:
         """Ask serving again, now."""
+
+    async def changed(self) -> None:
+        """Wait until there is another table."""
 
 
 class LastRoutes(Protocol):

@@ -23,13 +23,56 @@ class Settings(ServiceSettings):
         default=30.0,
         gt=0,
         validation_alias=AliasChoices("GATEWAY_INFER_TIMEOUT_S"),
-        description="How long a replica may take for one request.",
+        description="How long a replica may say nothing, before an answer or between its pieces.",
+    )
+    infer_under_way: int = Field(
+        default=512,
+        gt=0,
+        validation_alias=AliasChoices("GATEWAY_INFER_UNDER_WAY"),
+        description="How many requests may be under way to one model; more are turned away with 429.",
     )
     infer_max_bytes: int = Field(
         default=16 * 1024 * 1024,
         gt=0,
         validation_alias=AliasChoices("GATEWAY_INFER_MAX_BYTES"),
         description="Largest body of an inference request.",
+    )
+    infer_total_bytes: int = Field(
+        default=256 * 1024 * 1024,
+        gt=0,
+        validation_alias=AliasChoices("GATEWAY_INFER_TOTAL_BYTES"),
+        description="How much all bodies of inference may have together; more are turned away with 429.",
+    )
+    infer_body_timeout_s: float = Field(
+        default=30.0,
+        gt=0,
+        validation_alias=AliasChoices("GATEWAY_INFER_BODY_TIMEOUT_S"),
+        description="How long a caller may take to send the body of an inference request.",
+    )
+    wake_timeout_s: float = Field(
+        default=30.0,
+        gt=0,
+        validation_alias=AliasChoices("GATEWAY_WAKE_TIMEOUT_S"),
+        description="How long a request waits for a model that is asleep, or of which no replica answers.",
+    )
+    wake_waiting: int = Field(
+        default=256,
+        gt=0,
+        validation_alias=AliasChoices("GATEWAY_WAKE_WAITING"),
+        description="How many requests may wait for one model that is asleep.",
+    )
+    grpc_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        validation_alias=AliasChoices("GATEWAY_GRPC_PORT"),
+        description="Where inference is answered over gRPC, too; 0 takes a free port, without it there is none.",
+    )
+    grpc_calls: int = Field(
+        default=64,
+        gt=0,
+        validation_alias=AliasChoices("GATEWAY_GRPC_CALLS"),
+        description="How many gRPC calls may be under way at once.",
     )
     api_max_bytes: int = Field(
         default=4 * 1024 * 1024,

@@ -61,15 +61,26 @@ class Follower:
 
 
 class RoutesOfServing:
-    """The routing table, as serving tells it: every so often, and at once when asked for."""
+    """The routing table, as serving tells it: every so often, and at once when asked for.
 
-    def __init__(self, bus: Bus, every: timedelta, last: LastRoutes) -> None:
+    *on_shadow* hears of every version that becomes a shadow.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        every: timedelta,
+        last: LastRoutes,
+        on_shadow: Callable[[tuple[str, str, int]], None],
+    ) -> None:
         self._bus = bus
+        self._on_shadow = on_shadow
         self._every_s = every.total_seconds()
         self._last = last
         recalled = last.recall()
         self._table = Table() if recalled is None else table_of(recalled)
         self._wanted = asyncio.Event()
+        self._changed = asyncio.Event()
         self._log = structlog.get_logger("routes")
 
     @property
@@ -80,6 +91,10 @@ class RoutesOfServing:
     def refresh(self) -> None:
         """Ask serving again, now."""
         self._wanted.set()
+
+    async def changed(self) -> None:
+        """Wait until there is another table."""
+        await self._changed.wait()
 
     async def __call__(self) -> AsyncIterator[Message]:
         """Keep the table fresh for as long as the gateway runs."""
@@ -102,9 +117,14 @@ class RoutesOfServing:
             return
         table = table_of(answer)
         self._last.note(answer)
-        if table != self._table:
-            self._log.info("routes.changed", models=table.names())
+        if table == self._table:
+            return
+        self._log.info("routes.changed", models=table.names())
+        for shadow in table.shadows() - self._table.shadows():
+            self._on_shadow(shadow)
         self._table = table
+        self._changed.set()
+        self._changed = asyncio.Event()
 
 
 async def tidying(files: Files) -> AsyncIterator[Message]:

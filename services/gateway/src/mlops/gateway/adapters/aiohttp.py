@@ -1,49 +1,119 @@
 # SPDX-License-Identifier: Apache-2.0
-"""AiohttpReplicas: one pooled HTTP client for all replicas; bytes in, bytes out."""
+"""AiohttpReplicas: one pooled HTTP client for all replicas; bytes in, bytes out, long answers piece by piece."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 
 import aiohttp
+from yarl import URL
 
 from mlops.gateway.ports import LostReplicaError, Reply, SlowReplicaError
 
 _CONNECT_S = 2.0
-_CONNECTIONS = 256
+_WHOLE = 1024 * 1024  # an answer of up to so many bytes is read before it is passed on
+_PIECE = 256 * 1024
+_EVENTS = "text/event-stream"
+_ADDED_BY_AIOHTTP = ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")
+_FAILURES = (TimeoutError, aiohttp.ClientError, OSError)
+_URLS = 4096
 
 
 class AiohttpReplicas:
-    """Replicas over HTTP. Make it inside the running loop, close it at stop."""
+    """Replicas over HTTP, which are shown *token*, and may say nothing for *quiet*.
 
-    def __init__(self) -> None:
+    Make it inside the running loop, close it at stop.
+    """
+
+    def __init__(self, quiet: timedelta, token: str) -> None:
         # Replicas close idle connections after 75 s and more; ours are let go before, so that none is half-dead.
-        connector = aiohttp.TCPConnector(limit=_CONNECTIONS, keepalive_timeout=30)
-        self._session = aiohttp.ClientSession(connector=connector, auto_decompress=False)
+        # How many requests are under way is bounded before they come here.
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30)
+        self._quiet_s = quiet.total_seconds()
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            headers={"Authorization": f"Bearer {token}"},
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=_ADDED_BY_AIOHTTP,
+            timeout=aiohttp.ClientTimeout(
+                total=None, sock_connect=_CONNECT_S, sock_read=self._quiet_s
+            ),
+        )
+        self._urls: dict[str, URL] = {}
 
     async def send(
-        self, method: str, url: str, body: bytes, headers: Mapping[str, str], timeout: timedelta
+        self, method: str, url: str, body: bytes | bytearray, headers: Mapping[str, str]
     ) -> Reply:
         """Ask a replica once."""
-        limits = aiohttp.ClientTimeout(total=timeout.total_seconds(), sock_connect=_CONNECT_S)
+        given: bytes | bytearray | AsyncIterator[bytes] | None = body or None
+        if len(body) > _WHOLE:
+            headers, given = {**headers, "content-length": str(len(body))}, _pieces_of(body)
         try:
-            async with self._session.request(
-                method,
-                url,
-                data=body or None,
-                headers=headers,
-                timeout=limits,
-                allow_redirects=False,
-            ) as response:
-                return Reply(response.status, await response.read(), response.headers)
-        except aiohttp.ConnectionTimeoutError as error:
-            raise LostReplicaError(f"no connection within {_CONNECT_S:g} s") from error
-        except TimeoutError as error:
-            raise SlowReplicaError(f"no answer within {timeout.total_seconds():g} s") from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise LostReplicaError(f"{type(error).__name__}: {error}") from error
+            response = await self._session.request(
+                method, self._url(url), data=given, headers=headers, allow_redirects=False
+            )
+            try:
+                return await self._reply(response)
+            except BaseException:
+                response.close()
+                raise
+        except _FAILURES as error:
+            raise self._translated(error) from error
 
     async def close(self) -> None:
         """Close the connections."""
         await self._session.close()
+
+    async def _reply(self, response: aiohttp.ClientResponse) -> Reply:
+        headers = response.headers
+        told = response.content_length
+        if told is not None and told <= _WHOLE:
+            return Reply(response.status, await response.read(), headers)
+        is_events = headers.get("Content-Type", "").startswith(_EVENTS)
+        began = b"" if is_events else await _first(response)
+        if not is_events and response.content.at_eof():
+            return Reply(response.status, began, headers)
+
+        def close() -> None:
+            response.close()
+
+        return Reply(response.status, began, headers, self._rest(response), [close])
+
+    async def _rest(self, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+        try:
+            async for piece in response.content.iter_any():
+                yield piece
+        except _FAILURES as error:
+            raise self._translated(error) from error
+
+    def _url(self, text: str) -> URL:
+        found = self._urls.get(text)
+        if found is None:
+            if len(self._urls) >= _URLS:
+                self._urls.clear()
+            found = self._urls[text] = URL(text, encoded=True)
+        return found
+
+    def _translated(self, error: Exception) -> Exception:
+        if isinstance(error, aiohttp.ConnectionTimeoutError):
+            return LostReplicaError(f"no connection within {_CONNECT_S:g} s")
+        if isinstance(error, TimeoutError):
+            return SlowReplicaError(f"nothing came for {self._quiet_s:g} s")
+        return LostReplicaError(f"{type(error).__name__}: {error}")
+
+
+async def _first(response: aiohttp.ClientResponse) -> bytes:
+    """Return the beginning of an answer whose length is long or not told; all of it where it is short."""
+    began = bytearray()
+    async for piece in response.content.iter_any():
+        began += piece
+        if len(began) > _WHOLE:
+            break
+    return bytes(began)
+
+
+async def _pieces_of(body: bytes | bytearray) -> AsyncIterator[bytes]:
+    for at in range(0, len(body), _PIECE):
+        yield bytes(body[at : at + _PIECE])

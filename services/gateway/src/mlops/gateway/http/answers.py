@@ -18,10 +18,11 @@ from starlette.responses import Response
 
 from mlops.chassis.errors import RejectedError, UnavailableError
 from mlops.gateway.errors import CallerError, Problem
+from mlops.gateway.model.inference_paths import is_inference
 from mlops.gateway.model.mlflow_paths import PREFIX
 
-_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
+TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _MOST_PROBLEMS = 100
 _QUIET = timedelta(seconds=60)
 _MLFLOW_CODES = {
@@ -34,7 +35,7 @@ _MLFLOW_CODES = {
     503: "TEMPORARILY_UNAVAILABLE",
     504: "DEADLINE_EXCEEDED",
 }
-_FIXES = {
+FIXES = {
     404: "GET /openapi.json lists what there is",
     405: "GET /openapi.json says which methods there are",
 }
@@ -60,8 +61,8 @@ def refusal(path: str, error: CallerError) -> Response:
     headers = dict(error.headers)
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(error.retry_after_s)
-    if path.startswith("/v2"):
-        return json_answer({"error": str(error)}, error.status, headers)
+    if is_inference(path):
+        return json_answer({"error": _in_the_words_of(path, error)}, error.status, headers)
     if path.startswith(PREFIX):
         told = {"error_code": _MLFLOW_CODES.get(error.status, "BAD_REQUEST"), "message": str(error)}
         return json_answer(told, error.status, headers)
@@ -69,6 +70,14 @@ def refusal(path: str, error: CallerError) -> Response:
     if error.problems:
         body["problems"] = [{"field": one.field, "problem": one.problem} for one in error.problems]
     return json_answer({"error": body}, error.status, headers)
+
+
+def _in_the_words_of(path: str, error: CallerError) -> object:
+    if "/v1/" not in path.removeprefix("/api/v1"):
+        return str(error)
+    # What OpenAI's clients read.
+    kind = "invalid_request_error" if error.status < 500 else "server_error"  # noqa: PLR2004 - HTTP
+    return {"message": str(error), "type": kind, "code": str(error.status)}
 
 
 async def on_caller_error(request: Request, error: Exception) -> Response:
@@ -87,7 +96,7 @@ async def on_http_error(request: Request, error: Exception) -> Response:
         status=error.status_code,
         what=str(error.detail),
         which=f"{request.method} {request.url.path}",
-        fix=_FIXES.get(error.status_code, "correct the request"),
+        fix=FIXES.get(error.status_code, "correct the request"),
         headers=dict(error.headers or {}),
     )
     return refusal(request.url.path, told)
@@ -132,7 +141,7 @@ def request_id(request: Request) -> str:
     known: str | None = getattr(request.state, "request_id", None)
     if known is None:
         shown = request.headers.get("x-request-id", "")
-        known = shown if _REQUEST_ID.fullmatch(shown) else str(uuid.uuid4())
+        known = shown if REQUEST_ID.fullmatch(shown) else str(uuid.uuid4())
         request.state.request_id = known
     return known
 
@@ -140,7 +149,7 @@ def request_id(request: Request) -> str:
 def trace_of(request: Request) -> str | None:
     """Return the caller's W3C traceparent; one that is none is passed over, as the standard asks."""
     shown = request.headers.get("traceparent", "")
-    return shown if _TRACEPARENT.fullmatch(shown) else None
+    return shown if TRACEPARENT.fullmatch(shown) else None
 
 
 async def pieces_of(request: Request, quiet: timedelta = _QUIET) -> AsyncIterator[bytes]:

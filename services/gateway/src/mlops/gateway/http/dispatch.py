@@ -1,17 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Dispatcher: sends one request to a version chosen by weight, once more if that one is in trouble."""
+"""Dispatcher: sends one request to a version chosen by weight, once more if that one is in trouble.
+
+A version of which nothing answers is waited for, where no other can stand in. Whoever has waited goes on a few at a
+time: all at once they would be more than a replica lets wait.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 
 from mlops.gateway.errors import CallerError
-from mlops.gateway.model.routing import RetryBudget, Route, Target, is_trouble
-from mlops.gateway.model.traffic import Traffic
+from mlops.gateway.http.holding import Holding, not_ready
+from mlops.gateway.http.outages import Outages
+from mlops.gateway.http.traffic import Traffic
+from mlops.gateway.model.places import Key, Places
+from mlops.gateway.model.routing import RetryBudget, Route, Shadow, Target, is_trouble
 from mlops.gateway.ports import (
     LostReplicaError,
     Meter,
@@ -22,135 +29,236 @@ from mlops.gateway.ports import (
 )
 
 _PAUSE_S = 0.05  # long enough for a fresh routing table to come in
-_RETRY_AFTER_S = 2
 _SHOWN = 300
+_LET_IN = 16
+_NOT_FOUND, _TOO_MANY, _NOT_READY, _TOO_SLOW = 404, 429, 503, 504
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What is to be sent; `suffix` stands behind the model's path, `counts` whether it is inference."""
+    """What is to be sent; `path` stands behind the replica's address, `counts` whether it is inference."""
 
     route: Route
-    pinned: int | None
+    pinned: str | None
     method: str
-    suffix: str
-    body: bytes
+    path: str
+    body: bytes | bytearray
     headers: Mapping[str, str]
     counts: bool
 
 
 @dataclass(frozen=True)
 class Answered:
-    """What came back, and from which version."""
+    """What came back, from which version, and how long that took; *shadow* is to get a copy."""
 
     reply: Reply
     version: int
+    took_ms: float
+    shadow: Shadow | None = None
+
+
+@dataclass(frozen=True)
+class _Try:
+    """One try: what came, or why nothing did."""
+
+    target: Target
+    reply: Reply | None = None
+    trouble: str = ""
+    took_ms: float = 0.0
 
 
 class Dispatcher:
-    """Sends requests to replicas, and counts how each version does."""
+    """Sends requests to replicas, and counts how each version does; *most* are under way to each model."""
 
     def __init__(
         self,
         routes: Routes,
         replicas: Replicas,
+        holding: Holding,
+        outages: Outages,
         traffic: Traffic,
         meter: Meter,
-        timeout: timedelta,
         draw: Callable[[], float],
+        most: int,
     ) -> None:
         self._routes = routes
         self._replicas = replicas
+        self._holding = holding
+        self._outages = outages
+        self._gates: defaultdict[Key, asyncio.Semaphore] = defaultdict(
+            lambda: asyncio.Semaphore(_LET_IN)
+        )
         self._traffic = traffic
         self._meter = meter
-        self._timeout = timeout
         self._draw = draw
+        self._places = Places(most)
         self._budget = RetryBudget()
 
     async def send(self, asked: Asked) -> Answered:
-        """Return the answer; CallerError 502 when two tries failed, 503 without a version, 504 when slow."""
-        self._budget = self._budget.earned()
-        target = self._target(asked, None)
-        reply, trouble = await self._try(asked, target)
-        if trouble and self._may_try_again():
+        """Return the answer; CallerError 429 when too many are under way, 502 when two tries failed, 504 when slow.
+
+        503 without a version that answers; a model that is asleep is woken first.
+        """
+        slept = asked.route.asleep
+        if slept:
+            await self._holding.until_awake(asked.route)
+        key = (asked.route.project, asked.route.model)
+        if not self._places.take(key):
+            raise _busy(asked, self._places.most)
+        reply: Reply | None = None
+        try:
+            answered = await self._send(asked, slept=slept)
+            reply = answered.reply
+        finally:
+            if reply is None or reply.rest is None:
+                self._places.leave(key)
+            else:
+                reply.at_close.insert(0, lambda: self._places.leave(key))
+        return answered
+
+    async def _send(self, asked: Asked, *, slept: bool) -> Answered:
+        self._budget.earn()
+        tried = await self._tried(asked, None, waited=slept)
+        if tried.trouble and not _is_slow(tried.reply) and self._budget.spend():
             self._meter.retried(asked.route.project, asked.route.model)
             self._routes.refresh()
+            if _is_gone(tried.reply):
+                self._outages.doubt(asked.route, tried.target)
+            await _closed(tried)
             await asyncio.sleep(_PAUSE_S)
-            target = self._target(asked, target.version)
-            reply, trouble = await self._try(asked, target)
-        if reply is None or trouble:
-            raise _failed(asked, target, reply, trouble)
-        return Answered(reply, target.version)
+            tried = await self._tried(asked, tried.target.version, waited=False)
+        reply = tried.reply
+        if reply is None or (tried.trouble and not _passes_on(reply)):
+            await _closed(tried)
+            raise _failed(asked, tried)
+        return Answered(
+            reply, tried.target.version, tried.took_ms, self._shadow(asked, reply.status)
+        )
+
+    async def _tried(self, asked: Asked, avoid: int | None, *, waited: bool) -> _Try:
+        target = self._target(asked, avoid)
+        if asked.counts and self._outages.is_out(target):
+            stand_in = self._target(asked, target.version)
+            if self._outages.is_out(stand_in):
+                await self._outages.until_over(target)
+                stand_in, waited = self._target(asked, None), True
+            target = stand_in
+        if not waited:
+            return await self._try(asked, target)
+        async with self._gates[asked.route.project, asked.route.model]:
+            return await self._try(asked, target)
 
     def _target(self, asked: Asked, avoid: int | None) -> Target:
-        route = self._routes.table.routes.get((asked.route.project, asked.route.model))
-        if route is not None and asked.pinned is not None:
-            target = route.target(asked.pinned)
-        else:
-            target = route.choose(self._draw(), avoid) if route is not None else None
+        route = self._route(asked)
+        if route is None:
+            raise not_ready(asked.route.name)
+        if asked.pinned is not None:
+            return _pinned(route, asked.pinned)
+        target = route.choose(self._draw(), avoid)
         if target is None:
-            raise not_ready(asked.route.name, asked.pinned)
+            raise not_ready(asked.route.name)
         return target
 
-    async def _try(self, asked: Asked, target: Target) -> tuple[Reply | None, str]:
+    def _route(self, asked: Asked) -> Route | None:
+        return self._routes.table.routes.get((asked.route.project, asked.route.model))
+
+    def _shadow(self, asked: Asked, status: int) -> Shadow | None:
+        route = self._route(asked)
+        if route is None or route.shadow is None or not asked.counts or status >= 400:  # noqa: PLR2004 - HTTP
+            return None
+        return route.shadow if self._draw() < route.shadow.share else None
+
+    async def _try(self, asked: Asked, target: Target) -> _Try:
         began = time.perf_counter()
         reply: Reply | None = None
-        trouble = ""
-        failed = True
-        url = f"{target.url}/v2/models/{asked.route.model}{asked.suffix}"
+        failed, trouble = True, ""
         try:
             reply = await self._replicas.send(
-                asked.method, url, asked.body, asked.headers, self._timeout
+                asked.method, target.url + asked.path, asked.body, asked.headers
             )
-            failed = is_trouble(reply.status)
-            trouble = _words(reply) if failed else ""
+            in_trouble = is_trouble(reply.status, reply.headers.get("Content-Type", ""))
+            failed = in_trouble or reply.status >= 500  # noqa: PLR2004 - HTTP
+            trouble = _words(reply) if in_trouble else ""
         except LostReplicaError as error:
             trouble = str(error)
         except SlowReplicaError as error:
-            raise _slow(asked, target, error) from error
+            raise _slow(asked, target, str(error)) from error
         finally:
+            took_ms = (time.perf_counter() - began) * 1000
             if asked.counts:
                 key = (asked.route.project, asked.route.model, target.version)
-                latency_ms = (time.perf_counter() - began) * 1000
-                self._traffic.count(key, failed=failed, latency_ms=latency_ms)
-        return reply, trouble
-
-    def _may_try_again(self) -> bool:
-        left = self._budget.spent()
-        if left is None:
-            return False
-        self._budget = left
-        return True
+                shed = reply is not None and reply.status == _TOO_MANY
+                self._traffic.count(key, failed=failed, latency_ms=took_ms, shed=shed)
+        return _Try(target, reply, trouble, took_ms)
 
 
-def not_ready(model: str, version: int | None = None) -> CallerError:
-    """Return the error for a model of which no version answers."""
-    which = f"{model} version {version}" if version is not None else model
-    return CallerError(
-        503,
-        "no version is ready",
-        which,
-        "try again shortly; `mlops status` shows its rollout",
-        retry_after_s=_RETRY_AFTER_S,
+def _pinned(route: Route, version: str) -> Target:
+    for target in route.targets:
+        if str(target.version) == version and target.url:
+            return target
+    running = ", ".join(str(target.version) for target in route.targets)
+    raise CallerError(
+        404,
+        "this version does not run",
+        f"{route.name} version {version[:40]}",
+        f"running: {running or 'none'}",
     )
 
 
-def _slow(asked: Asked, target: Target, error: SlowReplicaError) -> CallerError:
+def _is_own(reply: Reply) -> bool:
+    """Return whether these are a replica's own words; those of HAProxy are a page."""
+    return reply.headers.get("Content-Type", "").startswith("application/json")
+
+
+def _is_gone(reply: Reply | None) -> bool:
+    """Return whether nobody answered but a proxy, or a replica that is about to go."""
+    return reply is None or reply.status == _NOT_READY or not _is_own(reply)
+
+
+def _is_slow(reply: Reply | None) -> bool:
+    """Return whether a replica says that its model is slow; another try would only add load."""
+    return reply is not None and reply.status == _TOO_SLOW and _is_own(reply)
+
+
+def _passes_on(reply: Reply) -> bool:
+    """Return whether the caller gets a replica's own words about its trouble."""
+    return reply.status in (_NOT_READY, _TOO_SLOW) and _is_own(reply)
+
+
+async def _closed(tried: _Try) -> None:
+    if tried.reply is not None:
+        await tried.reply.close()
+
+
+def _busy(asked: Asked, most: int) -> CallerError:
+    return CallerError(
+        429,
+        "too many requests are under way",
+        f"{asked.route.name}: {most}",
+        "send it again shortly",
+        retry_after_s=1,
+    )
+
+
+def _slow(asked: Asked, target: Target, trouble: str) -> CallerError:
     return CallerError(
         504,
         "the model took too long",
-        f"{asked.route.name} version {target.version}: {error}",
+        f"{asked.route.name} version {target.version}: {trouble}",
         "send fewer rows, or raise GATEWAY_INFER_TIMEOUT_S",
     )
 
 
-def _failed(asked: Asked, target: Target, reply: Reply | None, trouble: str) -> CallerError:
-    if reply is not None and reply.status == 404:  # noqa: PLR2004 - "not found": its application is gone
-        return not_ready(asked.route.name, target.version)
+def _failed(asked: Asked, tried: _Try) -> CallerError:
+    version, status = tried.target.version, tried.reply.status if tried.reply else 0
+    if status in (_NOT_FOUND, _NOT_READY):  # "not found": its application is gone
+        return not_ready(asked.route.name, version)
+    if status == _TOO_SLOW:
+        return _slow(asked, tried.target, tried.trouble)
     return CallerError(
         502,
         "the model failed to answer",
-        f"{asked.route.name} version {target.version}: {trouble}",
+        f"{asked.route.name} version {version}: {tried.trouble}",
         "look at `mlops logs serving`; the request may be sent again",
     )
 

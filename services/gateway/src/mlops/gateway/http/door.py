@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Door: lets nobody past without the token, but for health and the page's own files."""
+"""Door: lets nobody past without a token, but for health and the page's own files; inference goes straight on."""
 
 from __future__ import annotations
 
@@ -7,20 +7,19 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from mlops.chassis.tokens import Caller, ExpiredTokenError
 from mlops.gateway.errors import CallerError
 from mlops.gateway.http.answers import refusal
+from mlops.gateway.http.callers import Callers, let_in, of_projects_only
 from mlops.gateway.http.render import locked
-from mlops.gateway.model.access import Entry, Keys
+from mlops.gateway.model.access import Entry, Keys, is_of_projects
+from mlops.gateway.model.inference_paths import is_inference
 from mlops.gateway.model.mlflow_paths import PREFIX, same_origin
 
 COOKIE = "mlops_visitor"
-_GUARDED = ("/api/", "/v2", PREFIX)
+_GUARDED = ("/api/", PREFIX)
 _OPEN = ("/v2/health/live", "/v2/health/ready")
 _READING = ("GET", "HEAD")
-_FIX = (
-    "send `Authorization: Bearer <token>`; the token is `gateway_token` in "
-    "$MLOPS_HOME/credentials.json, or ask who runs the platform"
-)
 _MLFLOW_FIX = (
     "set MLFLOW_TRACKING_TOKEN to the token, which is `gateway_token` in $MLOPS_HOME/credentials.json, "
     "or ask who runs the platform; a browser opens /?token=<token> once"
@@ -28,32 +27,68 @@ _MLFLOW_FIX = (
 
 
 class Door:
-    """ASGI middleware: 401 without a token, 403 with a wrong one."""
+    """ASGI middleware: 401 without a token or with a wrong one, 403 for what a token does not open."""
 
-    def __init__(self, app: ASGIApp, keys: Keys) -> None:
+    def __init__(self, app: ASGIApp, inference: ASGIApp, keys: Keys, callers: Callers) -> None:
         self._app = app
+        self._inference = inference
         self._keys = keys
+        self._callers = callers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request = Request(scope, receive)
         path = str(scope["path"])  # what the router sees; a URL is made of the caller's Host, too
-        if not path.startswith(_GUARDED) or path in _OPEN:
-            await self._app(scope, receive, send)
+        of_inference = is_inference(path)
+        try:
+            if path not in _OPEN and (of_inference or path.startswith(_GUARDED)):
+                let_in(scope, self._caller(scope, path))
+        except CallerError as error:
+            await _refusal(Request(scope), error, path)(scope, receive, send)
             return
-        of_mlflow = path.startswith(PREFIX)
-        entry = _of_mlflow(request, self._keys) if of_mlflow else shown(request, self._keys)
-        if entry is Entry.OPEN:
-            await self._app(scope, receive, send)
-            return
-        await _refusal(request, entry, path)(scope, receive, send)
+        await (self._inference if of_inference else self._app)(scope, receive, send)
+
+    def _caller(self, scope: Scope, path: str) -> Caller:
+        if path.startswith(PREFIX):
+            return self._of_mlflow(Request(scope), path)
+        header = _header(scope)
+        if not header and scope["method"] in _READING:
+            return self._callers.cookie(Request(scope).cookies.get(COOKIE, ""), path)
+        caller = self._callers.bearer(header, path)
+        if caller.projects is not None and not is_of_projects(path):
+            raise of_projects_only(caller.projects, path)
+        return caller
+
+    def _of_mlflow(self, request: Request, path: str) -> Caller:
+        """Judge a request for MLflow: its clients may name the token as a password, its pages also ask by POST.
+
+        What a browser sends by itself (the cookie, a password it remembers) counts only from a page of ours.
+        """
+        header = request.headers.get("authorization", "")
+        if header.partition(" ")[0].lower() == "bearer":
+            entry = self._keys.bearer(header)
+        else:
+            cookie = request.cookies.get(COOKIE, "")
+            entry = self._keys.basic(header) if header else self._keys.visitor(cookie)
+            if entry is Entry.OPEN and not same_origin(request.headers):
+                entry = Entry.ELSEWHERE
+        if entry is not Entry.OPEN:
+            raise self._not_for_mlflow(entry, header, path)
+        return Caller("installation")
+
+    def _not_for_mlflow(self, entry: Entry, header: str, path: str) -> CallerError:
+        found = self._callers.of_a_project(header) if entry is Entry.WRONG else None
+        if isinstance(found, ExpiredTokenError):
+            return CallerError(403, found.what, found.which, found.fix)
+        if found is not None:
+            return of_projects_only(found.projects, path)
+        return _error(entry, path)
 
 
 def shown(request: Request, keys: Keys) -> Entry:
-    """Judge what a request shows: its header first, for reading the page's cookie too."""
+    """Judge what a request for the page shows: its header first, for reading the page's cookie too."""
     header = request.headers.get("authorization", "")
     if header or request.method not in _READING:
         return keys.bearer(header)
@@ -65,33 +100,23 @@ def is_visitor(request: Request) -> bool:
     return not request.headers.get("authorization", "")
 
 
-def _of_mlflow(request: Request, keys: Keys) -> Entry:
-    """Judge a request for MLflow: its clients may name the token as a password, its pages also ask by POST.
-
-    What a browser sends by itself (the cookie, a password it remembers) counts only from a page of ours.
-    """
-    header = request.headers.get("authorization", "")
-    if header.partition(" ")[0].lower() == "bearer":
-        return keys.bearer(header)
-    entry = keys.basic(header) if header else keys.visitor(request.cookies.get(COOKIE, ""))
-    if entry is Entry.OPEN and not same_origin(request.headers):
-        return Entry.ELSEWHERE
-    return entry
+def _header(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            return bytes(value).decode("latin-1")
+    return ""
 
 
-def _refusal(request: Request, entry: Entry, path: str) -> Response:
-    error = _error(entry, path)
+def _refusal(request: Request, error: CallerError, path: str) -> Response:
     if path.startswith(PREFIX) and "text/html" in request.headers.get("accept", ""):
         return HTMLResponse(locked(error.what.capitalize()), error.status)
     return refusal(path, error)
 
 
 def _error(entry: Entry, path: str) -> CallerError:
-    fix = _MLFLOW_FIX if path.startswith(PREFIX) else _FIX
     if entry is Entry.NOTHING:
-        return CallerError(
-            401, "no token", path, fix, headers={"WWW-Authenticate": 'Bearer realm="mlops"'}
-        )
+        headers = {"WWW-Authenticate": 'Bearer realm="mlops"'}
+        return CallerError(401, "no token", path, _MLFLOW_FIX, headers=headers)
     if entry is Entry.ELSEWHERE:
         return CallerError(
             403,
@@ -99,4 +124,4 @@ def _error(entry: Entry, path: str) -> CallerError:
             path,
             "open the platform's own page, or send the token as `Authorization: Bearer <token>`",
         )
-    return CallerError(403, "the token is wrong", path, fix)
+    return CallerError(403, "the token is wrong", path, _MLFLOW_FIX)

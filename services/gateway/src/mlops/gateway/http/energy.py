@@ -7,16 +7,19 @@ from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Query
+from starlette.requests import Request
 from starlette.responses import Response
 
 from mlops.gateway.errors import CallerError
 from mlops.gateway.http.answers import json_answer
+from mlops.gateway.http.callers import readable
 from mlops.gateway.model.ledger import Amount, Served, Unit, Version
 from mlops.gateway.model.world import World
 from mlops.gateway.ports import Memory
 
 _WH = 3600.0
 Row = dict[str, object]
+Projects = tuple[str, ...] | None
 
 
 class Energy:
@@ -33,6 +36,7 @@ class Energy:
 
     async def energy(
         self,
+        request: Request,
         project: str = "",
         by: Annotated[str, Query(description="day, workflow, run or version.")] = "day",
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
@@ -46,8 +50,8 @@ class Energy:
         if rows is None:
             known = ", ".join(_BY)
             raise CallerError(422, "no such view of energy", by, f"by is one of: {known}")
-        world = self._memory.world
-        days = [(key, total) for key, total in world.energy.days.items() if _is(project, key[0])]
+        world, ours = self._memory.world, readable(request, project)
+        days = [(key, total) for key, total in world.energy.days.items() if _is(ours, key[0])]
         whole = None
         for _, total in days:
             whole = (whole or Amount()).plus(total.amount) if total.told else whole
@@ -56,12 +60,12 @@ class Energy:
             "project": project or None,
             "since": min((day for (_, day), _ in days), default=None),
             **_figures(whole),
-            "rows": rows(world, project)[-limit:],
+            "rows": rows(world, ours)[-limit:],
         }
         return json_answer(answer)
 
 
-def _days(world: World, project: str) -> list[Row]:
+def _days(world: World, wanted: Projects) -> list[Row]:
     known = sorted(world.energy.days.items(), key=lambda one: (one[0][1], one[0][0]))
     return [
         {
@@ -72,14 +76,14 @@ def _days(world: World, project: str) -> list[Row]:
             "predictions": total.predictions,
         }
         for (owner, day), total in known
-        if _is(project, owner) and (round(total.amount.joules, 3) or total.predictions)
+        if _is(wanted, owner) and (round(total.amount.joules, 3) or total.predictions)
     ]
 
 
-def _units(kind: str) -> Callable[[World, str], list[Row]]:
-    def rows(world: World, project: str) -> list[Row]:
+def _units(kind: str) -> Callable[[World, Projects], list[Row]]:
+    def rows(world: World, wanted: Projects) -> list[Row]:
         found = [one for one in world.energy.units.values() if one.kind == kind]
-        ours = sorted((o for o in found if _is(project, o.project)), key=lambda one: one.until)
+        ours = sorted((o for o in found if _is(wanted, o.project)), key=lambda one: one.until)
         return [_unit(one) for one in ours]
 
     return rows
@@ -99,9 +103,9 @@ def _unit(one: Unit) -> Row:
     }
 
 
-def _versions(world: World, project: str) -> list[Row]:
+def _versions(world: World, wanted: Projects) -> list[Row]:
     keys = {**dict.fromkeys(world.versions), **dict.fromkeys(world.energy.served)}
-    return [_version(world, key) for key in sorted(keys) if _is(project, key[0])]
+    return [_version(world, key) for key in sorted(keys) if _is(wanted, key[0])]
 
 
 def _version(world: World, key: Version) -> Row:
@@ -152,11 +156,11 @@ def _figures(amount: Amount | None) -> Row:
     }
 
 
-def _is(wanted: str, project: str) -> bool:
-    return wanted in ("", project)
+def _is(wanted: Projects, project: str) -> bool:
+    return wanted is None or project in wanted
 
 
-_BY: dict[str, Callable[[World, str], list[Row]]] = {
+_BY: dict[str, Callable[[World, Projects], list[Row]]] = {
     "day": _days,
     "workflow": _units("workflow"),
     "run": _units("run"),

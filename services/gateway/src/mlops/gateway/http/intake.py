@@ -20,6 +20,7 @@ from mlops.contracts.message import MAX_BYTES, Scope
 from mlops.contracts.serving import Scalar
 from mlops.gateway.errors import CallerError
 from mlops.gateway.http.answers import json_answer, object_of, trace_of
+from mlops.gateway.http.callers import allow
 from mlops.gateway.http.known import KnownProjects
 from mlops.gateway.http.reading import read, read_command
 from mlops.gateway.model.labels import batches
@@ -84,6 +85,7 @@ class Intake:
     async def command(self, request: Request) -> Response:
         """Store a command for the one service that owns it; the answer comes as events."""
         asked = read(CommandIn, await object_of(request, self._most_bytes), "not a command")
+        allow(request.scope, asked.project, "write")
         envelope = {
             "id": asked.id,
             "source": _SOURCE,
@@ -99,6 +101,7 @@ class Intake:
     async def labels(self, request: Request) -> Response:
         """Store labels, in as many messages as they need."""
         given = read(LabelsIn, await object_of(request, self._most_bytes), "not a list of labels")
+        allow(request.scope, given.project, "write")
         labels = _labels(given, self._clock())
         await self._known.check(given.project)
         messages = _messages(given, labels)

@@ -16,6 +16,7 @@ from mlops.chassis.clock import Clock
 from mlops.contracts.message import MAX_BYTES, Event
 from mlops.gateway.errors import CallerError
 from mlops.gateway.http.answers import body_of, json_answer
+from mlops.gateway.http.callers import allow
 from mlops.gateway.http.known import KnownProjects
 from mlops.gateway.http.reading import read_event
 from mlops.gateway.model.cloud_events import Mode, attributes_of, media_type, mode_of
@@ -81,7 +82,7 @@ class OutsideEvents:
         if mode is Mode.BATCH:
             found = await self._batch(request)
         else:
-            found = [await self._one(await _values(request, mode), set())]
+            found = [await self._one(request, await _values(request, mode), set())]
         for event in found:
             await self._bus.publish(event)
         ids = [event.id for event in found]
@@ -100,7 +101,7 @@ class OutsideEvents:
         ids: set[str] = set()
         for index, one in enumerate(values):
             try:
-                event = await self._one(one, known)
+                event = await self._one(request, one, known)
                 _check_new(event, ids)
             except CallerError as error:
                 error.which = f"event {index} of the batch: {error.which}"
@@ -108,11 +109,12 @@ class OutsideEvents:
             found.append(event)
         return found
 
-    async def _one(self, values: object, known: set[str]) -> Event:
+    async def _one(self, request: Request, values: object, known: set[str]) -> Event:
         """Return one event; its project is asked for unless it is *known*."""
         if not isinstance(values, dict):
             raise CallerError(400, "not a CloudEvent", "the body", "send one JSON object")
         event = read_event(values)
+        allow(request.scope, event.scope, "write")
         if event.time - self._clock() > _CLOCKS_DIFFER:
             raise CallerError(
                 422,

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
@@ -21,6 +21,7 @@ from mlops.chassis.errors import ChassisError
 from mlops.contracts.catalogue import CATALOGUE
 from mlops.gateway.errors import CallerError
 from mlops.gateway.http.answers import json_answer
+from mlops.gateway.http.callers import allow, caller_of, readable
 from mlops.gateway.model.archive import Wanted
 from mlops.gateway.model.describe import describe
 from mlops.gateway.model.facts import BULK, Fact
@@ -73,6 +74,7 @@ class Queries:
 
     async def result(
         self,
+        request: Request,
         command_id: str,
         timeout_s: Annotated[float, Query(ge=0, le=300)] = 30,
         types: Annotated[str, Query(alias="type")] = "",
@@ -91,10 +93,13 @@ class Queries:
         if enough(found):
             await asyncio.sleep(_SIBLINGS_S)
             found = await self._memory.followers(command_id, enough, timedelta(0))
-        return json_answer([fact.envelope() for fact in found])
+        caller = caller_of(request.scope)
+        told = [fact.envelope() for fact in found if caller.may(fact.scope, "read")]
+        return json_answer(told)
 
     async def events(
         self,
+        request: Request,
         types: Annotated[str, Query(alias="type")] = "",
         project: str = "",
         correlation_id: str = "",
@@ -102,7 +107,7 @@ class Queries:
         summary: bool = False,  # noqa: FBT001, FBT002 - a query parameter
     ) -> Response:
         """Return the newest events, oldest first, as CloudEvents; with `summary`, each with a line of text."""
-        wanted = Wanted(known_types(types), project, correlation_id)
+        wanted = Wanted(known_types(types), readable(request, project), correlation_id)
         if set(wanted.types) & BULK:
             envelopes = await self._from_bus(wanted, limit)
         else:
@@ -114,43 +119,47 @@ class Queries:
         for name in (service, verb):
             if not _TOKEN.fullmatch(name):
                 raise CallerError(404, "no such query", f"{service}.{verb}", "use a-z, 0-9 and _")
+        allow(request.scope, request.query_params.get("project", ""), "read")
         return json_answer(await self._bus.ask(service, verb, dict(request.query_params)))
 
-    async def projects(self) -> Response:
+    async def projects(self, request: Request) -> Response:
         """Return every project and what each service provisioned for it."""
-        return json_answer({"projects": self._memory.world.as_json()["projects"]})
+        return json_answer({"projects": self._world(request, "")["projects"]})
 
-    async def project(self, project: str) -> Response:
+    async def project(self, request: Request, project: str) -> Response:
         """Return all that is known of one project."""
+        allow(request.scope, project, "read")
         if project not in self._memory.world.projects:
             known = ", ".join(sorted(self._memory.world.projects)) or "none yet"
             raise CallerError(404, "no such project", project, f"registered are: {known}")
-        return json_answer(self._memory.world.as_json(project))
+        return json_answer(self._world(request, project))
 
-    async def deployments(self, project: str = "") -> Response:
+    async def deployments(self, request: Request, project: str = "") -> Response:
         """Return the rollouts, and the versions that answer now with their share of the traffic."""
-        found = self._memory.world.as_json(project)["deployments"]
-        return json_answer({"deployments": found, "routes": self.routes_json(project)})
+        found = self._world(request, project)["deployments"]
+        routes = self.routes_json(readable(request, project))
+        return json_answer({"deployments": found, "routes": routes})
 
-    async def workflow(self, workflow_key: str) -> Response:
+    async def workflow(self, request: Request, workflow_key: str) -> Response:
         """Return one workflow; `asked` is what its machine's heat asks of it, and how long ago."""
         view = self._memory.world.workflows.get(workflow_key)
         if view is None:
             raise CallerError(
                 404, "no such workflow", workflow_key, "GET /api/v1/overview lists the last ones"
             )
+        allow(request.scope, view.project, "read")
         return json_answer({**asdict(view), "asked": self._asked(view.asked)})
 
-    async def overview(self, project: str = "") -> Response:
+    async def overview(self, request: Request, project: str = "") -> Response:
         """Return everything of every project, or of one."""
-        world = self._memory.world.as_json(project)
-        return json_answer({**world, "routes": self.routes_json(project)})
+        routes = self.routes_json(readable(request, project))
+        return json_answer({**self._world(request, project), "routes": routes})
 
     async def status(self) -> Response:
         """Return how every service is."""
         return json_answer({"services": await self.health(), "rebuilt": self._memory.rebuilt})
 
-    async def explain(self, asked: str) -> Response:
+    async def explain(self, request: Request, asked: str) -> Response:
         """Return why something happened and what came of it, as a tree."""
         found = self._memory.explain(asked)
         if found is None:
@@ -160,15 +169,18 @@ class Queries:
                 asked,
                 "give the id of an event or command, a run, `model:version`, a deployment or a workflow",
             )
-        return json_answer(found.as_json())
+        allow(request.scope, found.project, "read")
+        caller = caller_of(request.scope)
+        hidden = [one for one in self._memory.world.projects if not caller.may(one, "read")]
+        return json_answer(found.without(hidden).as_json())
 
     async def health(self) -> dict[str, dict[str, Any]]:
         """Ask every service how it is, all at once."""
         answers = await asyncio.gather(*(self._health_of(service) for service in SERVICES))
         return dict(zip(SERVICES, answers, strict=True))
 
-    def routes_json(self, project: str) -> list[dict[str, object]]:
-        """Return the routing table as plain JSON values."""
+    def routes_json(self, projects: Collection[str] | None) -> list[dict[str, object]]:
+        """Return the routing table (of some projects, when named) as plain JSON values."""
         return [
             {
                 "project": route.project,
@@ -179,8 +191,13 @@ class Queries:
                 ],
             }
             for route in self._routes.table.routes.values()
-            if project in ("", route.project)
+            if projects is None or route.project in projects
         ]
+
+    def _world(self, request: Request, project: str) -> dict[str, object]:
+        """Return what a caller may see of the present; machines are of the whole platform."""
+        found = self._memory.world.as_json(readable(request, project))
+        return found if caller_of(request.scope).projects is None else {**found, "nodes": []}
 
     def _asked(self, asked: AskedView | None) -> dict[str, Any] | None:
         if asked is None:
@@ -210,9 +227,12 @@ class Queries:
         self, wanted: Wanted, limit: int, since: datetime | None
     ) -> list[dict[str, Any]]:
         found: deque[dict[str, Any]] = deque(maxlen=limit)
-        scope = wanted.scope or "*"
+        scopes = wanted.scopes
+        several = scopes if scopes is not None and len(scopes) > 1 else ()
+        scope = scopes[0] if scopes and not several else "*"
         async for recorded in self._bus.follow(wanted.types, scope, since=since, live=False):
-            if wanted.story in ("", recorded.envelope.get("correlationid")):
+            is_theirs = not several or recorded.envelope.get("project") in several
+            if is_theirs and wanted.story in ("", recorded.envelope.get("correlationid")):
                 found.append(recorded.envelope)
         return list(found)
 

@@ -20,6 +20,7 @@ from mlops.gateway.http.answers import (
     on_chassis_error,
     on_http_error,
 )
+from mlops.gateway.http.callers import Callers
 from mlops.gateway.http.door import Door
 from mlops.gateway.model.access import Keys
 
@@ -38,7 +39,13 @@ class Described(Protocol):
         """Return its paths."""
 
 
-def site(keys: Keys, plain: Sequence[PlainPaths], described: Sequence[Described]) -> ASGIApp:
+def site(
+    keys: Keys,
+    callers: Callers,
+    inference: ASGIApp,
+    plain: Sequence[PlainPaths],
+    described: Sequence[Described],
+) -> ASGIApp:
     """Return the application. Its document is at /openapi.json; no page for it, as those load from elsewhere."""
     app = FastAPI(title="MLOps platform", version="0.1.0", docs_url=None, redoc_url=None)
     for part in plain:
@@ -50,4 +57,4 @@ def site(keys: Keys, plain: Sequence[PlainPaths], described: Sequence[Described]
     app.add_exception_handler(RequestValidationError, on_bad_parameter)
     app.add_exception_handler(ChassisError, on_chassis_error)
     app.add_exception_handler(TimeoutError, on_chassis_error)
-    return Door(app, keys)
+    return Door(app, inference, keys, callers)

@@ -20,6 +20,7 @@ from mlops.chassis.clock import Clock
 from mlops.contracts.message import Message
 from mlops.gateway.errors import CallerError
 from mlops.gateway.http.answers import as_json
+from mlops.gateway.http.callers import readable
 from mlops.gateway.http.queries import known_types, summarised
 
 _HEARTBEAT_S = 15
@@ -78,30 +79,32 @@ class Streams:
             raise CallerError(
                 503, "too many live streams", str(self._open), "close one", retry_after_s=10
             )
-        wanted = known_types(types)
+        wanted, projects = known_types(types), readable(request, project)
         place = _place(request.headers.get("last-event-id", ""))
         # From now on, not from when the first byte is asked for: what happens in between would be missed.
         since = place.stored_at - _ROUNDING if place else self._clock()
-        content = self._events(wanted, project or "*", since, place, summary=summary)
+        content = self._events(wanted, projects, since, place, summary=summary)
         return EventSourceResponse(content, ping=_HEARTBEAT_S, send_timeout=30)
 
     async def _events(
         self,
         types: tuple[str, ...],
-        scope: str,
+        projects: tuple[str, ...] | None,
         since: datetime,
         place: Place | None,
         *,
         summary: bool,
     ) -> AsyncIterator[ServerSentEvent]:
         self._open += 1
+        scope = projects[0] if projects is not None and len(projects) == 1 else "*"
         try:
             async with aclosing(self._until_closed(types, scope, since)) as said:
                 missed = place is None
                 async for recorded in said:
                     if missed or _is_after(recorded, place):
                         missed = True
-                        yield _event(recorded, summary=summary)
+                        if scope != "*" or _is_of(projects, recorded):
+                            yield _event(recorded, summary=summary)
                     elif place is not None and recorded.envelope.get("id") == place.event_id:
                         missed = True
         finally:
@@ -136,6 +139,10 @@ async def _ended(task: asyncio.Future[Recorded] | None) -> None:
         await asyncio.wait({task}, timeout=_INSIST_S)
     if task is not None and not task.cancelled():
         task.exception()  # looked at, so that nobody complains; the caller has gone
+
+
+def _is_of(projects: tuple[str, ...] | None, recorded: Recorded) -> bool:
+    return projects is None or recorded.envelope.get("project") in projects
 
 
 def _is_after(recorded: Recorded, place: Place | None) -> bool:

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keys: who may enter; compared in constant time, so that answers do not betray how much of a guess was right."""
+"""Keys: who may enter; compared in constant time, so that answers do not betray how much of a guess was right.
+
+What a token of some projects may ask for is listed here; everything else is for the installation's own.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,28 @@ import hmac
 from base64 import b64decode
 from enum import Enum
 from hashlib import sha256
+
+_OF_PROJECTS = (
+    "/v2",
+    "/models/",
+    "/api/v1/predict",
+    "/api/v1/commands",
+    "/api/v1/labels",
+    "/api/v1/events",
+    "/api/v1/projects",
+    "/api/v1/deployments",
+    "/api/v1/workflows/",
+    "/api/v1/overview",
+    "/api/v1/explain/",
+    "/api/v1/energy",
+    "/api/v1/query/serving/get",
+    "/api/v1/query/gateway/comparison",
+)
+
+
+def is_of_projects(path: str) -> bool:
+    """Return whether a token of projects may ask for a path; what answers it looks at the project."""
+    return path.startswith(_OF_PROJECTS)
 
 
 class Entry(Enum):

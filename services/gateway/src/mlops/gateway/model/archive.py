@@ -23,17 +23,17 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which messages a caller asks for; an empty field asks for all. Types may hold `*`."""
+    """Which messages a caller asks for; an empty field asks for all, and so do no *scopes*. Types may hold `*`."""
 
     types: tuple[str, ...] = ()
-    scope: str = ""
+    scopes: tuple[str, ...] | None = None
     story: str = ""
 
     def takes(self, fact: Fact) -> bool:
         """Return whether *fact* is one of them."""
         return (
             (not self.types or any(fnmatchcase(fact.type, type_) for type_ in self.types))
-            and self.scope in ("", fact.scope)
+            and (self.scopes is None or fact.scope in self.scopes)
             and self.story in ("", fact.story)
         )
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from mlops.gateway.model.archive import Archive
@@ -43,6 +44,11 @@ class Node:
             "children": [child.as_json() for child in self.children],
         }
 
+    def without(self, scopes: Collection[str]) -> Node:
+        """Return the node without what followed in some projects, and what came of that."""
+        kept = (child.without(scopes) for child in self.children if child.scope not in scopes)
+        return replace(self, children=tuple(kept))
+
 
 @dataclass(frozen=True)
 class Explanation:
@@ -68,6 +74,10 @@ class Explanation:
             "tree": self.tree.as_json(),
             "left_out": self.left_out,
         }
+
+    def without(self, scopes: Collection[str]) -> Explanation:
+        """Return the story without what it caused in some projects."""
+        return replace(self, tree=self.tree.without(scopes)) if scopes else self
 
 
 def explain(archive: Archive, asked: str) -> Explanation | None:

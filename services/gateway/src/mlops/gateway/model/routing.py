@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which version of which model answers a request: names, weights, and whether to try once more."""
+"""Which version of which model answers a request: names, weights, sleep, shadows, and whether to try once more."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from mlops.gateway.model.fields import Fields
 
-# Answers that say the replica is in trouble, not the request; 404 means that its application is gone.
-_TRY_AGAIN = frozenset({404, 500, 502, 503, 504})
+# Answers that say the replica is in trouble, not the request.
+_TRY_AGAIN = frozenset({500, 502, 503, 504})
+_NOT_FOUND = 404
 
 
 @dataclass(frozen=True)
@@ -22,12 +23,23 @@ class Target:
 
 
 @dataclass(frozen=True)
+class Shadow:
+    """A version that gets copies of a share of the requests; callers never see its answers."""
+
+    version: int
+    url: str
+    share: float
+
+
+@dataclass(frozen=True)
 class Route:
-    """A model of a project and the versions that answer for it."""
+    """A model of a project and the versions that answer for it; one that is asleep has none until it is woken."""
 
     project: str
     model: str
     targets: tuple[Target, ...] = ()
+    shadow: Shadow | None = None
+    asleep: bool = False
 
     @property
     def name(self) -> str:
@@ -65,12 +77,26 @@ class Table:
             return (exact,)
         return tuple(route for route in self.routes.values() if route.model == name)
 
+    def name(self, route: Route) -> str:
+        """Return the shortest name that means only this model."""
+        return route.model if len(self.find(route.model)) == 1 else route.name
+
+    def seen(self, sees: Callable[[str], bool]) -> Table:
+        """Return the table of the projects that a caller *sees*."""
+        kept = {key: route for key, route in self.routes.items() if sees(route.project)}
+        return Table(kept, self.known)
+
+    def shadows(self) -> set[tuple[str, str, int]]:
+        """Return which version of which model is a shadow."""
+        return {
+            (*key, route.shadow.version)
+            for key, route in self.routes.items()
+            if route.shadow is not None
+        }
+
     def names(self) -> list[str]:
         """Return every model under the shortest name that means only it."""
-        return sorted(
-            route.model if len(self.find(route.model)) == 1 else route.name
-            for route in self.routes.values()
-        )
+        return sorted(self.name(route) for route in self.routes.values())
 
 
 def table_of(answer: Mapping[str, object]) -> Table:
@@ -79,7 +105,10 @@ def table_of(answer: Mapping[str, object]) -> Table:
     for entry in Fields(dict(answer)).inners("routes"):
         project, model = entry.text("project"), entry.text("model")
         if project and model:
-            routes[project, model] = Route(project, model, _targets(entry))
+            asleep = entry.flag("asleep")
+            routes[project, model] = Route(
+                project, model, _targets(entry), _shadow(entry), asleep=asleep
+            )
     return Table(routes, known=True)
 
 
@@ -92,12 +121,26 @@ def _targets(entry: Fields) -> tuple[Target, ...]:
     return tuple(found)
 
 
-def is_trouble(status: int) -> bool:
-    """Return whether an answer asks for another try."""
+def _shadow(entry: Fields) -> Shadow | None:
+    found = entry.inner("shadow")
+    version, url = found.whole("version"), found.text("url")
+    share = min(1.0, found.number("share") or 0.0)
+    if version is None or not url or share <= 0:
+        return None
+    return Shadow(version, url.rstrip("/"), share)
+
+
+def is_trouble(status: int, media_type: str) -> bool:
+    """Return whether an answer asks for another try.
+
+    A replica says what it does not find in JSON; a 404 in other words means that its application is gone.
+    """
+    if status == _NOT_FOUND:
+        return not media_type.startswith("application/json")
     return status in _TRY_AGAIN
 
 
-@dataclass(frozen=True)
+@dataclass
 class RetryBudget:
     """How many second tries may be made: a share of the requests, so that retries cannot double an overload."""
 
@@ -105,10 +148,13 @@ class RetryBudget:
     most: float = 20.0
     per_request: float = 0.2
 
-    def earned(self) -> RetryBudget:
-        """Return the budget after one request."""
-        return replace(self, tokens=min(self.most, self.tokens + self.per_request))
+    def earn(self) -> None:
+        """Count one request."""
+        self.tokens = min(self.most, self.tokens + self.per_request)
 
-    def spent(self) -> RetryBudget | None:
-        """Return the budget after one more try, or None when there is none left."""
-        return replace(self, tokens=self.tokens - 1) if self.tokens >= 1 else None
+    def spend(self) -> bool:
+        """Take one second try, where there is one left."""
+        if self.tokens < 1:
+            return False
+        self.tokens -= 1
+        return True

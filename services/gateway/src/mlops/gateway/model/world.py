@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, field
 from typing import TypeVar
 
@@ -50,20 +50,20 @@ class World:
             for one in self.deployments.values()
         )
 
-    def as_json(self, project: str = "") -> dict[str, object]:
-        """Return the world (of one project, when named) as plain JSON values."""
+    def as_json(self, projects: Collection[str] | None = None) -> dict[str, object]:
+        """Return the world (of some projects, when named) as plain JSON values."""
         return {
-            "projects": _rows(self.projects.values(), project),
-            "runs": _rows(self.runs.values(), project),
-            "models": _rows(self.versions.values(), project),
-            "deployments": _rows(self.deployments.values(), project),
-            "workflows": _rows(self.workflows.values(), project),
-            "alerts": _rows(self.alerts.values(), project),
-            "drift": _rows(self.drifts.values(), project),
+            "projects": _rows(self.projects.values(), projects),
+            "runs": _rows(self.runs.values(), projects),
+            "models": _rows(self.versions.values(), projects),
+            "deployments": _rows(self.deployments.values(), projects),
+            "workflows": _rows(self.workflows.values(), projects),
+            "alerts": _rows(self.alerts.values(), projects),
+            "drift": _rows(self.drifts.values(), projects),
             "performance": [
                 {"project": owner, "model": model, "windows": [asdict(one) for one in found]}
                 for (owner, model), found in self.measures.items()
-                if project in ("", owner)
+                if projects is None or owner in projects
             ],
             "nodes": [asdict(node) for node in self.nodes.values()],
         }
@@ -77,5 +77,5 @@ def put(into: OrderedDict[K, V], key: K, value: V) -> None:
         into.popitem(last=False)
 
 
-def _rows(views: Iterable[_Row], project: str) -> list[dict[str, object]]:
-    return [asdict(view) for view in views if project in ("", view.project)]
+def _rows(views: Iterable[_Row], projects: Collection[str] | None) -> list[dict[str, object]]:
+    return [asdict(view) for view in views if projects is None or view.project in projects]
