@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Several workers (`-n 2`): the tests of one file stay together, those that load the machine run one after the other.
+"""Several workers (`-n 2`): the tests of one file stay together, those that load the machine run in two chains.
 
+A whole Ray and a whole Airflow: two of the same kind at once on two cores would measure each other. The chain with Ray
+begins first, the one with Airflow comes last, and what is light goes beside either.
 What a worker knows at its end, which servers it used and which processes it left, comes to the run's own summary.
 """
 
@@ -14,25 +16,36 @@ from xdist.scheduler import LoadScopeScheduling
 
 from servers import choice
 
-# A whole Airflow or Ray: two of them at once on two cores would measure each other.
 HEAVY = ("airflow", "ray", "e2e")
-HEAVY_FILES = (
-    "tests/conformance/test_attempts.py",
-    "tests/conformance/test_pipelines.py",
-    "tests/conformance/test_rollouts.py",
-    "tests/integration/orchestration/",
-    "tests/integration/serving/",
-    "tests/integration/test_closed_loop.py",
-)
+FIRST, LAST = "with ray", "with airflow"
+CHAINS = {
+    "tests/conformance/test_rollouts.py": FIRST,
+    "tests/integration/serving/": FIRST,
+    "tests/integration/test_closed_loop.py": FIRST,
+    "tests/conformance/test_attempts.py": LAST,
+    "tests/conformance/test_pipelines.py": LAST,
+    "tests/integration/orchestration/": LAST,
+}
 _SERVERS = "servers"
 
 
 class FilesTogether(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
-    """Hands out files, for the servers that the tests of a file share; the heavy ones are handed out as one."""
+    """Hands out files, for the servers that the tests of a file share; each chain is handed out as one."""
+
+    _is_in_order = False
 
     def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.partition("::")[0]
-        return "heavy" if file.startswith(HEAVY_FILES) else file
+        return _chain_of(nodeid) or nodeid.partition("::")[0]
+
+    def _assign_work_unit(self, node: Any) -> None:
+        if (
+            not self._is_in_order
+        ):  # xdist has sorted by the number of tests, which says nothing of how long they take
+            for scope, is_last in ((FIRST, False), (LAST, True)):
+                if scope in self.workqueue:
+                    self.workqueue.move_to_end(scope, last=is_last)
+            self._is_in_order = True
+        super()._assign_work_unit(node)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FilesTogether:
@@ -43,7 +56,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FilesTogethe
 def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
     """Refuse a heavy test that would not be recognised as one by its file."""
     for item in items:
-        if _is_heavy(item) and not item.nodeid.startswith(HEAVY_FILES):
+        if _is_heavy(item) and not _chain_of(item.nodeid):
             raise pytest.UsageError(
                 f"{item.nodeid} is marked {' or '.join(HEAVY)}: name its file in tests/together.py"
             )
@@ -60,6 +73,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_testnodedown(node: Any) -> None:
     """Take in what a worker used; one that crashed has told nothing."""
     choice.used.update(getattr(node, "workeroutput", {}).get(_SERVERS, {}))
+
+
+def _chain_of(nodeid: str) -> str:
+    """Return the chain that a test belongs to, "" for none."""
+    return next((chain for start, chain in CHAINS.items() if nodeid.startswith(start)), "")
 
 
 def _is_heavy(item: pytest.Item) -> bool:
