@@ -20,6 +20,7 @@ from mlops.cli.commands import (
     monitor,
     node,
     node_here,
+    package,
     platform,
     projects,
     runs,
@@ -28,6 +29,7 @@ from mlops.cli.commands import (
     telemetry,
     telemetry_record,
     testing,
+    token,
     top,
     validate,
     workflows,
@@ -56,6 +58,7 @@ app.add_typer(models.app, name="model", rich_help_panel=_MODELS)
 app.command(rich_help_panel=_MODELS)(deployments.deploy)
 app.command(rich_help_panel=_MODELS)(deployments.undeploy)
 app.command(rich_help_panel=_MODELS)(deployments.deployments)
+app.add_typer(package.app, name="package", rich_help_panel=_MODELS)
 app.add_typer(monitor.app, name="monitor", rich_help_panel=_MODELS)
 app.command(rich_help_panel=_MODELS)(alerts.alerts)
 app.command(rich_help_panel=_BUS)(explain.explain)
@@ -66,6 +69,7 @@ node.app.command()(node_here.stop)
 node.app.command()(node_here.ticket)
 node.app.command()(node_here.join)
 app.add_typer(node.app, name="node", rich_help_panel=_PLATFORM)
+app.add_typer(token.app, name="token", rich_help_panel=_PLATFORM)
 telemetry.app.command()(telemetry_record.record)
 app.add_typer(telemetry.app, name="telemetry", rich_help_panel=_PLATFORM)
 app.add_typer(spool.app, name="spool", rich_help_panel=_KEEP)

@@ -110,14 +110,24 @@ def print_rows(
 
     A terminal that is too narrow loses the columns of *spare*, the first of them first.
     """
-    cells = [[cell_of(cell) for cell in row] for row in rows]
     out = console()
+    out.print(fitted(columns, rows, none, spare, out.width))
+
+
+def fitted(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    none: str,
+    spare: Sequence[str],
+    width: int,
+) -> Table | Text:
+    """Return what `print_rows` prints on so many columns."""
+    cells = [[cell_of(cell) for cell in row] for row in rows]
     if not cells:
-        out.print(Text(none))
-        return
-    kept = _fitting(columns, cells, spare, out.width)
+        return Text(none)
+    kept = _fitting(columns, cells, spare, width)
     shown = [[row[at] for at in kept] for row in cells]
-    out.print(table_of([columns[at] for at in kept], shown, heads=any(columns)))
+    return table_of([columns[at] for at in kept], shown, heads=any(columns))
 
 
 def print_fields(content: Mapping[str, object], depth: int = 0) -> None:

@@ -45,6 +45,19 @@ class Progress:
         if self._bars is not None:
             self._bars.stop()
 
+    @property
+    def is_live(self) -> bool:
+        """Return whether somebody watches a moving line."""
+        return self._bars is not None
+
+    def now(self, state: str) -> None:
+        """Show how it stands at this moment in the moving line, if there is one."""
+        if self._bars is None:
+            return
+        words = output.harmless(f"{self._what}  {state}".rstrip())
+        for task in self._bars.task_ids:
+            self._bars.update(task, description=words)
+
     def tell(self, step: str) -> None:
         """Say what is done now; the same step again says nothing new."""
         if self._quiet or step == self._last:

@@ -9,7 +9,8 @@ from typing import Any
 _TELLING = (
     ("name", "model", "run_id", "dataset", "component", "title", "command_type", "kind"),
     ("version", "to_version", "previous_version", "champion_version", "phase", "alias", "severity"),
-    ("metric", "value", "expected", "traffic_ratio", "error_ratio", "share_drifted_ratio", "level"),
+    ("metric", "value", "expected", "traffic_ratio", "error_ratio", "agreement_ratio"),
+    ("share_drifted_ratio", "level"),
     ("latency_ms", "duration_s", "waited_s", "size_bytes", "step", "trigger_type", "refused_by"),
     ("ask", "from_node", "to_node"),
     ("why", "reason", "diagnosis", "suggestion"),

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -66,9 +66,13 @@ def refuse(type_: str, found: Sequence[Mapping[str, Any]]) -> None:
 
 
 def rollout(
-    gateway: Gateway, project: str, deployment_id: str, timeout_s: float
+    gateway: Gateway,
+    project: str,
+    deployment_id: str,
+    timeout_s: float,
+    look: Callable[[], None],
 ) -> Iterator[dict[str, Any]]:
-    """Yield what is said about a rollout, each event once, for at most *timeout_s*."""
+    """Yield what is said about a rollout, each event once, for at most *timeout_s*; *look* between two questions."""
     deadline, seen = time.monotonic() + timeout_s, set[str]()
     while time.monotonic() < deadline:
         events = patiently(
@@ -78,6 +82,7 @@ def rollout(
             if event["data"].get("deployment_id") == deployment_id and event["id"] not in seen:
                 seen.add(event["id"])
                 yield dict(event)
+        look()
         time.sleep(_LOOK_S)
 
 
