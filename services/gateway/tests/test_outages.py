@@ -136,3 +136,22 @@ async def test_whether_a_model_is_ready_is_answered_at_once(
 
     assert ready.status_code == 503
     assert (await sent).status_code == 200
+
+
+async def test_the_second_try_waits_where_the_door_to_all_versions_is_shut(
+    house: House, replica: Replicas
+) -> None:
+    one, two = await dead(house, replica), await replica(2)
+    two.answers.append(hangs_up)
+    two.is_away = True
+    await house.route("rainfall", "rain", (one, 0.999), (two, 0.001))
+
+    sent = ask(house)
+    await looked(two, 2)
+    two.answers.clear()
+    two.is_away = False
+    answer = await sent
+
+    assert answer.status_code == 200
+    assert answer.headers["mlops-model-version"] == "2"
+    assert (len(one.seen), len(two.seen)) == (1, 1)

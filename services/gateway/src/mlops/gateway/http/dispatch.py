@@ -122,11 +122,12 @@ class Dispatcher:
         if tried.trouble and not _is_slow(tried.reply) and self._budget.spend():
             self._meter.retried(asked.route.project, asked.route.model)
             self._routes.refresh()
-            if _is_gone(tried.reply):
+            is_gone = _is_gone(tried.reply)
+            if is_gone:
                 self._outages.doubt(asked.route, tried.target)
             await _closed(tried)
             await asyncio.sleep(_PAUSE_S)
-            tried = await self._tried(asked, tried.target.version, waited=False)
+            tried = await self._tried(asked, tried.target.version, doubts=is_gone)
         reply = tried.reply
         if reply is None or (tried.trouble and not _passes_on(reply)):
             await _closed(tried)
@@ -135,18 +136,32 @@ class Dispatcher:
             reply, tried.target.version, tried.took_ms, self._shadow(asked, reply.status)
         )
 
-    async def _tried(self, asked: Asked, avoid: int | None, *, waited: bool) -> _Try:
+    async def _tried(
+        self, asked: Asked, avoid: int | None, *, waited: bool = False, doubts: bool = False
+    ) -> _Try:
         target = self._target(asked, avoid)
-        if asked.counts and self._outages.is_out(target):
-            stand_in = self._target(asked, target.version)
-            if self._outages.is_out(stand_in):
-                await self._outages.until_over(target)
-                stand_in, waited = self._target(asked, None), True
-            target = stand_in
+        if asked.counts and (doubts or self._outages.is_out(target)):
+            target, waited = await self._answering(asked, target, doubts=doubts)
         if not waited:
             return await self._try(asked, target)
         async with self._gates[asked.route.project, asked.route.model]:
             return await self._try(asked, target)
+
+    async def _answering(
+        self, asked: Asked, target: Target, *, doubts: bool
+    ) -> tuple[Target, bool]:
+        """Return a version that answers, and whether it was waited for."""
+        if doubts:  # there is no third try, and what hit one version may have shut the door to all
+            self._outages.doubt(asked.route, target)
+        else:
+            other = self._target(asked, target.version)
+            if not self._outages.is_out(other):
+                return other, False
+        await self._outages.until_over(target)
+        route = self._route(asked)
+        if route is not None and any(one.url == target.url for one in route.targets):
+            return target, True
+        return self._target(asked, None), True
 
     def _target(self, asked: Asked, avoid: int | None) -> Target:
         route = self._route(asked)
