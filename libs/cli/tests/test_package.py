@@ -114,8 +114,10 @@ def test_a_store_that_dies_is_told_with_its_last_word(tmp_path: Path) -> None:
 
 
 def test_build_asks_for_the_settings_of_the_project_and_tells_what_the_registry_says(
-    door: Door,
+    door: Door, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    # Another registry in the caller's environment is not ours.
+    monkeypatch.setenv("MLFLOW_REGISTRY_URI", f"sqlite:///{tmp_path}/other.db")
     found = json.loads((door.home / "endpoints.json").read_text())
     (door.home / "endpoints.json").write_text(json.dumps({**found, "mlflow": "http://127.0.0.1:1"}))
     serve = {"backend": "numpy", "allow_pickle": True}

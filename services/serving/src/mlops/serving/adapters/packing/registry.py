@@ -39,6 +39,7 @@ def read_version(project: str, model: str, version: int, mlflow_url: str) -> Ver
     """Return what the registry says; raises BrokenModelError, UnavailableError."""
     os.environ["MLFLOW_WORKSPACE"] = project
     mlflow.set_tracking_uri(mlflow_url)
+    mlflow.set_registry_uri(mlflow_url)  # else MLFLOW_REGISTRY_URI of whoever started us decides
     with _understood(f"version {version} of {model!r} in workspace {project!r}"):
         client = MlflowClient()
         found = client.get_model_version(model, str(version))
