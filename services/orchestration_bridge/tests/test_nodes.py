@@ -68,6 +68,16 @@ def test_a_late_sample_is_no_sign_of_life() -> None:
     assert shut(late, 121)[0] is Gate.UNKNOWN_NODE
 
 
+def test_a_machine_that_will_tell_less_often_is_waited_for() -> None:
+    node = heard((0, replace(COOL, window_s=20)))
+    cooled = nodes.edged(node, "n", Node(0, NOON + s(34)), NOON + s(34), 4)
+
+    rests = heard((40, replace(COOL, window_s=40)), known=cooled)
+
+    assert shut(rests, 105) == (Gate.NONE, "")
+    assert shut(rests, 161)[0] is Gate.UNKNOWN_NODE
+
+
 def test_what_is_told_after_an_outage_is_never_acted_on() -> None:
     node = heard((0, COOL))
     backfilled = replace(COOL, level=4, backfill=True)

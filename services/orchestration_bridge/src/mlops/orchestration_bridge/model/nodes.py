@@ -220,6 +220,7 @@ def _worth_keeping(known: Node, heard: Node, said: Node) -> bool:
     return (
         said.level != known.level
         or said.seen_at >= known.seen_at + REFRESH
+        or patience(said) > patience(known)  # it will now be silent for longer
         or heard.skew_s != known.skew_s
         or {boot.id for boot in heard.boots} != {boot.id for boot in known.boots}
         or len(heard.boots) > 1
