@@ -79,6 +79,7 @@ class RayHead:
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_AUTH_MODE": "disabled",
             "BENTOML_DO_NOT_TRACK": "true",
+            "RAY_worker_niceness": "0",
             "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
             "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "2",
             "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(self.block + 30),

@@ -58,6 +58,8 @@ def settings(site: Site) -> dict[str, str]:
     http, grpc = site.ranges["ingress_http"], site.ranges["ingress_grpc"]
     found = {
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # on Linux this keeps Ray on 127.0.0.1
+        # Ray would put whoever answers, and HAProxy, behind everything else that computes here: 15.
+        "RAY_worker_niceness": "0",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "2",
         "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(http[0]),
