@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Several workers (`-n 2`): the tests of one file stay together, those that load the machine run in two chains.
 
-A whole Ray and a whole Airflow: two of the same kind at once on two cores would measure each other. The chain with Ray
-begins first, the one with Airflow comes last, and what is light goes beside either.
+A whole Ray and a whole Airflow at once on two cores would measure each other. The chain with Ray begins first, the one
+with Airflow follows on the same worker, and what is light goes beside either.
 What a worker knows at its end, which servers it used and which processes it left, comes to the run's own summary.
 """
 
@@ -17,14 +17,14 @@ from xdist.scheduler import LoadScopeScheduling
 from servers import choice
 
 HEAVY = ("airflow", "ray", "e2e")
-FIRST, LAST = "with ray", "with airflow"
+FIRST, NEXT = "with ray", "with airflow"
 CHAINS = {
     "tests/conformance/test_rollouts.py": FIRST,
     "tests/integration/serving/": FIRST,
     "tests/integration/test_closed_loop.py": FIRST,
-    "tests/conformance/test_attempts.py": LAST,
-    "tests/conformance/test_pipelines.py": LAST,
-    "tests/integration/orchestration/": LAST,
+    "tests/conformance/test_attempts.py": NEXT,
+    "tests/conformance/test_pipelines.py": NEXT,
+    "tests/integration/orchestration/": NEXT,
 }
 _SERVERS = "servers"
 
@@ -32,19 +32,15 @@ _SERVERS = "servers"
 class FilesTogether(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
     """Hands out files, for the servers that the tests of a file share; each chain is handed out as one."""
 
-    _is_in_order = False
-
     def _split_scope(self, nodeid: str) -> str:
         return _chain_of(nodeid) or nodeid.partition("::")[0]
 
     def _assign_work_unit(self, node: Any) -> None:
-        if (
-            not self._is_in_order
-        ):  # xdist has sorted by the number of tests, which says nothing of how long they take
-            for scope, is_last in ((FIRST, False), (LAST, True)):
-                if scope in self.workqueue:
-                    self.workqueue.move_to_end(scope, last=is_last)
-            self._is_in_order = True
+        # xdist has sorted by the number of tests, which says nothing of how long they take.
+        has_begun = FIRST in self.assigned_work[node]
+        for scope, is_last in ((FIRST, False), (NEXT, not has_begun)):
+            if scope in self.workqueue:
+                self.workqueue.move_to_end(scope, last=is_last)
         super()._assign_work_unit(node)
 
 
