@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlops.serving.model.backends import ONNX
 from mlops.serving.model.room import (
     FIRST,
     GIB,
@@ -47,7 +48,7 @@ def test_measured_bytes_count_with_a_fifth_more() -> None:
 
 
 @pytest.mark.parametrize(
-    ("backend", "mib"), [("sklearn", 280), ("onnx", 230), ("torch-cpu", 500), ("unheard-of", 500)]
+    ("backend", "mib"), [("sklearn", 280), (ONNX, 230), ("torch-cpu", 500), ("unheard-of", 500)]
 )
 def test_before_it_was_measured_files_and_libraries_count(backend: str, mib: int) -> None:
     assert need(None, 10 * MIB, backend, 4.0) == mib * MIB
@@ -123,6 +124,22 @@ def test_a_newcomer_waits_for_what_leaves() -> None:
 
     assert packed.refused["new"].waits
     assert "waits for versions that leave" in packed.refused["new"].reason
+
+
+def test_nobody_sleeps_for_room_that_is_about_to_be_free() -> None:
+    goes = pack(house(200), [idle("a", 5), tenant("b", leaves=True), newcomer()])
+    went = pack(house(200, leaving=100 * MIB), [idle("a", 5), newcomer()])
+
+    for packed in (goes, went):
+        assert packed.to_sleep == ()
+        assert "waits for versions that leave" in packed.refused["new"].reason
+
+
+def test_more_sleep_where_what_leaves_is_not_enough() -> None:
+    packed = pack(house(300), [idle("a", 5), idle("b", 60, leaves=True), newcomer(mib=250)])
+
+    assert packed.to_sleep == ("a",)
+    assert "until a sleeps" in packed.refused["new"].reason
 
 
 def test_what_has_been_stopped_counts_until_it_is_gone() -> None:

@@ -22,9 +22,11 @@ SHARE_OF_MACHINE = 0.6
 HEAD_ROOM = 1.2
 _OF_FILES = 2
 _MOST_NAMED = 4
+# By backend, of "torch-cpu" the first word; another one counts as the largest.
 _LIBRARY = {
     "sklearn": 130 * MIB,
-    "onnx": 80 * MIB,
+    "onnxruntime": 80 * MIB,
+    "numpy": 60 * MIB,
     "pyfunc": 250 * MIB,
     "torch": 350 * MIB,
     "mlx": 80 * MIB,
@@ -153,13 +155,13 @@ def _verdict(
     numbers = _numbers(house, one, inside, kept)
     if one.least <= free:
         return NoRoom(f"waits until extra replicas have stopped; {numbers}", waits=True)
+    free += house.leaving + sum(other.least for other in inside if other.leaves)
+    if one.least <= free:
+        return NoRoom(f"waits for versions that leave; {numbers}", waits=True)
     free += sum(other.least for other in to_sleep)
     if one.least <= free:
         names = ", ".join(other.name for other in to_sleep)
         return NoRoom(f"waits until {names} sleeps; {numbers}", waits=True)
-    soon = house.leaving + sum(other.least for other in inside if other.leaves)
-    if one.least <= free + soon:
-        return NoRoom(f"waits for versions that leave; {numbers}", waits=True)
     return NoRoom(f"{numbers}; {_FIX}", waits=False)
 
 
@@ -169,21 +171,25 @@ _FIX = (
 
 
 def _victims(house: House, one: Tenant, awake: Sequence[Tenant], promised: int) -> list[Tenant]:
-    """Return the idle versions that make room for *one*, those used longest ago first; none when all would not do."""
+    """Return the idle versions that make room for *one*, those used longest ago first; none when all would not do.
+
+    What goes anyway counts as gone: nobody sleeps for room that will be free in a moment.
+    """
     held = _held(awake)
     above = held.get(one.project, 0) + one.least > house.share(one.project)
     may_sleep = [
         other
         for other in awake
         if other.idle_since is not None
+        and not other.leaves
         and (
             not above
             or other.project == one.project
             or held[other.project] > house.share(other.project)
         )
     ]
-    free = house.capacity - house.leaving - _kept_for_others(house, one, awake)
-    free -= promised + sum(other.least for other in awake)
+    free = house.capacity - _kept_for_others(house, one, awake)
+    free -= promised + sum(other.least for other in awake if not other.leaves)
     found: list[Tenant] = []
     for other in sorted(may_sleep, key=lambda tenant: (tenant.idle_since, tenant.name)):
         if one.least <= free:
