@@ -50,7 +50,7 @@ class Settings(ServiceSettings):
         description="How long a caller may take to send the body of an inference request.",
     )
     wake_timeout_s: float = Field(
-        default=30.0,
+        default=60.0,
         gt=0,
         validation_alias=AliasChoices("GATEWAY_WAKE_TIMEOUT_S"),
         description="How long a request waits for a model that is asleep, or of which no replica answers.",
