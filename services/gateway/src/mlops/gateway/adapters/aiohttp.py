@@ -9,14 +9,13 @@ from datetime import timedelta
 import aiohttp
 from yarl import URL
 
-from mlops.gateway.ports import LostReplicaError, Reply, SlowReplicaError
+from mlops.gateway.adapters.aiohttp_failures import ADDED_BY_AIOHTTP, FAILURES, translated
+from mlops.gateway.ports import Reply
 
 _CONNECT_S = 2.0
 _WHOLE = 1024 * 1024  # an answer of up to so many bytes is read before it is passed on
 _PIECE = 256 * 1024
 _EVENTS = "text/event-stream"
-_ADDED_BY_AIOHTTP = ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")
-_FAILURES = (TimeoutError, aiohttp.ClientError, OSError)
 _URLS = 4096
 
 
@@ -36,7 +35,7 @@ class AiohttpReplicas:
             headers={"Authorization": f"Bearer {token}"},
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
-            skip_auto_headers=_ADDED_BY_AIOHTTP,
+            skip_auto_headers=ADDED_BY_AIOHTTP,
             timeout=aiohttp.ClientTimeout(
                 total=None, sock_connect=_CONNECT_S, sock_read=self._quiet_s
             ),
@@ -59,8 +58,8 @@ class AiohttpReplicas:
             except BaseException:
                 response.close()
                 raise
-        except _FAILURES as error:
-            raise self._translated(error) from error
+        except FAILURES as error:
+            raise translated(error, _CONNECT_S, self._quiet_s) from error
 
     async def close(self) -> None:
         """Close the connections."""
@@ -85,8 +84,8 @@ class AiohttpReplicas:
         try:
             async for piece in response.content.iter_any():
                 yield piece
-        except _FAILURES as error:
-            raise self._translated(error) from error
+        except FAILURES as error:
+            raise translated(error, _CONNECT_S, self._quiet_s) from error
 
     def _url(self, text: str) -> URL:
         found = self._urls.get(text)
@@ -95,13 +94,6 @@ class AiohttpReplicas:
                 self._urls.clear()
             found = self._urls[text] = URL(text, encoded=True)
         return found
-
-    def _translated(self, error: Exception) -> Exception:
-        if isinstance(error, aiohttp.ConnectionTimeoutError):
-            return LostReplicaError(f"no connection within {_CONNECT_S:g} s")
-        if isinstance(error, TimeoutError):
-            return SlowReplicaError(f"nothing came for {self._quiet_s:g} s")
-        return LostReplicaError(f"{type(error).__name__}: {error}")
 
 
 async def _first(response: aiohttp.ClientResponse) -> bytes:

@@ -10,12 +10,12 @@ from datetime import timedelta
 import aiohttp
 from yarl import URL
 
-from mlops.gateway.ports import LostReplicaError, SlowReplicaError, Streamed
+from mlops.gateway.adapters.aiohttp_failures import ADDED_BY_AIOHTTP, FAILURES, translated
+from mlops.gateway.ports import Streamed
 
 _CONNECT = timedelta(seconds=5)
 _PIECE = 64 * 1024
 _CONNECTIONS = 256
-_ADDED_BY_AIOHTTP = ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")
 
 
 class AiohttpUpstream:
@@ -37,7 +37,7 @@ class AiohttpUpstream:
             connector=connector,
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
-            skip_auto_headers=_ADDED_BY_AIOHTTP,
+            skip_auto_headers=ADDED_BY_AIOHTTP,
             max_line_size=64 * 1024,
             max_field_size=64 * 1024,
         )
@@ -64,12 +64,8 @@ class AiohttpUpstream:
             ) as response:
                 found = [(name.lower(), value) for name, value in response.headers.items()]
                 yield Streamed(response.status, found, _pieces(response))
-        except aiohttp.ConnectionTimeoutError as error:
-            raise LostReplicaError(f"no connection within {self._connect_s:g} s") from error
-        except TimeoutError as error:
-            raise SlowReplicaError(f"nothing came for {self._quiet_s:g} s") from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise LostReplicaError(f"{type(error).__name__}: {error}") from error
+        except FAILURES as error:
+            raise translated(error, self._connect_s, self._quiet_s) from error
 
     async def close(self) -> None:
         """Close the connections."""

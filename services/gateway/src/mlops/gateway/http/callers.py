@@ -11,7 +11,7 @@ from starlette.types import Scope
 from mlops.chassis.clock import Clock
 from mlops.chassis.tokens import Caller, ExpiredTokenError, TokenError, Tokens
 from mlops.gateway.errors import CallerError
-from mlops.gateway.model.access import Entry, Keys
+from mlops.gateway.model.access import Entry, Keys, said_in
 
 _FIX = (
     "send `Authorization: Bearer <token>`; the token is `gateway_token` in "
@@ -32,11 +32,10 @@ class Callers:
 
     def bearer(self, header: str, path: str) -> Caller:
         """Return whom an `Authorization` header lets in; CallerError 401 for nobody."""
-        scheme, _, shown = header.partition(" ")
-        shown = shown.strip()
-        if not header or not shown:
+        scheme, shown = said_in(header)
+        if not shown:
             raise no_token(path)
-        if scheme.lower() != "bearer":
+        if scheme != "bearer":
             raise _wrong("the token is wrong", f"{scheme[:20]} is not Bearer", _FIX)
         try:
             return self._tokens.judge(shown, self._clock())
@@ -53,7 +52,7 @@ class Callers:
     def of_a_project(self, header: str) -> Caller | ExpiredTokenError | None:
         """Return whom a header lets into projects, or that it did once; None where it never did."""
         try:
-            return self._tokens.judge(header.partition(" ")[2].strip(), self._clock())
+            return self._tokens.judge(said_in(header)[1], self._clock())
         except ExpiredTokenError as error:
             return error
         except TokenError:

@@ -12,7 +12,7 @@ from mlops.gateway.errors import CallerError
 from mlops.gateway.http.answers import refusal
 from mlops.gateway.http.callers import Callers, let_in, of_projects_only
 from mlops.gateway.http.render import locked
-from mlops.gateway.model.access import Entry, Keys, is_of_projects
+from mlops.gateway.model.access import Entry, Keys, is_of_projects, said_in
 from mlops.gateway.model.inference_paths import is_inference
 from mlops.gateway.model.mlflow_paths import PREFIX, same_origin
 
@@ -67,7 +67,7 @@ class Door:
         What a browser sends by itself (the cookie, a password it remembers) counts only from a page of ours.
         """
         header = request.headers.get("authorization", "")
-        if header.partition(" ")[0].lower() == "bearer":
+        if said_in(header)[0] == "bearer":
             entry = self._keys.bearer(header)
         else:
             cookie = request.cookies.get(COOKIE, "")

@@ -9,21 +9,8 @@ from collections.abc import Iterator, Sequence
 import orjson
 
 from mlops.gateway.model.comparison import Tensor
+from mlops.gateway.model.datatypes import BFLOAT, CODES
 
-_CODES = {
-    "BOOL": "?",
-    "INT8": "b",
-    "INT16": "h",
-    "INT32": "i",
-    "INT64": "q",
-    "UINT8": "B",
-    "UINT16": "H",
-    "UINT32": "I",
-    "UINT64": "Q",
-    "FP16": "e",
-    "FP32": "f",
-    "FP64": "d",
-}
 # Names of what differs between versions that answer the same.
 _ABOUT = frozenset({"model_name", "model_version", "id", "parameters", "metadata"})
 
@@ -69,10 +56,10 @@ def _leaves(said: object) -> Iterator[object]:
 
 
 def _unpacked(datatype: str, raw: memoryview) -> Sequence[object]:
-    if datatype == "BF16":  # the upper half of 32 bits
+    if datatype == BFLOAT:
         halves = struct.unpack(f"<{len(raw) // 2}H", raw)
         return struct.unpack(f"<{len(halves)}f", struct.pack(f"<{len(halves)}I", *(one << 16 for one in halves)))  # fmt: skip
-    code = _CODES.get(datatype)
+    code = CODES.get(datatype)
     if code is None:  # strings: each with its length before it
         return (bytes(raw),)
     return struct.unpack(f"<{len(raw) // struct.calcsize(code)}{code}", raw)

@@ -44,6 +44,12 @@ class Entry(Enum):
     ELSEWHERE = "elsewhere"
 
 
+def said_in(header: str) -> tuple[str, str]:
+    """Return the scheme of an `Authorization` header, in lower case, and what is shown by it."""
+    scheme, _, shown = header.partition(" ")
+    return scheme.lower(), shown.strip()
+
+
 class Keys:
     """The token, and the cookie made of it: a browser keeps the cookie, which opens reading only."""
 
@@ -59,18 +65,18 @@ class Keys:
 
     def bearer(self, header: str) -> Entry:
         """Judge an `Authorization` header."""
-        scheme, _, shown = header.partition(" ")
+        scheme, shown = said_in(header)
         if not header:
             return Entry.NOTHING
-        return self.token(shown.strip()) if scheme.lower() == "bearer" else Entry.WRONG
+        return self.token(shown) if scheme == "bearer" else Entry.WRONG
 
     def basic(self, header: str) -> Entry:
         """Judge an `Authorization` header, in which the token may also stand as the password of a user."""
-        scheme, _, shown = header.partition(" ")
-        if scheme.lower() != "basic":
+        scheme, shown = said_in(header)
+        if scheme != "basic":
             return self.bearer(header)
         try:
-            pair = b64decode(shown.strip(), validate=True).decode()
+            pair = b64decode(shown, validate=True).decode()
         except (binascii.Error, ValueError):
             return Entry.WRONG
         return self.token(pair.partition(":")[2])

@@ -19,6 +19,7 @@ from mlops.gateway.adapters.oip.methods import Methods
 from mlops.gateway.adapters.oip.open_inference_grpc_pb2 import DESCRIPTOR
 from mlops.gateway.adapters.oip.reading import Reading, SlowCallerError
 from mlops.gateway.adapters.oip.status import Refusal, bad_request
+from mlops.gateway.model.access import said_in
 
 _SERVICE = DESCRIPTOR.services_by_name["GRPCInferenceService"]
 _OPEN = ("ServerLive", "ServerReady")
@@ -120,11 +121,11 @@ class GrpcServer:
             self.under_way -= 1
 
     def _check(self, metadata: Mapping[str, str]) -> None:
-        scheme, _, token = metadata.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not token:
+        scheme, token = said_in(metadata.get("authorization", ""))
+        if scheme != "bearer" or not token:
             raise Refusal(grpc.StatusCode.UNAUTHENTICATED, f"no token; {_FIX}")
         try:
-            self._tokens.judge(token.strip(), self._clock())
+            self._tokens.judge(token, self._clock())
         except TokenError as error:
             raise Refusal(grpc.StatusCode.UNAUTHENTICATED, str(error)) from error
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from mlops.gateway.adapters.oip.open_inference_grpc_pb2 import InferTensorContents
+from mlops.gateway.model.datatypes import CODES, HALVES, TEXT
 
 _FIELDS = {
     "BOOL": "bool_contents",
@@ -24,22 +25,9 @@ _FIELDS = {
     "UINT64": "uint64_contents",
     "FP32": "fp32_contents",
     "FP64": "fp64_contents",
-    "BYTES": "bytes_contents",
+    TEXT: "bytes_contents",
 }
-_CODES = {
-    "INT8": "b",
-    "INT16": "h",
-    "INT32": "i",
-    "INT64": "q",
-    "UINT8": "B",
-    "UINT16": "H",
-    "UINT32": "I",
-    "UINT64": "Q",
-    "FP32": "f",
-    "FP64": "d",
-}
-_HALVES = ("FP16", "BF16")
-DATATYPES = (*_FIELDS, *_HALVES)
+DATATYPES = (*_FIELDS, *HALVES)
 _LENGTH = struct.Struct("<I")
 
 
@@ -65,19 +53,19 @@ def elements(contents: InferTensorContents, datatype: str) -> Sequence[object]:
 
 def packed_size(values: Sequence[object], datatype: str) -> int:
     """Return how many bytes the elements take, before any is made."""
-    if datatype == "BYTES":
+    if datatype == TEXT:
         return sum(_LENGTH.size + len(one) for one in values if isinstance(one, bytes))
-    return len(values) * (1 if datatype == "BOOL" else array(_CODES[datatype]).itemsize)
+    return len(values) * (1 if datatype == "BOOL" else array(CODES[datatype]).itemsize)
 
 
 def packed(values: Iterable[Any], datatype: str) -> bytes:
     """Return elements as bytes; TensorError where one does not fit its datatype."""
     try:
-        if datatype == "BYTES":
+        if datatype == TEXT:
             return b"".join(_with_length(one) for one in values)
         if datatype == "BOOL":
             return bytes(_bit(one) for one in values)
-        return _little(array(_CODES[datatype], values)).tobytes()
+        return _little(array(CODES[datatype], values)).tobytes()
     except (TypeError, ValueError, OverflowError, struct.error) as error:
         raise TensorError(f"an element is no {datatype}: {error}") from error
 
@@ -85,12 +73,12 @@ def packed(values: Iterable[Any], datatype: str) -> bytes:
 def fill(contents: InferTensorContents, raw: bytes, datatype: str) -> None:
     """Put bytes into the typed field; TensorError where they are no whole elements."""
     field = getattr(contents, _FIELDS[datatype])
-    if datatype == "BYTES":
+    if datatype == TEXT:
         field.extend(_texts(raw))
     elif datatype == "BOOL":
         field.extend(one != 0 for one in raw)
     else:
-        numbers = array(_CODES[datatype])
+        numbers = array(CODES[datatype])
         if len(raw) % numbers.itemsize:
             raise TensorError(f"{len(raw)} bytes are no whole {datatype}s")
         numbers.frombytes(raw)
