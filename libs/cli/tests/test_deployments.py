@@ -120,6 +120,61 @@ def test_deploying_the_version_of_a_shadow_again_follows_it_from_there(door: Doo
     assert found.stdout.splitlines()[-1].split()[0] == "deployment.completed"
 
 
+def test_that_a_shadow_waited_before_it_was_let_go_on_ends_no_watching(door: Door) -> None:
+    waited = said("progressed", "e-1", phase="held", reason="waits for a person: deploy it again")
+    on = said("progressed", "e-2", phase="canary", traffic_ratio=0.1)
+    door.will_answer(on)
+    door.answers["/api/v1/events"] = [waited, on, said("completed", "e-3")]
+
+    found = door.run("deploy", "rain", "2", "-p", "rain", "--watch")
+
+    assert found.exit_code == 0
+    assert "waits for a person" not in found.stderr
+
+
+@pytest.mark.parametrize("path", ["/api/v1/events", "/api/v1/commands/c-1/result"])
+def test_watching_goes_on_when_the_gateway_was_away_for_a_moment(door: Door, path: str) -> None:
+    begun, looks = said("started", "e-1"), count()
+    door.will_answer(begun)
+    door.answers["/api/v1/events"] = [begun, said("completed", "e-2")]
+    then = door.answers[path]
+    door.answers[path] = lambda _: then if next(looks) else Refuse(503, "away for a moment")
+
+    found = door.run("deploy", "rain", "2", "-p", "rain", "--watch")
+
+    assert found.exit_code == 0
+    assert next(looks) > 1
+    told = [line.split()[2] for line in found.stderr.splitlines()]
+    assert told == ["deployment.started", "deployment.completed"]
+
+
+def test_who_is_let_in_no_longer_does_not_watch_on(door: Door) -> None:
+    door.will_answer(said("started", "e-1"))
+    door.answers["/api/v1/events"] = Refuse(401, "the token has expired", "make another")
+
+    found = door.run("deploy", "rain", "2", "-p", "rain", "--watch")
+
+    assert found.exit_code == 1
+    assert "the token has expired" in found.stderr
+    assert len(door.queries("/api/v1/events")) == 1
+
+
+@pytest.mark.parametrize(("end", "code"), [("completed", 0), ("reverted", 1), ("failed", 1)])
+def test_programs_get_the_whole_rollout_as_one_object(door: Door, end: str, code: int) -> None:
+    begun, last = said("started", "e-1"), said(end, "e-3", reason="it fell over")
+    door.will_answer(begun)
+    door.answers["/api/v1/events"] = [begun, said("progressed", "e-2", phase="warm"), last]
+
+    found = door.run("deploy", "rain", "2", "-p", "rain", "--watch", "--json")
+
+    assert found.exit_code == code
+    told = json.loads(found.stdout)
+    assert told["id"] == "c-1"
+    assert [one["id"] for one in told["events"]] == ["e-1", "e-2", "e-3"]
+    assert "e-2" not in found.stderr
+    assert ("it fell over" in found.stderr) == bool(code)
+
+
 def test_watching_a_shadow_ends_when_it_waits_for_a_person(door: Door) -> None:
     begun = said("started", "e-1")
     door.will_answer(begun)
@@ -215,6 +270,17 @@ def test_undeploy_says_what_still_runs(door: Door) -> None:
 
     assert found.exit_code == 0
     assert "version 1 leaves in 5 s" in found.stderr
+
+
+def test_undeploy_waits_on_when_the_gateway_was_away_for_a_moment(door: Door) -> None:
+    looks = count()
+    removed = said("removed", "e-1", version=1)
+    answers: list[Any] = [[], Refuse(503, "away for a moment"), [removed]]
+    door.answers["/api/v1/deployments"] = ROUTES
+    door.answers["/api/v1/events"] = lambda _: answers[min(next(looks), 2)]
+    door.will_answer()
+
+    assert door.run("undeploy", "rain", "-p", "rain").exit_code == 0
 
 
 def test_what_holds_a_rollout_comes_before_what_was_seen() -> None:

@@ -72,6 +72,23 @@ def test_openapi_goes_to_standard_output_or_a_file(door: Door, tmp_path: Path) -
     assert (tmp_path / "openapi.yaml").read_text() == shown.stdout
 
 
+def test_programs_get_the_text_or_the_name_of_its_file(door: Door, tmp_path: Path) -> None:
+    keep(door.home, LABELS)
+    file = str(tmp_path / "openapi.yaml")
+
+    assert door.json("package", "openapi", TAG) == {"openapi": "openapi: 3.0.2\n"}
+    assert door.json("package", "openapi", TAG, "-o", file) == {"openapi": file}
+
+
+def test_a_file_that_cannot_be_written_is_a_failure(door: Door) -> None:
+    keep(door.home, LABELS)
+
+    found = door.run("package", "openapi", TAG, "-o", "/nowhere/at/all.yaml")
+
+    assert found.exit_code == 1
+    assert "cannot be written: No such file" in found.stderr
+
+
 @pytest.mark.parametrize(
     "words",
     [

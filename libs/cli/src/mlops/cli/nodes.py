@@ -26,7 +26,7 @@ COLUMNS = (
 )
 SPARE = ("forecast", "fans", "chip", "temp", "episode")
 NONE = "no node has told anything yet; `mlops status` says whether the telemetry agent runs"
-_LEVELS = ("nominal", "elevated", "throttled", "critical", "emergency")
+LEVELS = ("nominal", "elevated", "throttled", "critical", "emergency")
 _STYLES = ("green", "yellow", "red", "bold red", "bold red")
 _SILENT_WINDOWS, _SHORTEST_S = 3.0, 30.0
 _GIB = 2**30
@@ -73,10 +73,10 @@ def _chip(chip: Mapping[str, Any], sample: Mapping[str, Any]) -> str:
 
 
 def _heat(level: object, thermal: Mapping[str, Any]) -> Text:
-    if not isinstance(level, int) or not 0 <= level < len(_LEVELS):
+    if not isinstance(level, int) or not 0 <= level < len(LEVELS):
         return Text("unknown", style="dim")
     derived = " *" if thermal.get("derived_throttle") else ""
-    return Text(f"{level} {_LEVELS[level]}{derived}", style=_STYLES[level])
+    return Text(f"{level} {LEVELS[level]}{derived}", style=_STYLES[level])
 
 
 def _watts(power: Mapping[str, Any]) -> str | None:

@@ -11,6 +11,7 @@ import math
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from rich.cells import cell_len
@@ -70,6 +71,20 @@ def console() -> Console:
 def errors() -> Console:
     """Return where errors and progress go."""
     return _Harmless(stderr=True, highlight=False, width=None if sys.stderr.isatty() else _WIDE)
+
+
+def write_text(text: str, file: Path | None) -> None:
+    """Write what other programs are to read, to a file or to standard output; CliError where it cannot be written."""
+    if file is None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+        return
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise CliError(
+            f"{file} cannot be written: {error.strerror}", "give another file"
+        ) from error
 
 
 def print_json(content: object) -> None:

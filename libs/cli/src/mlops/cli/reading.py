@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from mlops.cli.supervisor.logs import first_to_last
+from mlops.cli.supervisor.logs import first_to_last, size
 
 _LOOK_S = 0.3
 
@@ -24,11 +24,11 @@ def last_of(paths: Mapping[str, Path], lines: int) -> Iterator[tuple[str, str]]:
 
 def follow(paths: Mapping[str, Path]) -> Iterator[tuple[str, str]]:
     """Yield lines as they are written, for ever; a file that was turned over is read from its beginning."""
-    read = {name: _size(path) for name, path in paths.items()}
+    read = {name: size(path) for name, path in paths.items()}
     rest = dict.fromkeys(paths, "")
     while True:
         for name, path in paths.items():
-            if _size(path) < read[name]:
+            if size(path) < read[name]:
                 read[name] = 0
             text, read[name] = _from(path, read[name])
             *whole, rest[name] = (rest[name] + text).split("\n")
@@ -45,10 +45,3 @@ def _from(path: Path, place: int) -> tuple[str, int]:
     except OSError:
         return "", place
     return found.decode(errors="replace"), place + len(found)
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0

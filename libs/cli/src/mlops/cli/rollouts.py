@@ -29,7 +29,9 @@ def roll_out(
 ) -> None:
     """Send a wish that starts a rollout, show it, and follow it when *watch* says so."""
     with Gateway(home) as gateway, Progress(type_, quiet=as_json) as progress:
-        command, found = answered(gateway, type_, project, data, _BEGINNINGS, _ANSWER_S)
+        command, found = answered(
+            gateway, type_, project, data, _BEGINNINGS, _ANSWER_S, patient=watch
+        )
         begun = next(event for event in found if event["type"] in _BEGINNINGS)
         if watch:
             found = _followed(gateway, project, begun, progress)
@@ -60,7 +62,7 @@ def _followed(
             progress.now(_now(serving_of(gateway, project, model), deployment))
 
     found: list[dict[str, Any]] = []
-    for event in rollout(gateway, project, deployment, _ROLLOUT_S, look):
+    for event in rollout(gateway, project, begun, _ROLLOUT_S, look):
         found.append(event)
         progress.tell(f"{event['type']}  {summary(event)}")
         if event["type"] in _ENDS or _waits(event):

@@ -43,13 +43,17 @@ def answered(
     data: Mapping[str, Any],
     answers: Sequence[str],
     timeout_s: float,
+    *,
+    patient: bool = False,
 ) -> tuple[str, list[dict[str, Any]]]:
     """Send a command and return its id and the events it caused, one of *answers* among them.
 
+    *patient* waits for a gateway that is started again meanwhile: the command is stored, and will be answered.
     Raises InputError when it is refused, CliError when no answer comes in time.
     """
     command = gateway.command(type_, project, data)
-    found = gateway.result(command, answers, timeout_s)
+    ask = partial(gateway.result, command, answers, timeout_s)
+    found = patiently(ask) if patient else ask()
     refuse(type_, found)
     if not any(event["type"] in answers for event in found):
         raise CliError(
@@ -68,22 +72,32 @@ def refuse(type_: str, found: Sequence[Mapping[str, Any]]) -> None:
 def rollout(
     gateway: Gateway,
     project: str,
-    deployment_id: str,
+    begun: Mapping[str, Any],
     timeout_s: float,
     look: Callable[[], None],
 ) -> Iterator[dict[str, Any]]:
-    """Yield what is said about a rollout, each event once, for at most *timeout_s*; *look* between two questions."""
+    """Yield what is said about a rollout from *begun* on, each event once, for at most *timeout_s*.
+
+    *look* between two questions. What was said before is over: a shadow that goes on has waited for a person.
+    """
+    deployment_id = begun["data"]["deployment_id"]
     deadline, seen = time.monotonic() + timeout_s, set[str]()
     while time.monotonic() < deadline:
         events = patiently(
             partial(gateway.get, "/api/v1/events", type="deployment.*", project=project, limit=200)
         )
-        for event in events:
-            if event["data"].get("deployment_id") == deployment_id and event["id"] not in seen:
+        of_it = [one for one in events if one["data"].get("deployment_id") == deployment_id]
+        seen.update(_before(begun["id"], [one["id"] for one in of_it]))
+        for event in of_it:
+            if event["id"] not in seen:
                 seen.add(event["id"])
                 yield dict(event)
         look()
         time.sleep(_LOOK_S)
+
+
+def _before(begun: str, ids: Sequence[str]) -> Sequence[str]:
+    return ids[: ids.index(begun)] if begun in ids else ()
 
 
 def show(command: str, type_: str, found: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:

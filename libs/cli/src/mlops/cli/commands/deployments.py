@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,6 +35,7 @@ from mlops.cli.options import (
     WhyOption,
     home_of,
 )
+from mlops.cli.patience import patiently
 from mlops.cli.progress import Progress
 from mlops.cli.project import project_named
 from mlops.cli.rollouts import removals, roll_out, serving_of
@@ -172,7 +174,11 @@ def _not_alone(model: str, version: int, answering: set[int]) -> InputError:
 
 
 def _removed(gateway: Gateway, project: str, model: str) -> list[dict[str, Any]]:
-    found = gateway.get("/api/v1/events", type="deployment.removed", project=project, limit=200)
+    found = patiently(
+        partial(
+            gateway.get, "/api/v1/events", type="deployment.removed", project=project, limit=200
+        )
+    )
     return removals(found, model)
 
 
@@ -188,7 +194,8 @@ def _wait_for_removal(
     known, answering = was
     deadline = time.monotonic() + _REMOVED_S
     while time.monotonic() < deadline:
-        refuse("cmd.model.undeploy", gateway.result(command, ("deployment.removed",), 0))
+        told = patiently(partial(gateway.result, command, ("deployment.removed",), 0))
+        refuse("cmd.model.undeploy", told)
         removed = [one for one in _removed(gateway, project, model) if one["id"] not in known]
         if removed and answering <= {int(one["data"]["version"]) for one in removed}:
             return removed

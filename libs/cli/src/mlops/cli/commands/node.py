@@ -13,6 +13,7 @@ from rich.text import Text
 from mlops.cli import output
 from mlops.cli.airflow import Airflow
 from mlops.cli.gateway import Gateway
+from mlops.cli.nodes import LEVELS
 from mlops.cli.options import BY_HAND, HomeOption, JsonOption, WhyOption, home_of
 
 app = typer.Typer(no_args_is_help=True, help="Machines that run steps: this one, and others.")
@@ -32,7 +33,6 @@ _COLUMNS = (
 )
 _SPARE = ("steps", "seen")
 _NONE = "no machine has told anything yet; `mlops status` says whether the telemetry agent runs"
-_LEVELS = ("nominal", "elevated", "throttled", "critical", "emergency")
 _STYLES = {
     "ready": "green",
     "local": "green",
@@ -103,9 +103,9 @@ def row_of(name: str, node: Mapping[str, Any], now: datetime) -> list[object]:
 
 def _heat(heat: Mapping[str, Any]) -> Text:
     level = heat.get("level")
-    if heat.get("unknown") or not isinstance(level, int) or not 0 <= level < len(_LEVELS):
+    if heat.get("unknown") or not isinstance(level, int) or not 0 <= level < len(LEVELS):
         return Text("unknown", style="dim")
-    return Text(f"{level} {_LEVELS[level]}", style="green" if level == 0 else "red")
+    return Text(f"{level} {LEVELS[level]}", style="green" if level == 0 else "red")
 
 
 def _ago(at: object, now: datetime) -> str | None:

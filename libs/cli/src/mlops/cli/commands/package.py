@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from mlops.cli import output
-from mlops.cli.errors import CliError, InputError, NotRunningError
+from mlops.cli.errors import InputError, NotRunningError
 from mlops.cli.gateway import Gateway
 from mlops.cli.home import Home, read_json
 from mlops.cli.options import (
@@ -200,19 +199,10 @@ def _row(one: Mapping[str, Any]) -> tuple[object, ...]:
 
 def _write(text: str, target: Path | None, key: str = "") -> None:
     """Write *text*; with a *key* standard output gets JSON, the text or the file's name under it."""
-    if target is None:
-        if key:
-            output.print_json({key: text})
-        else:
-            sys.stdout.write(text)
-            sys.stdout.flush()
-        return
-    try:
-        target.write_text(text)
-    except OSError as error:
-        raise CliError(f"{target} cannot be written: {error}", "give another file") from error
+    if target is not None or not key:
+        output.write_text(text, target)
     if key:
-        output.print_json({key: str(target)})
+        output.print_json({key: text if target is None else str(target)})
 
 
 def _silent(_: str) -> None:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +11,6 @@ from rich.text import Text
 
 from mlops.cli import output
 from mlops.cli.emit.wanted import Target, Wanted
-from mlops.cli.errors import CliError
 from mlops.cli.gateway import Gateway
 from mlops.cli.home import Home
 
@@ -52,18 +50,8 @@ def emit(
         deployed = read(gateway, project, model, version)
     manifest = written(deployed, wanted)
     text = output.as_json(manifest.content, indent=2) + "\n" if as_json else manifest.yaml()
-    _put(text, wanted.file)
+    output.write_text(text, wanted.file)
+    if wanted.file is not None:
+        output.errors().print(Text(f"written: {wanted.file}"))
     for note in manifest.notes:
         output.errors().print(Text.assemble(("note: ", "bold"), output.harmless(note)))
-
-
-def _put(text: str, file: Path | None) -> None:
-    if file is None:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-        return
-    try:
-        file.write_text(text)
-    except OSError as error:
-        raise CliError(f"{file} cannot be written: {error.strerror}", "name another one") from error
-    output.errors().print(Text(f"written: {file}"))

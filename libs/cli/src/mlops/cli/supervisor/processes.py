@@ -159,7 +159,7 @@ def alive(pid: int | None, started: float | None) -> bool:
         return False
     try:
         process = psutil.Process(pid)
-        return same_start(process.create_time(), started) and _is_alive(process)
+        return same_start(process.create_time(), started) and is_alive(process)
     except psutil.Error:
         return False
 
@@ -221,12 +221,13 @@ def _existing(pids: Iterable[int]) -> list[psutil.Process]:
 def _alive_after(asked: list[psutil.Process], seconds: float) -> list[psutil.Process]:
     """Return who lives when the time is over; the dead whom no parent waits for are dead all the same."""
     deadline = time.monotonic() + seconds
-    while (left := [one for one in asked if _is_alive(one)]) and time.monotonic() < deadline:
+    while (left := [one for one in asked if is_alive(one)]) and time.monotonic() < deadline:
         time.sleep(_POLL_S)
     return left
 
 
-def _is_alive(process: psutil.Process) -> bool:
+def is_alive(process: psutil.Process) -> bool:
+    """Return whether a process lives; one that has ended and is not waited for does not."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import psutil
 
+from mlops.cli.supervisor.processes import is_alive
+
 _LOOK_S = 0.5
 _FAREWELL_S = 2.5
 _VITAL = ("gcs_server", "raylet")
@@ -37,12 +39,12 @@ def main(ready: Path, command: Sequence[str]) -> int:
     sys.stderr.write(f"ray: watching {[one.pid for one in vital]}\n")
     ready.touch()
     while not stop.wait(_LOOK_S):
-        dead = [one.pid for one in vital if not _lives(one)]
+        dead = [one.pid for one in vital if not is_alive(one)]
         if dead:
             sys.stderr.write(f"ray: process {dead} of the head has died\n")
             return 1
     for one in reversed(vital):
-        if _lives(one):
+        if is_alive(one):
             one.terminate()
     psutil.wait_procs(vital, timeout=_FAREWELL_S)
     return 0
@@ -63,13 +65,6 @@ def _session_of(pid: int) -> int:
         return os.getsid(pid)
     except OSError:
         return 0
-
-
-def _lives(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
 
 
 if __name__ == "__main__":
