@@ -131,13 +131,21 @@ def _short(message: Message) -> str:
 async def _begun() -> Stage:
     stage = Stage()
     stage.start()
-    await stage.tell(ProjectRegistered(project="rain", settings=RAIN, revision=1))
+    await stage.tell(ProjectRegistered(project="rain", settings=RAIN, revision=1, time=stage.now))
     return stage
 
 
 @pytest.fixture
 async def stage() -> Stage:
     return await _begun()
+
+
+@pytest.fixture
+def unknown() -> Stage:
+    """Return a stage that has not heard of its project yet."""
+    stage = Stage()
+    stage.start()
+    return stage
 
 
 @pytest.fixture

@@ -29,10 +29,12 @@ from mlops.serving.handlers.models import ModelHandlers
 from mlops.serving.handlers.names import NAME
 from mlops.serving.handlers.owners import Owners
 from mlops.serving.handlers.projects import ProjectHandlers
+from mlops.serving.handlers.promotions import Promotions
 from mlops.serving.handlers.quality import QualityHandlers
 from mlops.serving.handlers.queries import Queries
 from mlops.serving.handlers.status import Status
 from mlops.serving.handlers.wake import Wakes
+from mlops.serving.handlers.wanted import Wanted
 from mlops.serving.model import heat, metering
 from mlops.serving.model.apps import app_name, route_of
 from mlops.serving.model.room import GIB, capacity_of
@@ -44,6 +46,7 @@ from mlops.serving.ports import (
     NodeHeat,
     Packages,
     Probes,
+    Promoted,
     Replicas,
     Served,
     Traffic,
@@ -211,14 +214,19 @@ def _answer(bus: Bus, queries: Queries) -> None:
 def _subscribe(ground: _Ground, owners: Owners, heats: Heats, nudge: Callable[[], None]) -> None:
     bus, projects, deployments = ground.bus, ground.projects, ground.deployments
     clock, drain = ground.clock, ground.pace.drain
-    of_projects = ProjectHandlers(projects, owners, nudge)
-    of_models = ModelHandlers(projects, deployments, owners, drain, nudge, clock)
+    wanted = Wanted(deployments, drain, nudge)
+    remembered = bus.documents("serving_promotions", Promoted)
+    promotions = Promotions(remembered, projects, wanted, clock)
+    of_projects = ProjectHandlers(projects, owners, promotions, nudge)
+    of_models = ModelHandlers(
+        projects, deployments, owners, wanted, promotions, drain, nudge, clock
+    )
     of_quality = QualityHandlers(deployments, clock, drain, nudge)
     in_order = Delivery(concurrency=1)
     bus.on(NAME, ProjectRegistered, of_projects.on_project, in_order)
     bus.on(NAME, ProjectUpdated, of_projects.on_project, in_order)
     bus.on(NAME, ProjectArchived, of_models.on_project_archived, in_order)
-    bus.on(NAME, ModelPromoted, of_models.on_model_promoted, in_order)
+    bus.on(NAME, ModelPromoted, promotions.on_model_promoted, in_order)
     bus.on(NAME, DeployModel, of_models.do_deploy_model, in_order)
     bus.on(NAME, UndeployModel, of_models.do_undeploy_model, in_order)
     bus.on(NAME, RollbackModel, of_models.do_rollback_model, in_order)

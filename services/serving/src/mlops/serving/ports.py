@@ -22,11 +22,12 @@ from mlops.serving.model.apps import App
 from mlops.serving.model.evidence import Comparison, Counts
 from mlops.serving.model.heat import Climate, Node
 from mlops.serving.model.metering import Reading, Window
+from mlops.serving.model.promotions import Promotion
 from mlops.serving.model.state import Package, State
 
 
 class Served(Part):
-    """The document of a project in the bucket `serving_projects`, by the project's name."""
+    """The document of a project in the bucket `serving_projects`, by the project's name; *at* is when this was told."""
 
     settings: ServeSettings
     metric: str = ""
@@ -34,6 +35,26 @@ class Served(Part):
     archived: bool = False
     refusal: str = ""
     weight: float = 1.0
+    at: AwareDatetime | None = None
+
+    def serves(self, model: str) -> bool:
+        """Return whether the champions of a model are to answer."""
+        return self.settings.model == model and not self.archived and not self.refusal
+
+    def is_after(self, at: datetime) -> bool:
+        """Return whether this was told after *at*, so that a message of then comes too late."""
+        return self.at is not None and at < self.at
+
+
+class Promoted(Part):
+    """The document of a model in the bucket `serving_promotions`, by `<project>.<model>`: the last champion that nobody served.
+
+    *promotion* is None again once it was rolled out, or its project was closed.
+    """
+
+    project: str
+    model: str
+    promotion: Promotion | None = None
 
 
 class Deployment(Part):

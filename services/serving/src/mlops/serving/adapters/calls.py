@@ -22,7 +22,8 @@ T = TypeVar("T")
 
 _STUCK_S = 10.0
 _LOST_S = 60.0
-_CROWDED, _SLOW, _FAILED, _NO_ROOM = 429, 504, 500, 507
+_STUCK_WAIT_S = 5
+_CROWDED, _SLOW, _FAILED, _NOT_READY, _NO_ROOM = 429, 504, 500, 503, 507
 _END = object()
 
 
@@ -92,6 +93,12 @@ class Calls:
         if len(late) >= self._turns.most and late[0] > _STUCK_S:
             return f"all {self._turns.most} places compute for more than {self._within_s:g} s"
         return ""
+
+    def check_ready(self) -> None:
+        """Raise RefusedError (503) while this replica cannot go on."""
+        stuck = self.stuck()
+        if stuck:
+            raise RefusedError(_NOT_READY, f"not ready: {stuck}", wait_s=_STUCK_WAIT_S)
 
     async def _enter(self) -> None:
         if self._turns.take():

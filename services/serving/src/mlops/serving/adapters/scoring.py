@@ -80,9 +80,7 @@ class Scoring:
         }
 
     async def _ping(self, _: Request) -> Reply:
-        stuck = self._calls.stuck()
-        if stuck:
-            raise RefusedError(503, f"not ready: {stuck}", wait_s=5)
+        self._calls.check_ready()
         return Reply(b"\n")
 
     async def _tell_version(self, _: Request) -> Reply:

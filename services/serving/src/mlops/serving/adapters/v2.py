@@ -33,7 +33,7 @@ EXTENSIONS = ("binary_tensor_data",)
 _HEADER = b"inference-header-content-length"
 _OCTETS = b"application/octet-stream"
 _LARGE = 256 * 1024  # bytes beyond which reading a request would hold up the others
-_BAD, _FAILED, _NOT_READY = 400, 500, 503
+_BAD, _FAILED = 400, 500
 
 
 class OpenInference:
@@ -86,7 +86,7 @@ class OpenInference:
         return reply_of({"live": True})
 
     async def _ready(self, _: Request) -> Reply:
-        self._check_ready()
+        self._calls.check_ready()
         return reply_of({"ready": True})
 
     async def _server(self, _: Request) -> Reply:
@@ -98,7 +98,7 @@ class OpenInference:
         return reply_of(self._contract.metadata())
 
     async def _model_ready(self, _: Request) -> Reply:
-        self._check_ready()
+        self._calls.check_ready()
         return reply_of({"name": self._contract.model, "ready": True})
 
     async def _index(self, _: Request) -> Reply:
@@ -110,11 +110,6 @@ class OpenInference:
             "reason": stuck,
         }
         return reply_of([one])
-
-    def _check_ready(self) -> None:
-        stuck = self._calls.stuck()
-        if stuck:
-            raise RefusedError(_NOT_READY, f"not ready: {stuck}", wait_s=5)
 
     async def _infer(self, request: Request) -> Reply:
         began = time.perf_counter()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Wishes about models become desired state; how it is reached is the reconciler's."""
+"""What people want of models, and the end of a project, become desired state; how it is reached is the reconciler's."""
 
 from __future__ import annotations
 
@@ -11,27 +11,31 @@ from mlops.chassis.bus import Documents
 from mlops.chassis.clock import Clock
 from mlops.chassis.errors import RejectedError
 from mlops.contracts.message import Message
-from mlops.contracts.serving import DeploymentStarted, DeployModel, RollbackModel, UndeployModel
+from mlops.contracts.serving import DeployModel, RollbackModel, UndeployModel
 from mlops.contracts.settings import ServeSettings
-from mlops.contracts.tracking import ModelPromoted
 from mlops.contracts.workspaces import ProjectArchived
 from mlops.serving.errors import UnknownModelError
-from mlops.serving.handlers.names import cause_of, endpoint, key_of
+from mlops.serving.handlers.names import cause_of
 from mlops.serving.handlers.owners import Owners
+from mlops.serving.handlers.promotions import Promotions
+from mlops.serving.handlers.wanted import Wanted, started
 from mlops.serving.handlers.wishes import back, wish_of
+from mlops.serving.model.apps import key_of
 from mlops.serving.model.state import State, shadowing
-from mlops.serving.model.wishes import Wish, rollback_target, undeploy, want
+from mlops.serving.model.wishes import Wish, rollback_target, undeploy
 from mlops.serving.ports import Deployment, Served
 
 
 class ModelHandlers:
-    """Everything serving reacts to about models; *nudge* wakes the reconciler."""
+    """Listens to people and to the end of projects; *nudge* wakes the reconciler."""
 
     def __init__(
         self,
         projects: Documents[Served],
         deployments: Documents[Deployment],
         owners: Owners,
+        wanted: Wanted,
+        promotions: Promotions,
         drain: timedelta,
         nudge: Callable[[], None],
         clock: Clock,
@@ -39,28 +43,11 @@ class ModelHandlers:
         self._projects = projects
         self._deployments = deployments
         self._owners = owners
+        self._wanted = wanted
+        self._promotions = promotions
         self._drain = drain
         self._nudge = nudge
         self._clock = clock
-
-    async def on_model_promoted(self, event: ModelPromoted) -> Sequence[Message]:
-        """Roll out the new champion, if it is the model that the project serves."""
-        served = await self._projects.get(event.project)
-        if served is None or served.archived or served.refusal:
-            return []
-        if served.settings.model != event.name:
-            return []
-        wish = wish_of(
-            event,
-            served,
-            event.name,
-            event.version,
-            now=self._clock(),
-            why=event.reason or "promoted",
-            metrics=event.candidate_metrics,
-        )
-        metric = event.metric or wish.metric
-        return await self._want(event, event.name, replace(wish, metric=metric))
 
     async def do_deploy_model(self, command: DeployModel) -> Sequence[Message]:
         """Roll out a version that somebody names; the version of a shadow goes on."""
@@ -101,9 +88,17 @@ class ModelHandlers:
 
     async def on_project_archived(self, event: ProjectArchived) -> Sequence[Message]:
         """Take nothing new of the project, and stop what it serves."""
-        if await self._projects.get(event.project) is None:
-            return []
-        await self._projects.change(event.project, _closed, applied=event.id)
+
+        def change(now: Served | None) -> Served:
+            if now is not None and now.is_after(event.time):
+                return now
+            closed = {"archived": True, "at": event.time}
+            return (now or Served(settings=ServeSettings())).model_copy(update=closed)
+
+        kept = await self._projects.change(event.project, change, applied=event.id)
+        await self._promotions.close(event.project, event.time)
+        if not kept.archived:
+            return []  # it was registered again since
         for known in (await self._deployments.all()).values():
             if known.project == event.project:
                 await self._undeploy(event, known.model, "project archived")
@@ -118,18 +113,8 @@ class ModelHandlers:
             _refuse_what_is_so(state, model, wish)
         # A person's clock may be behind; what was said last is what is wanted.
         newest = state.rollouts[-1].wanted_at if state.rollouts else wish.at
-        return await self._want(command, model, replace(wish, at=max(wish.at, newest)))
-
-    async def _want(self, cause: Message, model: str, wish: Wish) -> Sequence[Message]:
-        project = cause.scope
-
-        def change(now: Deployment | None) -> Deployment:
-            current = now or Deployment(project=project, model=model)
-            return current.model_copy(update={"state": want(current.state, wish, self._drain)})
-
-        kept = await self._deployments.change(key_of(project, model), change, applied=cause.id)
-        self._nudge()
-        return started(kept, cause)
+        wish = replace(wish, at=max(wish.at, newest))
+        return started(await self._wanted.want(command.project, model, wish), command)
 
     async def _undeploy(self, cause: Message, model: str, reason: str) -> None:
         def change(now: Deployment | None) -> Deployment:
@@ -140,28 +125,6 @@ class ModelHandlers:
         key = key_of(cause.scope, model)
         await self._deployments.change(key, change, applied=cause.id)
         self._nudge()
-
-
-def started(known: Deployment, cause: Message) -> list[Message]:
-    """Return that the rollout which a message has caused has begun, nothing if it has caused none."""
-    rollout = known.state.caused_by(cause.id)
-    if rollout is None:
-        return []
-    return [
-        DeploymentStarted(
-            project=known.project,
-            deployment_id=rollout.deployment_id,
-            model=known.model,
-            version=rollout.version,
-            endpoint=endpoint(known.model),
-            previous_version=rollout.previous_version,
-            why=rollout.why,
-        )
-    ]
-
-
-def _closed(now: Served | None) -> Served:
-    return (now or Served(settings=ServeSettings())).model_copy(update={"archived": True})
 
 
 def _rollback_target(state: State, command: RollbackModel) -> int:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How things are called outside: endpoints, documents, causes."""
+"""How serving and the causes of what it does are called in messages."""
 
 from __future__ import annotations
 
@@ -7,16 +7,6 @@ from mlops.contracts.message import Message
 from mlops.serving.model.rollout import Cause
 
 NAME = "serving"
-
-
-def endpoint(model: str) -> str:
-    """Return the path at the gateway under which a model answers."""
-    return f"/v2/models/{model}"
-
-
-def key_of(project: str, model: str) -> str:
-    """Return the key of a model's document."""
-    return f"{project}.{model}"
 
 
 def cause_of(message: Message) -> Cause:

@@ -7,7 +7,7 @@ import re
 
 from mlops.chassis.bus import Documents
 from mlops.serving.errors import EndpointTakenError, UnknownModelError, UnknownProjectError
-from mlops.serving.handlers.names import endpoint, key_of
+from mlops.serving.model.apps import endpoint, key_of
 from mlops.serving.model.state import State, weights
 from mlops.serving.ports import Deployment, Served
 

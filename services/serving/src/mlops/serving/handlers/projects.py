@@ -14,8 +14,10 @@ from mlops.contracts.workspaces import (
     WorkspaceProvisioned,
     WorkspaceRefused,
 )
-from mlops.serving.handlers.names import NAME, endpoint
+from mlops.serving.handlers.names import NAME
 from mlops.serving.handlers.owners import Owners
+from mlops.serving.handlers.promotions import Promotions
+from mlops.serving.model.apps import endpoint
 from mlops.serving.ports import Served
 
 
@@ -26,10 +28,12 @@ class ProjectHandlers:
         self,
         projects: Documents[Served],
         owners: Owners,
+        promotions: Promotions,
         nudge: Callable[[], None],
     ) -> None:
         self._projects = projects
         self._owners = owners
+        self._promotions = promotions
         self._nudge = nudge
 
     async def on_project(self, event: ProjectRegistered | ProjectUpdated) -> Sequence[Message]:
@@ -41,12 +45,12 @@ class ProjectHandlers:
             revision=event.revision,
             weight=event.settings.share.weight,
             refusal=await self._refusal(event.project, wished.model),
+            at=event.time,
         )
         kept = await self._projects.change(
-            event.project,
-            lambda now: now if now and now.revision > event.revision else news,
-            applied=event.id,
+            event.project, lambda now: _newest(now, news), applied=event.id
         )
+        await self._promotions.catch_up(event.project, kept.settings.model)
         self._nudge()
         return [_answer(event, kept)]
 
@@ -58,6 +62,17 @@ class ProjectHandlers:
         except RejectedError as error:
             return str(error)
         return ""
+
+
+def _newest(now: Served | None, news: Served) -> Served:
+    if now is None:
+        return news
+    if now.revision > news.revision:
+        return now
+    if now.archived and news.at is not None and now.is_after(news.at):
+        # The archive has overtaken what it closes.
+        return news.model_copy(update={"archived": True, "at": now.at})
+    return news
 
 
 def _answer(event: ProjectRegistered | ProjectUpdated, kept: Served) -> Message:

@@ -10,8 +10,9 @@ from mlops.chassis.bus import Documents
 from mlops.chassis.clock import Clock
 from mlops.contracts.message import Message
 from mlops.contracts.monitoring import PerformanceDegraded
-from mlops.serving.handlers.models import started
-from mlops.serving.handlers.names import cause_of, key_of
+from mlops.serving.handlers.names import cause_of
+from mlops.serving.handlers.wanted import started
+from mlops.serving.model.apps import key_of
 from mlops.serving.model.rollout import Phase, Rollout
 from mlops.serving.model.state import State, give_up, watched
 from mlops.serving.model.wishes import want, way_back

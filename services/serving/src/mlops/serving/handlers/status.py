@@ -10,8 +10,7 @@ from typing import Any
 from pydantic_core import to_jsonable_python
 
 from mlops.chassis.clock import Clock
-from mlops.serving.handlers.names import endpoint
-from mlops.serving.model.apps import FULL_CONCURRENCY, app_name
+from mlops.serving.model.apps import FULL_CONCURRENCY, app_name, endpoint
 from mlops.serving.model.evidence import P95, Comparison
 from mlops.serving.model.heat import Climate
 from mlops.serving.model.judging import Judgement

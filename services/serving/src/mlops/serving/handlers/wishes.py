@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -12,6 +11,7 @@ from mlops.contracts.settings import RolloutKind, ServeSettings
 from mlops.serving.handlers.names import NAME, cause_of
 from mlops.serving.model.figures import kept_metrics
 from mlops.serving.model.plan import Kind, Plan
+from mlops.serving.model.promotions import Promotion
 from mlops.serving.model.wishes import Wish
 from mlops.serving.ports import Served
 
@@ -32,19 +32,36 @@ def wish_of(
     now: datetime,
     kind: RolloutKind | None = None,
     why: str = "",
-    metrics: Mapping[str, float] | None = None,
 ) -> Wish:
     """Return what *cause* wants; *kind* overrides the project's."""
     return Wish(
         version=version,
-        deployment_id=f"{model[:80]}-v{version}-{follow_up_id(cause.id, NAME, 0)[:8]}",
+        deployment_id=_deployment_id(model, version, cause.id),
         cause=cause_of(cause),
         at=cause.time,
         plan=_plan(served.settings, kind),
         why=why[:500],
         metric=served.metric,
-        metrics=kept_metrics(metrics or {}, served.metric),
         heard_at=now,
+    )
+
+
+def champion(
+    promotion: Promotion, served: Served, model: str, *, now: datetime, own: bool = False
+) -> Wish:
+    """Return the wish for a version that was promoted; *own* when no message tells that its rollout has started."""
+    metric = promotion.metric or served.metric
+    return Wish(
+        version=promotion.version,
+        deployment_id=_deployment_id(model, promotion.version, promotion.cause.id),
+        cause=promotion.cause,
+        at=promotion.at,
+        plan=_plan(served.settings, None),
+        why=promotion.why[:500],
+        metric=metric,
+        metrics=kept_metrics(promotion.metrics, metric),
+        heard_at=now,
+        own=own,
     )
 
 
@@ -62,6 +79,10 @@ def back(wish: Wish) -> Wish:
         revert_on_quality=False,
     )
     return replace(wish, plan=plan)
+
+
+def _deployment_id(model: str, version: int, cause_id: str) -> str:
+    return f"{model[:80]}-v{version}-{follow_up_id(cause_id, NAME, 0)[:8]}"
 
 
 def _plan(settings: ServeSettings, kind: RolloutKind | None) -> Plan:

@@ -56,6 +56,16 @@ def route_of(name: str) -> str:
     return f"/{project}/{model}/{version}"
 
 
+def endpoint(model: str) -> str:
+    """Return the path at the gateway under which a model answers."""
+    return f"/v2/models/{model}"
+
+
+def key_of(project: str, model: str) -> str:
+    """Return the key of a model's document."""
+    return f"{project}.{model}"
+
+
 def bento_tag(project: str, model: str, version: int, source: str) -> str:
     """Return the tag of a version's Bento: the same for the same content, another for another registry's."""
     return f"{bento_name(project, model)}:{version}-{_short(source)}"

@@ -13,7 +13,14 @@ from typing import Any
 import numpy as np
 
 from mlops.serving.model.rows import Rows
-from mlops.serving.model.tensors import DTYPES, Array, Field, MalformedError, cast
+from mlops.serving.model.tensors import (
+    DTYPES,
+    Array,
+    Field,
+    MalformedError,
+    cast,
+    check_shape,
+)
 
 FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 
@@ -171,7 +178,7 @@ def _typed(field: Field, values: Array) -> Array:
             raise MalformedError(f"column {field.name!r} takes strings")
     else:
         fitting = cast(field.name, _numbers(field, wanted.kind, values), field.datatype)
-    _check_shape(field, fitting)
+    check_shape(field, fitting)
     return fitting
 
 
@@ -197,13 +204,3 @@ def _whole(field: Field, values: Array) -> Array:
         )
     with np.errstate(over="ignore"):
         return values.astype(np.float64 if np.abs(values).max() > 2**62 else np.int64)
-
-
-def _check_shape(field: Field, values: Array) -> None:
-    fits = values.ndim == len(field.shape) and all(
-        want in (-1, have) for want, have in zip(field.shape, values.shape, strict=True)
-    )
-    if not fits:
-        raise MalformedError(
-            f"input {field.name!r} has shape {list(values.shape)}, the model takes {list(field.shape)}"
-        )

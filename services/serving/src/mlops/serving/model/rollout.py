@@ -103,6 +103,17 @@ class Rollout:
         return self.phase in FINAL
 
     @property
+    def tells_its_start(self) -> bool:
+        """Return whether that it has started is a mark of its own, because no message does it."""
+        return _start(self) is not None
+
+    @property
+    def began_at(self) -> datetime:
+        """Return when it started: a promotion may have been told long before its project served the model."""
+        start = _start(self)
+        return start.at if start else self.wanted_at
+
+    @property
     def traffic_ratio(self) -> float:
         """Return the share of the traffic that the version gets now."""
         if self.phase is Phase.COMPLETED:
@@ -181,6 +192,11 @@ def ended(
         cause=cause,
     )
     return replace(rollout, phase=phase, since=at, marks=(*rollout.marks, mark))
+
+
+def _start(rollout: Rollout) -> Mark | None:
+    told = (one for one in rollout.marks if one.phase is Phase.DESIRED and not one.stage)
+    return next(told, None)
 
 
 def _after(rollout: Rollout) -> Phase:

@@ -20,6 +20,7 @@ from mlops.serving.model.tensors import (
     MalformedError,
     Scalar,
     cast,
+    check_shape,
     scalars,
 )
 
@@ -100,14 +101,14 @@ def _columns(tensors: Mapping[str, Array], fields: Sequence[Field]) -> Rows:
 def _tensors(tensors: Mapping[str, Array], fields: Sequence[Field]) -> Rows:
     if len(fields) == 1 and len(tensors) == 1:
         only = _typed(fields[0], next(iter(tensors.values())))
-        _check_shape(fields[0], only)
+        check_shape(fields[0], only)
         width = only.shape[1] if only.ndim == 2 else 0  # noqa: PLR2004 - rows and columns
         names = tuple(f"{fields[0].name}{place}" for place in range(width))
         return Rows(None, only, names, only.shape[0])
     _check_names(tensors, fields)
     typed = {field.name: _typed(field, tensors[field.name]) for field in fields}
     for field in fields:
-        _check_shape(field, typed[field.name])
+        check_shape(field, typed[field.name])
     return Rows(typed, None, tuple(typed), _same_length(typed))
 
 
@@ -119,16 +120,6 @@ def _check_names(tensors: Mapping[str, Array], fields: Sequence[Field]) -> None:
         parts = [f"missing: {', '.join(missing)}"] * bool(missing)
         parts += [f"unknown: {', '.join(unknown)}"] * bool(unknown)
         raise MalformedError(f"the model takes the inputs {', '.join(wanted)}; {'; '.join(parts)}")
-
-
-def _check_shape(field: Field, values: Array) -> None:
-    fits = values.ndim == len(field.shape) and all(
-        want in (-1, have) for want, have in zip(field.shape, values.shape, strict=True)
-    )
-    if not fits:
-        raise MalformedError(
-            f"input {field.name!r} has shape {list(values.shape)}, the model takes {list(field.shape)}"
-        )
 
 
 def _typed(field: Field, values: Array) -> Array:

@@ -91,6 +91,17 @@ def cast(name: str, values: Array, datatype: str) -> Array:
         raise MalformedError(f"input {name!r}: {error}") from error
 
 
+def check_shape(field: Field, values: Array) -> None:
+    """Raise MalformedError unless an input has the shape that the model takes; -1 is any size."""
+    fits = values.ndim == len(field.shape) and all(
+        want in (-1, have) for want, have in zip(field.shape, values.shape, strict=True)
+    )
+    if not fits:
+        raise MalformedError(
+            f"input {field.name!r} has shape {list(values.shape)}, the model takes {list(field.shape)}"
+        )
+
+
 def _text(value: object) -> str | None:
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")

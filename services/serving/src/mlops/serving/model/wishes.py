@@ -58,8 +58,9 @@ def want(state: State, wish: Wish, drain: timedelta) -> State:
     if under_way is not None and under_way.version == wish.version:
         return _approved(state, under_way, wish)
     if under_way is not None:
-        reason = f"superseded by version {wish.version}"
-        state = give_up(state, Phase.REVERTED, wish.at, reason, drain, cause=wish.cause)
+        # Callers still have its weights now, however long ago the wish was said.
+        reason, now = f"superseded by version {wish.version}", wish.heard_at or wish.at
+        state = give_up(state, Phase.REVERTED, now, reason, drain, cause=wish.cause)
     if state.live == wish.version:
         return state
     rollout = _begun(state, wish)
@@ -95,7 +96,8 @@ def undeploy(state: State, at: datetime, drain: timedelta, cause: Cause, reason:
 
 
 def _begun(state: State, wish: Wish) -> Rollout:
-    marks = (Mark(Phase.DESIRED, wish.at, reason=wish.why),) if wish.own else ()
+    since = wish.at if wish.heard_at is None else wish.heard_at
+    marks = (Mark(Phase.DESIRED, since, reason=wish.why),) if wish.own else ()
     phase = Phase.DESIRED
     if wish.heard_at is not None and runs_on(state, wish.version, wish.heard_at):
         # It was packed, has started and has answered: traffic is all it lacks.
@@ -108,7 +110,7 @@ def _begun(state: State, wish: Wish) -> Rollout:
         cause=wish.cause,
         plan=first_of_all(wish.plan) if state.live is None else wish.plan,
         wanted_at=wish.at,
-        since=wish.at if wish.heard_at is None else wish.heard_at,
+        since=since,
         why=wish.why,
         metric=wish.metric,
         metrics=wish.metrics,

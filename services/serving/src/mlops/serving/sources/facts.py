@@ -17,6 +17,7 @@ from mlops.contracts.serving import (
     DeploymentReverted,
     DeploymentStarted,
 )
+from mlops.serving.model.apps import endpoint
 from mlops.serving.model.evidence import Comparison
 from mlops.serving.model.rollout import HELD, Cause, Mark, Phase, Rollout
 from mlops.serving.model.state import Drain, Package, State
@@ -68,7 +69,7 @@ def _kind(mark: Mark) -> Callable[[Deployment, Rollout, Mark], Message]:
 def _started(known: Deployment, rollout: Rollout, mark: Mark) -> Message:
     return DeploymentStarted(
         **_about(known, rollout),
-        endpoint=f"/v2/models/{known.model}",
+        endpoint=endpoint(known.model),
         previous_version=rollout.previous_version,
         why=mark.reason[:500],
     )
@@ -99,14 +100,14 @@ def _completed(known: Deployment, rollout: Rollout, mark: Mark) -> Message:
         **_about(known, rollout),
         bento_tag=package.bento_tag,
         backend=package.backend,
-        endpoint=f"/v2/models/{known.model}",
+        endpoint=endpoint(known.model),
         replicas=mark.replicas,
         previous_version=rollout.previous_version,
         metric=rollout.metric,
         metrics=rollout.metrics,
         error_ratio=mark.error_ratio,
         latency_ms=mark.latency_ms,
-        duration_s=max(0.0, (mark.at - rollout.wanted_at).total_seconds()),
+        duration_s=max(0.0, (mark.at - rollout.began_at).total_seconds()),
     )
 
 

@@ -14,7 +14,7 @@ from mlops.chassis.bus import Documents
 from mlops.chassis.clock import Clock
 from mlops.contracts.message import Message, follow_up_id
 from mlops.contracts.serving import DeploymentProgressed
-from mlops.serving.model.apps import app_name
+from mlops.serving.model.apps import app_name, key_of
 from mlops.serving.model.state import deployment_of
 from mlops.serving.ports import Deployment, Living, Nap, Rest, Served, Traffic
 from mlops.serving.sources.answering import Answering
@@ -57,7 +57,7 @@ class Naps:
 
     async def is_asleep(self, project: str, model: str) -> bool:
         """Return whether nothing of a model answers, because it sleeps or is waking only now."""
-        nap = (await self._known()).get(_key(project, model))
+        nap = (await self._known()).get(key_of(project, model))
         return nap is not None and nap.rest is not Rest.AWAKE
 
     async def rest(self, known: Deployment) -> Rest:
@@ -74,7 +74,7 @@ class Naps:
 
     async def wake(self, project: str, model: str, why: str) -> Nap | None:
         """Let a model that sleeps be started again; return its nap, None when it is awake."""
-        nap = (await self._known()).get(_key(project, model))
+        nap = (await self._known()).get(key_of(project, model))
         if nap is None or nap.rest is Rest.AWAKE:
             return None
         if nap.rest is Rest.WAKING:
@@ -204,7 +204,7 @@ class Naps:
         return self._naps
 
     async def _write(self, nap: Nap) -> None:
-        key = _key(nap.project, nap.model)
+        key = key_of(nap.project, nap.model)
         applied = f"{nap.rest.value}/{nap.since.isoformat()}/{nap.told}"
         (await self._known())[key] = nap
         await self._documents.change(key, lambda _: nap, applied=applied)
@@ -247,8 +247,4 @@ def _app_of(known: Deployment) -> str:
 
 
 def _key_of(known: Deployment) -> str:
-    return _key(known.project, known.model)
-
-
-def _key(project: str, model: str) -> str:
-    return f"{project}.{model}"
+    return key_of(known.project, known.model)
