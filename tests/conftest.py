@@ -13,6 +13,9 @@ from servers import choice
 from servers.nats import NatsServer, start_nats
 from servers.postgres import PostgresServer, start_postgres
 from servers.s3 import S3Server, start_s3
+from servers.serving import mlflow_url, ray, serving_home, trainer
+
+__all__ = ["mlflow_url", "ray", "serving_home", "trainer"]
 
 st.register_type_strategy(float, st.floats(allow_nan=False, allow_infinity=False))
 

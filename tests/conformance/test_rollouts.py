@@ -4,12 +4,9 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
-import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -20,26 +17,10 @@ from mlops.serving.adapters.probes import HttpProbes
 from mlops.serving.adapters.sidecars import RayReplicas, SidecarPackages, make_sidecar
 from mlops.serving.model.apps import App
 from mlops.serving.ports import AppState, Condition
+from servers.traffic import ask, pid_at
 
 pytestmark = pytest.mark.timeout(300)
 PROJECT = "conformance"
-
-
-def _real_things() -> ModuleType:
-    """Return the fixtures of the integration tests of serving: the same head, the same MLflow."""
-    name = "serving_fixtures"
-    path = Path(__file__).parents[1] / "integration" / "serving" / "conftest.py"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-_real = _real_things()
-home, ray, mlflow_url, trainer = _real.home, _real.ray, _real.mlflow_url, _real.trainer
 
 
 class MemoryHarness:
@@ -82,11 +63,11 @@ class RayHarness:
         self.good, self.broken = good, broken
 
     async def life_of(self, app: App) -> object:
-        return await asyncio.to_thread(_real.pid_at, self._ray.url + app.route)
+        return await asyncio.to_thread(pid_at, self._ray.url + app.route)
 
     async def computed_at_once(self, app: App) -> int:
         """Return what the replica itself says; no serving runs here that could have told it."""
-        _, facts = await asyncio.to_thread(_real.ask, f"{self._ray.url}{app.route}/v2")
+        _, facts = await asyncio.to_thread(ask, f"{self._ray.url}{app.route}/v2")
         return int(facts["concurrency"])
 
     async def take_away(self) -> None:
@@ -96,7 +77,7 @@ class RayHarness:
         await asyncio.to_thread(self._ray.start)
 
     async def close(self) -> None:
-        await self.replicas.apply([])
+        """Let what runs run on: the next test wants most of it, and to start it takes longer than the test."""
         await self._sidecar.close()
 
 
@@ -112,7 +93,12 @@ async def harness(request: pytest.FixtureRequest) -> AsyncIterator[Harness]:
 
 
 async def _on_ray(request: pytest.FixtureRequest) -> RayHarness:
-    home, ray, url = (request.getfixturevalue(name) for name in ("home", "ray", "mlflow_url"))
+    home, ray, url = (
+        request.getfixturevalue(name) for name in ("serving_home", "ray", "mlflow_url")
+    )
+    assert not ray.has_writer, (
+        "serving runs on this head and writes Ray's whole set: run this first"
+    )
     versions = request.getfixturevalue("versions")
     unknown = App(PROJECT, PROJECT, 1, "")
     harness = RayHarness(home, ray, url, unknown, unknown)
@@ -136,6 +122,11 @@ async def until(
         while not is_so(states := await harness.replicas.states()):
             await asyncio.sleep(0.05)
     return states
+
+
+async def nothing(harness: Harness) -> None:
+    await harness.replicas.apply([])
+    await until(harness, lambda found: not found)
 
 
 async def running(harness: Harness, app: App) -> AppState:
@@ -219,6 +210,7 @@ async def test_a_bigger_version_says_how_many_replicas_answer(harness: Harness) 
     )
 
     assert states[harness.good.name].condition is Condition.RUNNING
+    await nothing(harness)
 
 
 async def test_another_concurrency_reaches_what_runs_and_restarts_nothing(
@@ -273,3 +265,4 @@ async def test_a_home_that_is_away_says_so_and_comes_back_empty(harness: Harness
     assert await harness.replicas.states() == {}
     await harness.replicas.apply([harness.good])
     await running(harness, harness.good)
+    await nothing(harness)

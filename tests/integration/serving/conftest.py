@@ -4,15 +4,10 @@
 from __future__ import annotations
 
 import asyncio
-import http
-import importlib.util
-import json
 import os
 import secrets
 import subprocess
 import sys
-import time
-import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
@@ -26,94 +21,18 @@ from mlops.chassis.bus_nats import NatsBus
 from mlops.contracts.settings import ProjectSettings, ServeSettings
 from mlops.contracts.tracking import ModelPromoted
 from mlops.contracts.workspaces import ProjectArchived, ProjectRegistered
+from servers import traffic
+from servers.nats import NatsServer, start_nats
+from servers.programs import free_port, until
+from servers.ray_head import RayHead
+from servers.serving import Trainer, with_stand_ins
 
-HERE = Path(__file__).parent
 PYTHON = sys.executable
 
 
-def beside(name: str) -> ModuleType:
-    """Return a module of this folder, which is no package."""
-    spec = importlib.util.spec_from_file_location(name, HERE / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-ray_head = beside("ray_head")
-
-
 @pytest.fixture(scope="session")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("home")
-
-
-@pytest.fixture(scope="session")
-def ray(home: Path, shared_nats: Any) -> Iterator[Any]:
-    head = ray_head.RayHead(
-        home, extra_env={"NATS_URL": shared_nats.url, "NATS_TOKEN": shared_nats.token}
-    )
-    head.start()
-    yield head
-    head.close()
-    assert head.processes() == []
-
-
-@pytest.fixture(scope="session")
-def mlflow_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("mlflow")
-    [port] = ray_head.free_ports(1)
-    url = f"http://127.0.0.1:{port}"
-    command = [PYTHON, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--workers", "1", "--enable-workspaces", "--artifacts-destination"]
-    command += [str(folder / "artifacts"), "--backend-store-uri", f"sqlite:///{folder}/db"]
-    env = os.environ | {
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-    }
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(command, env=env, stdout=log, stderr=log, process_group=0)
-    try:
-        wait_until(lambda: answers(f"{url}/health"), 120, (folder / "log").read_text)
-        yield url
-    finally:
-        os.killpg(server.pid, 15)
-        server.wait(20)
-
-
-@dataclass
-class Trainer:
-    """`log_models.py` as a process that stays: importing MLflow takes longer than training."""
-
-    process: subprocess.Popen[str]
-
-    def log(self, project: str, *kinds: str) -> list[int]:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        wish = {"project": project, "model": project, "kinds": kinds}
-        self.process.stdin.write(json.dumps(wish) + "\n")
-        self.process.stdin.flush()
-        versions: list[int] = json.loads(self.process.stdout.readline())
-        return versions
-
-
-@pytest.fixture(scope="session")
-def trainer(mlflow_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trainer]:
-    path = tmp_path_factory.mktemp("trainer") / "log"
-    with (
-        path.open("wb") as log,
-        subprocess.Popen(
-            [PYTHON, str(HERE / "log_models.py")],
-            env=os.environ | {"MLFLOW_TRACKING_URI": mlflow_url},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-        ) as process,
-    ):
-        yield Trainer(process)
+def home(serving_home: Path) -> Path:
+    return serving_home
 
 
 @dataclass
@@ -146,14 +65,17 @@ class Serving:
 
 
 @pytest.fixture(scope="session")
-def serving(home: Path, ray: Any, mlflow_url: str, shared_nats: Any) -> Iterator[Serving]:
+def serving(
+    home: Path, ray: RayHead, mlflow_url: str, shared_nats: NatsServer
+) -> Iterator[Serving]:
     service = serving_on(home, ray, mlflow_url, shared_nats)
     service.start()
+    ray.has_writer = True
     yield service
     service.stop()
 
 
-def serving_on(home: Path, ray: Any, mlflow_url: str, nats: Any) -> Serving:
+def serving_on(home: Path, ray: RayHead, mlflow_url: str, nats: NatsServer) -> Serving:
     return Serving(
         home,
         {
@@ -165,6 +87,7 @@ def serving_on(home: Path, ray: Any, mlflow_url: str, nats: Any) -> Serving:
             "SERVING_MLFLOW_URL": mlflow_url,
             "SERVING_INGRESS": ray.ingress,
             "RAY_AUTH_MODE": "disabled",
+            "PYTHONPATH": with_stand_ins(),
             # Recovery would take minutes, and hold the rollouts of the tests after it as long.
             "SERVING_RECOVER_STEP_S": "1",
         },
@@ -185,7 +108,7 @@ class Gateway:
 @pytest.fixture(scope="session")
 def gateway(shared_nats: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     folder, token = tmp_path_factory.mktemp("door"), secrets.token_hex(16)
-    [port] = ray_head.free_ports(1)
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     env = {
         "MLOPS_HOME": str(folder),
@@ -199,7 +122,7 @@ def gateway(shared_nats: Any, tmp_path_factory: pytest.TempPathFactory) -> Itera
         command = [PYTHON, "-m", "mlops.gateway"]
         process = subprocess.Popen(command, env=os.environ | env, stdout=log, stderr=log)
     try:
-        wait_until(lambda: answers(f"{url}/readyz"), 60, (folder / "log").read_text)
+        until(lambda: answers(f"{url}/readyz"), 60, (folder / "log").read_text)
         yield Gateway(url, {"Authorization": f"Bearer {token}"})
     finally:
         process.terminate()
@@ -212,6 +135,14 @@ async def bus(shared_nats: Any, tmp_path: Path) -> AsyncIterator[NatsBus]:
     await bus.start()
     yield bus
     await bus.stop()
+
+
+async def known_to_serving(bus: NatsBus, project: str) -> None:
+    """Return when serving has taken a project's settings: a promotion could overtake them at its start."""
+    async with asyncio.timeout(60):
+        async for one in bus.follow(("workspace.provisioned",), project):
+            if one.envelope["source"] == "/services/serving":
+                return
 
 
 @dataclass
@@ -236,6 +167,7 @@ class Project:
             ),
         )
         await self.bus.publish(ProjectRegistered(project=self.name, settings=settings, revision=1))
+        await known_to_serving(self.bus, self.name)
 
     def log(self, *kinds: str) -> list[int]:
         return self.trainer.log(self.name, *kinds)
@@ -290,49 +222,88 @@ async def project(
     trainer: Trainer,
     bus: NatsBus,
 ) -> AsyncIterator[Project]:
-    name = request.node.name.removeprefix("test_").replace("_", "-")[:40].strip("-")
-    project = Project(name, bus, trainer)
+    project = Project(name_of(request), bus, trainer)
     yield project
     await bus.publish(ProjectArchived(project=project.name))
 
 
 @pytest.fixture
-async def direct(
-    tmp_path: Path, nats_server: Any, mlflow_url: str, trainer: Trainer
-) -> AsyncIterator[Direct]:
-    """A house of its own without HAProxy: another Ray head, bus and serving."""
-    home = tmp_path / "home"
-    home.mkdir()
-    extra = {"NATS_URL": nats_server.url, "NATS_TOKEN": nats_server.token}
-    head = ray_head.RayHead(home, extra_env=extra, ingress="direct")
-    await asyncio.to_thread(head.start)
-    service = serving_on(home, head, mlflow_url, nats_server)
+async def projects(
+    serving: Serving,  # noqa: ARG001 - it must run
+    trainer: Trainer,
+    bus: NatsBus,
+) -> AsyncIterator[Callable[[str], Project]]:
+    """Return what makes projects, for tests that need several."""
+    made: list[Project] = []
+
+    def make(name: str) -> Project:
+        made.append(Project(name, bus, trainer))
+        return made[-1]
+
+    yield make
+    for one in made:
+        await bus.publish(ProjectArchived(project=one.name))
+
+
+def name_of(request: pytest.FixtureRequest) -> str:
+    name: str = request.node.name
+    return name.removeprefix("test_").replace("_", "-")[:40].strip("-")
+
+
+@dataclass(frozen=True)
+class House:
+    """A bus, a Ray head and a serving."""
+
+    nats: NatsServer
+    ray: RayHead
+    serving: Serving
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory, mlflow_url: str) -> Iterator[House]:
+    """A house without HAProxy for the tests of one file, in which a model may not compute for long."""
+    home = tmp_path_factory.mktemp("house")
+    nats = start_nats(home)
+    bus = {"NATS_URL": nats.url, "NATS_TOKEN": nats.token}
+    ray = RayHead(home, extra_env={**bus, "SERVING_REPLICA_INFER_TIMEOUT_S": "4"}, ingress="direct")
+    ray.start()
+    service = serving_on(home, ray, mlflow_url, nats)
     service.start()
-    bus = NatsBus(nats_server.url, token=nats_server.token, name="test", outbox=tmp_path / "o.db")
-    await bus.start()
-    yield Direct(Project("direct", bus, trainer), service, head)
-    await bus.stop()
-    await asyncio.to_thread(service.stop)
-    await asyncio.to_thread(head.close)
-    assert head.processes() == []
+    yield House(nats, ray, service)
+    service.stop()
+    ray.close()
+    assert ray.processes() == []
+    nats.close()
 
 
 @dataclass(frozen=True)
 class Direct:
-    """What a test without HAProxy works with."""
+    """What a test without HAProxy works with; *beside* is another project."""
 
     project: Project
+    beside: Project
     serving: Serving
-    ray: Any
+    ray: RayHead
+
+
+@pytest.fixture
+async def direct(
+    request: pytest.FixtureRequest, house: House, trainer: Trainer, tmp_path: Path
+) -> AsyncIterator[Direct]:
+    nats = house.nats
+    bus = NatsBus(nats.url, token=nats.token, name="test", outbox=tmp_path / "o.db")
+    await bus.start()
+    project, beside = (Project(f"{name_of(request)}{one}", bus, trainer) for one in ("", "-b"))
+    yield Direct(project, beside, house.serving, house.ray)
+    for one in (project, beside):
+        await bus.publish(ProjectArchived(project=one.name))
+    await bus.stop()
 
 
 @pytest.fixture(scope="session")
 def callers() -> ModuleType:
-    """The helpers of `traffic.py` and of this file, for tests."""
-    module = beside("traffic")
-    for helper in (ask, ask_two, columns, pid_at):
-        setattr(module, helper.__name__, helper)
-    return module
+    """Return those who ask, for tests."""
+    return traffic
 
 
 def answers(url: str) -> bool:
@@ -341,52 +312,3 @@ def answers(url: str) -> bool:
             return bool(reply.status == 200)
     except OSError:
         return False
-
-
-def wait_until(is_true: Callable[[], bool], within_s: float, explain: Callable[[], str]) -> None:
-    deadline = time.monotonic() + within_s
-    while not is_true():
-        if time.monotonic() > deadline:
-            raise TimeoutError(explain()[-3000:])
-        time.sleep(0.1)
-
-
-def ask(
-    url: str, body: dict[str, Any] | None = None, headers: dict[str, str] | None = None
-) -> tuple[int, Any]:
-    """Return status and JSON of a GET, or of a POST of *body*."""
-    data = None if body is None else json.dumps(body).encode()
-    headers = {"Content-Type": "application/json", **(headers or {})}
-    request = urllib.request.Request(url, data, headers)  # noqa: S310 - our own server
-    try:
-        with urllib.request.urlopen(request, timeout=10) as reply:  # noqa: S310 - as above
-            return reply.status, json.load(reply)
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, json.load(error)
-
-
-def columns(**values: list[float]) -> list[dict[str, Any]]:
-    return [
-        {"name": name, "datatype": "FP64", "shape": [len(row)], "data": row}
-        for name, row in values.items()
-    ]
-
-
-def ask_two(url: str, model: str) -> list[tuple[int, Any]]:
-    """Ask for one row, then for two."""
-    one = columns(temperature=[0.9], dew_point=[0.1], visibility=[0.5])
-    many = columns(temperature=[0.9, 0.1], dew_point=[0.1, 0.2], visibility=[0.5, 0.3])
-    path = f"{url}/v2/models/{model}/infer"
-    return [
-        ask(path, {"id": name, "inputs": inputs}) for name, inputs in (("one", one), ("many", many))
-    ]
-
-
-def pid_at(url: str) -> int | None:
-    """Return the process that answers at *url*, or None."""
-    try:
-        status, facts = ask(f"{url}/v2")
-    except (OSError, ValueError):
-        return None
-    return int(facts["pid"]) if status == http.HTTPStatus.OK else None

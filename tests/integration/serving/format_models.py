@@ -142,6 +142,15 @@ def _texts(model: str, _: pd.DataFrame, folder: Path) -> int:
     return _files(model, folder)
 
 
+def _words(model: str, _: pd.DataFrame, folder: Path) -> int:
+    from safetensors.numpy import save_file
+
+    save_file({"w": WEIGHT}, str(folder / "model.safetensors"))
+    (folder / "config.json").write_text(json.dumps({"words": ["rain", "falls", "on", "hills"]}))
+    (folder / "tokenizer.json").write_text("{}")
+    return _files(model, folder)
+
+
 def _coreml(model: str, _: pd.DataFrame, folder: Path) -> int:
     package = folder / "twice.mlpackage"
     package.mkdir()
@@ -201,6 +210,7 @@ KINDS: dict[str, Callable[[str, pd.DataFrame, Path], int]] = {
     "torch": _torch,
     "xgboost": _xgboost,
     "texts": _texts,
+    "words": _words,
     "coreml": _coreml,
     "nothing": _nothing,
     "odd": _odd,

@@ -3,7 +3,7 @@
 
 Reads {"project", "model", "kinds"} lines, with MLFLOW_TRACKING_URI set; answers one version number per kind.
 Kinds: skops, cloudpickle (the same kind of tree, kept differently), names (picks its columns by name), pyfunc,
-single (a pyfunc of 32-bit tensors), slow (answers after 50 ms), slower (after 500 ms), hungry (takes 2 GiB for a warm row), broken (its code is not there when it is loaded).
+single (a pyfunc of 32-bit tensors), slow (answers after 50 ms), slower (after 500 ms), hungry (takes 2 GiB for a warm row), hangs (never answers one), broken (its code is not there when it is loaded).
 Those of `format_models.py` beside it too: one for each format that is no pickle.
 """
 
@@ -12,8 +12,10 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 import time
 import types
+from importlib import metadata
 from typing import Any
 
 import format_models  # type: ignore[import-not-found]  # beside this file, which is a program
@@ -32,6 +34,8 @@ from sklearn.preprocessing import StandardScaler
 
 COLUMNS = ["temperature", "dew_point", "visibility"]
 TREES = "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor"
+# Else MLflow starts a process for each version that loads it and lists what was imported: seconds, every time.
+_SAME = f"scikit-learn=={metadata.version('scikit-learn')}"
 
 
 class Slow(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -50,6 +54,13 @@ class Hungry(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # as above
     def predict(self, rows: Any) -> Any:
         size = 2**31 if float(np.asarray(rows)[0][0]) > 100 else 1
         return np.ones(len(rows), dtype=np.int64) * bytearray(size)[0]
+
+
+class Hanging(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # as above
+    def predict(self, rows: Any) -> Any:
+        if float(np.asarray(rows)[0][0]) > 100:
+            threading.Event().wait()
+        return np.ones(len(rows), dtype=np.int64)
 
 
 class Single(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # nor has MLflow
@@ -73,7 +84,11 @@ def register(model: str, kind: str) -> int:
     if kind in format_models.KINDS:
         version: int = format_models.register(model, kind, features)
         return version
-    more: dict[str, Any] = {"registered_model_name": model, "input_example": features[:2]}
+    more: dict[str, Any] = {
+        "registered_model_name": model,
+        "input_example": features[:2],
+        "pip_requirements": [_SAME],
+    }
     if kind == "pyfunc":
         more["signature"] = infer_signature(features, features["temperature"])
         done = mlflow.pyfunc.log_model(name="model", python_model=Twice(), **more)
@@ -94,16 +109,15 @@ def register(model: str, kind: str) -> int:
     return int(done.registered_model_version)
 
 
+SIMPLE = {"slow": Slow, "slower": Slower, "hungry": Hungry, "hangs": Hanging}
+
+
 def made(kind: str, features: pd.DataFrame, truth: pd.Series[int]) -> Any:
     if kind == "names":
         scaled = ColumnTransformer([("scaled", StandardScaler(), ["dew_point", "temperature"])])
         return make_pipeline(scaled, LogisticRegression()).fit(features, truth)
-    if kind == "slow":
-        return Slow()
-    if kind == "slower":
-        return Slower()
-    if kind == "hungry":
-        return Hungry()
+    if kind in SIMPLE:
+        return SIMPLE[kind]()
     if kind == "broken":
         return broken()
     return HistGradientBoostingClassifier(max_iter=20, random_state=1).fit(features, truth)

@@ -4,14 +4,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
-from datetime import UTC, datetime
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psutil
 import pytest
 
+from mlops.chassis.tokens import Tokens
 from mlops.contracts.telemetry_agent import ThermalRecovered, ThermalThrottled
 
 pytestmark = [
@@ -20,6 +24,7 @@ pytestmark = [
     pytest.mark.ray,
     pytest.mark.timeout(400),
 ]
+SECRET = "the-installation-s-own-token"
 
 
 async def test_versions_answer_at_their_own_ports_through_rollout_kills_and_restarts(
@@ -42,7 +47,10 @@ async def test_versions_answer_at_their_own_ports_through_rollout_kills_and_rest
     assert set(traffic.answered) == {str(first), str(second)}
     [new] = await project.weights()
     assert new.rpartition("/")[2] == f"v{second}"
-    assert new.partition("/direct")[0] not in (old.partition("/direct")[0], direct.ray.url)
+    assert new.partition(f"/{project.name}")[0] not in (
+        old.partition(f"/{project.name}")[0],
+        direct.ray.url,
+    )
     assert seen == {new: 1.0}
 
     await heat_changes_no_port(project, callers, new)
@@ -108,3 +116,96 @@ def open_wide(ray: Any) -> list[tuple[str, str]]:
         if place.status == psutil.CONN_LISTEN
         and place.laddr.ip not in ("127.0.0.1", "::1", "::ffff:127.0.0.1")
     ]
+
+
+@pytest.fixture
+def secret(house: Any) -> Iterator[str]:
+    """The secret of tokens, for replicas that begin now."""
+    credentials = house.serving.home / "credentials.json"
+    credentials.write_text(json.dumps({"gateway_token": SECRET}))
+    yield SECRET
+    credentials.unlink()
+
+
+async def test_a_replica_judges_tokens_itself(direct: Any, callers: Any, secret: str) -> None:
+    project = direct.project
+    await project.register()
+    [version] = project.log("skops")
+    await project.serve(version)
+    [url] = await project.weights()
+
+    path = f"{url}/v2/models/{project.name}/infer"
+    found = {
+        name: (await asyncio.to_thread(callers.ask, path, row(callers, 0.9), header))[0]
+        for name, header in tokens(project.name, secret).items()
+    }
+
+    assert found == {"none": 401, "wrong": 401, "late": 401, "other": 403, "own": 200, "all": 200}
+    assert (await asyncio.to_thread(callers.ask, f"{url}/v2"))[0] == 401
+    ready = await asyncio.to_thread(callers.ask, f"{url}/v2/models/{project.name}/ready")
+    assert ready[0] == 200
+
+
+def tokens(project: str, secret: str) -> dict[str, dict[str, str]]:
+    now, lasts = datetime.now(UTC), timedelta(hours=1)
+    made = Tokens(secret)
+    shown = {
+        "wrong": Tokens("another").sign("ana", [project], ["infer"], now, lasts),
+        "late": made.sign("ana", [project], ["infer"], now - 2 * lasts, lasts),
+        "other": made.sign("ana", ["other"], ["infer"], now, lasts),
+        "own": made.sign("ana", [project], ["infer"], now, lasts),
+        "all": secret,
+    }
+    return {"none": {}} | {
+        name: {"Authorization": f"Bearer {token}"} for name, token in shown.items()
+    }
+
+
+def row(callers: Any, temperature: float) -> dict[str, Any]:
+    inputs = callers.columns(temperature=[temperature], dew_point=[0.1], visibility=[0.5])
+    return {"id": "one", "inputs": inputs}
+
+
+async def test_a_model_that_hangs_is_replaced_while_another_is_asked(
+    direct: Any, callers: Any
+) -> None:
+    project, other = direct.project, direct.beside
+    for one in (project, other):
+        await one.register()
+    [hangs], [good] = project.log("hangs"), other.log("skops")
+    await other.serve(good)
+    await project.serve(hangs)
+    [url] = await project.weights()
+    pid = await asyncio.to_thread(callers.pid_at, url)
+    path = f"{url}/v2/models/{project.name}/infer"
+
+    async with callers.flowing(callers.Traffic(other.name, other.weights)) as traffic:
+        hung = await asyncio.gather(
+            *(asyncio.to_thread(callers.ask, path, row(callers, 101.0)) for _ in range(9))
+        )
+        lost = await told(project, "lost")
+        back = await told(project, "recovered")
+
+    # Eight are computed at once; the ninth waits for a turn as long.
+    assert Counter(status for status, _ in hung) == {504: 8, 429: 1}
+    assert {told["error"].partition(";")[0] for status, told in hung if status == 504} == {
+        "the model did not answer within 4 s"
+    }
+    assert lost["version"] == back["version"] == hangs
+    assert "died and was replaced" in lost["reason"] or "replicas answer" in lost["reason"]
+    [url] = await project.weights()
+    assert await asyncio.to_thread(callers.pid_at, url) not in (None, pid)
+    path = f"{url}/v2/models/{project.name}/infer"
+    assert (await asyncio.to_thread(callers.ask, path, row(callers, 1.0)))[0] == 200
+    assert traffic.failed == []
+    assert set(traffic.answered) == {str(good)}
+
+
+async def told(project: Any, wanted: str) -> dict[str, Any]:
+    """Return what is told first of a phase."""
+    async with asyncio.timeout(120):
+        async for one in project.bus.follow(("deployment.progressed",), project.name):
+            found = dict(one.envelope["data"])
+            if found["phase"] == wanted:
+                return found
+    raise AssertionError

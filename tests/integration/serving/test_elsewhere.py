@@ -24,6 +24,7 @@ from mlops.cli.emit.writers import written
 from mlops.contracts.settings import ServeSettings
 from mlops.serving.model.apps import FULL_CONCURRENCY, app_name, route_of
 from servers import peers
+from servers.ray_head import RayHead
 
 HERE = Path(__file__).parent
 FIXED = Deployed("rain", "wet", 2, "rain--wet:2-aa", ServeSettings(), 1.0)
@@ -137,9 +138,7 @@ def test_docker_compose_itself_reads_the_file(found: Deployed, tmp_path: Path) -
 @pytest.fixture
 async def elsewhere(tmp_path: Path) -> AsyncIterator[Any]:
     """Another Ray head, with nothing on it."""
-    head = sys.modules["ray_head"].RayHead(
-        tmp_path
-    )  # loaded by conftest.py: this folder is no package
+    head = RayHead(tmp_path)
     await asyncio.to_thread(head.start)
     yield head
     await asyncio.to_thread(head.close)

@@ -56,7 +56,8 @@ async def test_a_shadow_is_compared_and_takes_over(
 async def test_a_shadow_that_differs_is_let_go_on_by_a_person(
     project: Any, callers: Any, gateway: Any
 ) -> None:
-    await project.register(rollout="shadow", shadow_for="3s")
+    # A pipeline that picks columns by name is slower than a tree, the more so on a busy machine: not this test's matter.
+    await project.register(rollout="shadow", shadow_for="3s", max_latency_ratio=None)
     first, second = project.log("skops", "names")
     await project.serve(first)
 

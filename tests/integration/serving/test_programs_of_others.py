@@ -112,6 +112,9 @@ async def tell(nats: Any, folder: Path, message: Message) -> None:
 
 async def deploy(nats: Any, folder: Path, version: int) -> str:
     async with on_bus(nats, folder) as bus, asyncio.timeout(240):
+        async for one in bus.follow(("workspace.provisioned",), PROJECT):
+            if one.envelope["source"] == "/services/serving":
+                break  # a promotion could overtake the settings while serving starts
         metrics = {"accuracy": 0.8}
         promoted = ModelPromoted(
             project=PROJECT,

@@ -9,13 +9,10 @@ import json
 import struct
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-
-from mlops.chassis.tokens import Tokens
 
 pytestmark = [
     pytest.mark.server,
@@ -28,8 +25,6 @@ NAMES = ["temperature", "dew_point", "visibility"]
 MATRIX = {"name": "rows", "datatype": "FP64", "shape": [2, 3], "data": ROWS}
 RECORDS = [dict(zip(NAMES, row, strict=True)) for row in ROWS]
 JSON = {"Content-Type": "application/json"}
-BODY = json.dumps({"inputs": [MATRIX]}).encode()
-SECRET = "the-installation-s-own-token"
 
 
 @pytest.mark.parametrize(
@@ -75,42 +70,6 @@ async def test_a_crowd_is_turned_away_and_the_rest_answered(project: Any, caller
     assert found[200] >= 12  # 8 at once, 4 wait
     assert "come again" in next(answer["error"] for status, answer in answers if status == 429)
     assert after[0] == 200
-
-
-async def test_a_replica_judges_tokens_itself(direct: Any, callers: Any) -> None:
-    credentials = direct.serving.home / "credentials.json"
-    credentials.write_text(json.dumps({"gateway_token": SECRET}))
-    project = direct.project
-    await project.register()
-    [version] = project.log("skops")
-    await project.serve(version)
-    [url] = await project.weights()
-
-    path = f"{url}/v2/models/{project.name}/infer"
-    found = {
-        name: (await asyncio.to_thread(post, path, BODY, header))[0]
-        for name, header in tokens(project.name).items()
-    }
-
-    assert found == {"none": 401, "wrong": 401, "late": 401, "other": 403, "own": 200, "all": 200}
-    assert (await asyncio.to_thread(callers.ask, f"{url}/v2"))[0] == 401
-    ready = await asyncio.to_thread(callers.ask, f"{url}/v2/models/{project.name}/ready")
-    assert ready[0] == 200
-
-
-def tokens(project: str) -> dict[str, dict[str, str]]:
-    now, lasts = datetime.now(UTC), timedelta(hours=1)
-    made = Tokens(SECRET)
-    shown = {
-        "wrong": Tokens("another").sign("ana", [project], ["infer"], now, lasts),
-        "late": made.sign("ana", [project], ["infer"], now - 2 * lasts, lasts),
-        "other": made.sign("ana", ["other"], ["infer"], now, lasts),
-        "own": made.sign("ana", [project], ["infer"], now, lasts),
-        "all": SECRET,
-    }
-    return {"none": {}} | {
-        name: {"Authorization": f"Bearer {token}"} for name, token in shown.items()
-    }
 
 
 def check_v2(callers: Any, url: str, model: str, said: list[float]) -> None:

@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Callers: a steady stream of requests, each to a version picked by the weights that serving publishes."""
+"""Callers: one request, or a steady stream, each to a version picked by the weights that serving publishes."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import http
+import json
 import random
 import time
+import urllib.error
+import urllib.request
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -109,3 +113,44 @@ async def flowing(traffic: Traffic) -> AsyncIterator[Traffic]:
         await asyncio.sleep(0.3)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+def ask(
+    url: str, body: dict[str, Any] | None = None, headers: dict[str, str] | None = None
+) -> tuple[int, Any]:
+    """Return status and JSON of a GET, or of a POST of *body*."""
+    data = None if body is None else json.dumps(body).encode()
+    headers = {"Content-Type": "application/json", **(headers or {})}
+    request = urllib.request.Request(url, data, headers)  # noqa: S310 - our own server
+    try:
+        with urllib.request.urlopen(request, timeout=10) as reply:  # noqa: S310 - as above
+            return reply.status, json.load(reply)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.load(error)
+
+
+def columns(**values: list[float]) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "datatype": "FP64", "shape": [len(row)], "data": row}
+        for name, row in values.items()
+    ]
+
+
+def ask_two(url: str, model: str) -> list[tuple[int, Any]]:
+    """Ask for one row, then for two."""
+    one = columns(temperature=[0.9], dew_point=[0.1], visibility=[0.5])
+    many = columns(temperature=[0.9, 0.1], dew_point=[0.1, 0.2], visibility=[0.5, 0.3])
+    path = f"{url}/v2/models/{model}/infer"
+    return [
+        ask(path, {"id": name, "inputs": inputs}) for name, inputs in (("one", one), ("many", many))
+    ]
+
+
+def pid_at(url: str) -> int | None:
+    """Return the process that answers at *url*, or None."""
+    try:
+        status, facts = ask(f"{url}/v2")
+    except (OSError, ValueError):
+        return None
+    return int(facts["pid"]) if status == http.HTTPStatus.OK else None

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psutil
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 WRAPPER = ROOT / "deploy" / "ray" / "haproxy-loopback.sh"
 DIRECT = {"RAY_SERVE_ENABLE_DIRECT_INGRESS": "1"}
 _BLOCK = 60
@@ -50,7 +50,10 @@ def _is_free(port: int) -> bool:
 
 @dataclass
 class RayHead:
-    """The addresses of a head; it keeps them over `kill` and `start`, as an installation does."""
+    """The addresses of a head; it keeps them over `kill` and `start`, as an installation does.
+
+    *has_writer*: a serving runs on it, which writes Ray's whole set of applications and is the only one who may.
+    """
 
     home: Path
     folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="ray-")))
@@ -58,6 +61,7 @@ class RayHead:
     ports: list[int] = field(default_factory=lambda: free_ports(8))
     block: int = field(default_factory=free_block)
     ingress: str = "haproxy"
+    has_writer: bool = False
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -175,9 +179,25 @@ class RayHead:
             self.process = None
         (self.folder / "ray.log").write_text("")
 
+    def kill(self) -> None:
+        """Kill the head at once, as when memory runs out: what it started is left to notice that."""
+        heart = [one for one in self.processes() if _name(one) in ("gcs_server", "raylet")]
+        if self.process is not None:
+            heart.append(psutil.Process(self.process.pid))
+        for one in heart:
+            _tell(one, "kill")
+        psutil.wait_procs(heart, timeout=5)
+
     def close(self) -> None:
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _name(one: psutil.Process) -> str:
+    try:
+        return one.name()
+    except psutil.NoSuchProcess:
+        return ""
 
 
 def _tell(one: psutil.Process, verb: str) -> None:

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Labels take a version back: the real monitoring judges on a real bus, the real serving goes back; only Ray is not real."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlops.chassis.bus_nats import NatsBus
+from mlops.contracts.gateway import Label, LabelRecorded
+from mlops.contracts.serving import Prediction, PredictionLogged
+from mlops.contracts.settings import MonitorSettings, ProjectSettings, ServeSettings
+from mlops.contracts.tracking import ModelPromoted
+from mlops.contracts.workspaces import ProjectRegistered
+from mlops.serving.adapters.memory import MemoryPackages, MemoryReplicas, MemoryTraffic
+from mlops.serving.app import Pace, wire
+
+pytestmark = [pytest.mark.server, pytest.mark.timeout(120)]
+PROJECT, WINDOW = "rain", 200
+
+
+@pytest.fixture
+def monitoring(tmp_path: Path, nats_server: Any) -> Iterator[None]:
+    env = {"MLOPS_HOME": str(tmp_path), "NATS_URL": nats_server.url}
+    env["NATS_TOKEN"] = nats_server.token
+    with (tmp_path / "monitoring.log").open("wb") as log:
+        command = [sys.executable, "-m", "mlops.monitoring"]
+        process = subprocess.Popen(command, env=os.environ | env, stdout=log, stderr=log)
+    yield
+    process.terminate()
+    process.wait(30)
+
+
+@pytest.fixture
+async def serving(tmp_path: Path, nats_server: Any) -> AsyncIterator[None]:
+    bus = bus_of(nats_server, tmp_path, "serving")
+    packages, replicas = MemoryPackages(metrics={"accuracy": 0.9}), MemoryReplicas()
+    pace = Pace(drain=timedelta(seconds=0.1), idle=timedelta(seconds=0.2))
+    parts = wire(bus, packages, replicas, replicas, MemoryTraffic(), door="http://door", pace=pace)
+    await bus.start()
+
+    async def tell() -> None:
+        async for message in parts.reconciler.messages():
+            await bus.publish(message)
+
+    telling = asyncio.create_task(tell())
+    yield
+    while (
+        not telling.done()
+    ):  # a cancellation that meets the end of a `wait_for` is lost in Python 3.11
+        telling.cancel()
+        await asyncio.wait({telling}, timeout=1)
+    await parts.packer.close()
+    await parts.mender.close()
+    await bus.stop()
+
+
+@pytest.fixture
+async def bus(tmp_path: Path, nats_server: Any) -> AsyncIterator[NatsBus]:
+    found = bus_of(nats_server, tmp_path, "probe")
+    await found.start()
+    yield found
+    await found.stop()
+
+
+def bus_of(server: Any, folder: Path, name: str) -> NatsBus:
+    return NatsBus(server.url, token=server.token, name=name, outbox=folder / f"{name}.db")
+
+
+async def first(bus: NatsBus, type_: str, **said: object) -> dict[str, Any]:
+    """Return the first event of a type that says this."""
+    async with asyncio.timeout(60):
+        async for one in bus.follow([type_], PROJECT):
+            if said.items() <= one.envelope["data"].items():
+                return dict(one.envelope)
+    raise AssertionError
+
+
+async def register(bus: NatsBus) -> None:
+    settings = ProjectSettings(
+        name=PROJECT,
+        serve=ServeSettings(model=PROJECT, rollout="direct", step_hold="1s", keep_warm="1h"),
+        monitor=MonitorSettings(window=WINDOW),
+    )
+    await bus.publish(ProjectRegistered(project=PROJECT, settings=settings, revision=1))
+    async with asyncio.timeout(60):  # both have heard of it
+        seen: set[str] = set()
+        async for one in bus.follow(["workspace.provisioned"], PROJECT):
+            seen.add(one.envelope["source"].rpartition("/")[2])
+            if {"monitoring", "serving"} <= seen:
+                return
+
+
+async def promote(bus: NatsBus, version: int) -> None:
+    metrics = {"accuracy": 0.9}
+    event = {"name": PROJECT, "version": version, "metric": "accuracy"}
+    await bus.publish(ModelPromoted(project=PROJECT, candidate_metrics=metrics, **event))
+
+
+async def answer(bus: NatsBus, version: int, right: int) -> None:
+    """Let a version answer a whole window of requests, of which so many turn out right."""
+    now = datetime.now(UTC)
+    ids = [f"{version}-{number}" for number in range(WINDOW)]
+    predictions = tuple(
+        Prediction(request_id=name, at=now, features={"x": 0.5}, prediction=1) for name in ids
+    )
+    labels = tuple(
+        Label(request_id=name, label=int(place < right), at=now) for place, name in enumerate(ids)
+    )
+    about = {"project": PROJECT, "model": PROJECT}
+    await bus.publish(PredictionLogged(**about, version=version, predictions=predictions))
+    await bus.publish(LabelRecorded(**about, labels=labels))
+
+
+async def routes(bus: NatsBus) -> dict[int, float]:
+    answer = await bus.ask("serving", "routes", {})
+    return {
+        version["version"]: version["weight"]
+        for route in answer["routes"]
+        for version in route["versions"]
+    }
+
+
+@pytest.mark.usefixtures("monitoring", "serving")
+async def test_labels_take_a_version_back_while_the_one_before_is_warm(
+    bus: NatsBus,
+) -> None:
+    await register(bus)
+    await promote(bus, 1)
+    await first(bus, "deployment.completed", version=1)
+    await promote(bus, 2)
+    await first(bus, "deployment.completed", version=2)
+
+    await answer(bus, 2, right=100)
+    degraded = await first(bus, "performance.degraded", version=2)
+    back = await first(bus, "deployment.completed", version=1, previous_version=2)
+
+    assert back["correlationid"] == degraded["correlationid"]
+    assert await routes(bus) == {1: 1.0}
