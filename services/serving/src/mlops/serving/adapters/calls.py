@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Calls of the model: so many at once, in threads, each within its time; and what is stuck.
 
+Calls that have proved to be short (`model/haste.py`) are made where they are asked for, without a thread.
 A thread cannot be stopped. So a call keeps its turn until its thread comes back, whether its caller still waits or
 not: never does the model compute more at once than it may. Whoever waits gives up its place by leaving.
 """
@@ -12,11 +13,13 @@ import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypeVar
 
 from mlops.serving.adapters.counters import Counters
 from mlops.serving.adapters.replies import RefusedError
 from mlops.serving.adapters.turns import CrowdedError, Turns
+from mlops.serving.model.haste import Haste
 
 T = TypeVar("T")
 
@@ -37,26 +40,29 @@ class Calls:
         threads: int,
         within_s: float,
         clock: Callable[[], float] = time.monotonic,
+        haste: Haste | None = None,
     ) -> None:
         self._turns = turns
+        self._haste = haste or Haste(may=False)
         self._counters = counters
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="predict")
         self._within_s = within_s
         self._clock = clock
         self._due: dict[object, float] = {}
 
-    async def run(self, work: Callable[[], T]) -> T:
-        """Return what *work* returns; raises RefusedError: 429, 504, 507, or 500 for whatever it raises."""
+    async def run(self, work: Callable[[], T], rows: int = 0) -> T:
+        """Return what *work* returns for so many rows; raises RefusedError: 429, 504, 507, or 500 for what it raises."""
         await self._enter()
-        future = self._begin(work, object())
-        done, _ = await asyncio.wait((future,), timeout=self._within_s)
-        if not done:
-            raise RefusedError(
-                _SLOW,
-                f"the model did not answer within {self._within_s:g} s; send less at once, or raise "
-                "SERVING_REPLICA_INFER_TIMEOUT_S of the Ray head",
-            )
-        return _result(future)
+        measured = partial(self._measured, work)
+        if self._haste.is_short(rows):
+            try:
+                answer, cpu_s = _result(measured)
+            finally:
+                self._turns.leave()
+        else:
+            answer, cpu_s = await self._in_a_thread(measured)
+        self._haste.note(rows, cpu_s)
+        return answer
 
     async def stream(self, begin: Callable[[], Iterator[T]]) -> AsyncGenerator[T]:
         """Yield what the iterator gives, computed in one thread; ends it when the caller leaves."""
@@ -75,14 +81,14 @@ class Calls:
                     return
                 loop.call_soon_threadsafe(arrived, piece)
 
-        future = self._begin(produce, call)
+        future = self._begin(partial(self._timed, produce), call)
         future.add_done_callback(lambda _: pieces.put_nowait(_END))
         try:
             while (piece := await self._next(pieces)) is not _END:
                 yield piece
         finally:
             gone.set()
-        _result(future)
+        _result(future.result)
 
     def stuck(self) -> str:
         """Return why this replica cannot go on, empty while it can."""
@@ -99,6 +105,17 @@ class Calls:
         stuck = self.stuck()
         if stuck:
             raise RefusedError(_NOT_READY, f"not ready: {stuck}", wait_s=_STUCK_WAIT_S)
+
+    async def _in_a_thread(self, work: Callable[[], T]) -> T:
+        future = self._begin(work, object())
+        done, _ = await asyncio.wait((future,), timeout=self._within_s)
+        if not done:
+            raise RefusedError(
+                _SLOW,
+                f"the model did not answer within {self._within_s:g} s; send less at once, or raise "
+                "SERVING_REPLICA_INFER_TIMEOUT_S of the Ray head",
+            )
+        return _result(future.result)
 
     async def _enter(self) -> None:
         if self._turns.take():
@@ -123,9 +140,14 @@ class Calls:
     def _begin(self, work: Callable[[], T], call: object) -> asyncio.Future[T]:
         loop = asyncio.get_running_loop()
         self._due[call] = self._clock() + self._within_s
-        future = loop.run_in_executor(self._threads, self._timed, work)
+        future = loop.run_in_executor(self._threads, work)
         future.add_done_callback(lambda done: self._ended(done, call))
         return future
+
+    def _measured(self, work: Callable[[], T]) -> tuple[T, float]:
+        began_s = time.thread_time()
+        answer = self._timed(work)
+        return answer, time.thread_time() - began_s
 
     def _timed(self, work: Callable[[], T]) -> T:
         try:
@@ -149,9 +171,9 @@ class Calls:
             future.exception()  # seen, even where nobody waits for it any more
 
 
-def _result(future: asyncio.Future[T]) -> T:
+def _result(outcome: Callable[[], T]) -> T:
     try:
-        return future.result()
+        return outcome()
     except MemoryError as error:
         raise RefusedError(
             _NO_ROOM,

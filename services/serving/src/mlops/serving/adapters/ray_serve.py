@@ -31,6 +31,7 @@ _CONDITIONS = {
     "DELETING": "leaving",
 }
 _MOST_REASON = 1500
+_LOGGING = {"log_level": "WARNING", "enable_access_log": False}
 
 
 class RayServe:
@@ -92,7 +93,7 @@ class RayServe:
                 request_timeout_s=None,
                 keep_alive_timeout_s=120,
             ),
-            logging_config={"log_level": "WARNING", "enable_access_log": False},
+            logging_config=_LOGGING,
         )
         return _get_global_client()
 
@@ -104,6 +105,8 @@ class RayServe:
             "import_path": _IMPORT_PATH,
             # Another value here is another version for Ray: its replicas are replaced.
             "args": {**fixed, "home": self._home},
+            # An application does not inherit it from Serve's start, and by default logs every request.
+            "logging_config": _LOGGING,
             "deployments": [
                 {
                     "name": "replica",

@@ -34,6 +34,7 @@ from mlops.serving.adapters.turns import Turns
 from mlops.serving.adapters.typed import Typed
 from mlops.serving.adapters.v2 import OpenInference
 from mlops.serving.model.apps import FULL_CONCURRENCY
+from mlops.serving.model.haste import Haste, only_computes
 
 _MIB = 2**20
 
@@ -83,7 +84,8 @@ def assemble(
         bus.publish if bus else _forget, args["project"], args["model"], args["version"]
     )
     counters = Counters(args, lambda: {"waiting": turns.waiting, "dropped": log.dropped_ever})
-    calls = Calls(turns, counters, ceiling, settings.infer_timeout_s)
+    haste = Haste(may=only_computes(loaded.instance.spec))
+    calls = Calls(turns, counters, ceiling, settings.infer_timeout_s, haste=haste)
     limits = Limits(turns, log, args["project"], counters.report)
     secret = settings.gateway_token.get_secret_value() if settings.gateway_token else None
     doorkeeper = Doorkeeper(secret, args["project"], is_alone=is_alone)

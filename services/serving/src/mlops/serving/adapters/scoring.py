@@ -94,7 +94,7 @@ class Scoring:
             rows = await asyncio.to_thread(read) if is_slow else read()
         except MalformedError as error:
             raise RefusedError(_BAD, str(error)) from error
-        answer = await self._calls.run(partial(self._answer, rows.values))
+        answer = await self._calls.run(partial(self._answer, rows.values), rows.count)
         body = _written(answer)
         request_id = request_id_of(request) or str(uuid.uuid4())
         self._counters.answered += rows.count

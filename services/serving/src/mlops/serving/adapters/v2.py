@@ -114,7 +114,9 @@ class OpenInference:
     async def _infer(self, request: Request) -> Reply:
         began = time.perf_counter()
         asked = await self._read(request)
-        answer = await self._calls.run(partial(self._model_answer, asked.rows.values))
+        answer = await self._calls.run(
+            partial(self._model_answer, asked.rows.values), asked.rows.count
+        )
         request_id = asked.id or str(uuid.uuid4())
         outputs, (body, length) = self._write(asked, request_id, answer)
         self._counters.answered += asked.rows.count
