@@ -178,7 +178,7 @@ def memory(found: Platform, doors: list[Door], replica: int) -> list[Figure]:
 
 async def replica_of(door: Door) -> int:
     """Return the process that answers at our hot path."""
-    url = door.url.partition("/v2/")[0]
+    url = door.url.partition("/v2/models/")[0]
     async with (
         aiohttp.ClientSession(timeout=TIMEOUT) as http,
         http.get(f"{url}/v2", headers=door.headers) as answer,
