@@ -53,16 +53,16 @@ class Calls:
     async def run(self, work: Callable[[], T], rows: int = 0) -> T:
         """Return what *work* returns for so many rows; raises RefusedError: 429, 504, 507, or 500 for what it raises."""
         await self._enter()
-        measured = partial(self._measured, work)
-        if self._haste.is_short(rows):
-            try:
-                answer, cpu_s = _result(measured)
-            finally:
-                self._turns.leave()
-        else:
-            answer, cpu_s = await self._in_a_thread(measured)
-        self._haste.note(rows, cpu_s)
-        return answer
+        if not self._haste.is_short(rows):
+            answer, cpu_s = await self._in_a_thread(partial(self._measured, work))
+            self._haste.proves(rows, cpu_s)
+            return answer
+        began_s = time.perf_counter()
+        try:
+            return _result(partial(self._timed, work))
+        finally:
+            self._turns.leave()
+            self._haste.held_up(rows, time.perf_counter() - began_s)
 
     async def stream(self, begin: Callable[[], Iterator[T]]) -> AsyncGenerator[T]:
         """Yield what the iterator gives, computed in one thread; ends it when the caller leaves."""

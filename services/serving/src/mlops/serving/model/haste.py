@@ -16,6 +16,7 @@ from typing import Any
 from mlops.serving.model import backends
 
 SHORT_S = 0.001
+LONG_S = 0.005
 PROOFS = 32
 # Neither files nor networks nor anybody's own code, which may hang; pickled models may hold such code.
 _COMPUTING = frozenset({backends.SKLEARN, backends.ONNX, backends.NUMPY})
@@ -42,14 +43,22 @@ class Haste:
         """Return whether a call of so many rows has proved to be short; 0 rows are an unknown number."""
         return 0 < rows <= self.rows
 
-    def note(self, rows: int, cpu_s: float) -> None:
-        """Learn that a call took so many seconds of the processor."""
+    def proves(self, rows: int, cpu_s: float) -> None:
+        """Learn that a call in a thread took so many seconds of the processor; the clock would count others' turns."""
         if not self.may or rows <= 0:
             return
         if cpu_s > SHORT_S:
-            self.rows, self._proofs = min(self.rows, rows - 1), 0
+            self._disprove(rows)
         elif rows > self.rows:
             self._least = rows if self._proofs == 0 else min(self._least, rows)
             self._proofs += 1
             if self._proofs >= PROOFS:
                 self.rows, self._proofs = self._least, 0
+
+    def held_up(self, rows: int, took_s: float) -> None:
+        """Learn for how many seconds a call has held up the loop."""
+        if took_s > LONG_S:
+            self._disprove(rows)
+
+    def _disprove(self, rows: int) -> None:
+        self.rows, self._proofs = min(self.rows, rows - 1), 0
