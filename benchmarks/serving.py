@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One scikit-learn model, one machine, seven servers: ours through HAProxy and through the gateway, and the peers.
+"""One scikit-learn model, one machine, six servers: ours through HAProxy and through the gateway, and the peers.
 
     mlops up && python benchmarks/serving.py [--envs DIR] [--without NAME,…]
 
@@ -8,7 +8,8 @@ FastAPI on uvicorn, `bentoml serve` on the same Bento, MLServer, KServe's ModelS
 proxy; they stand in `DIR/<kserve|mlserver>`, or in environments that the tests' helper makes. All run at once, and are
 asked in blocks whose order is drawn anew each round: one caller alone, then 16 and 128 connections from a
 caller process of its own. Every figure is a ratio against the bare server of the same round. Memory is the proportional
-share of the processes. Writes benchmarks/results/serving.json.
+share of the processes. Ours also tells every prediction to monitoring, which is measured on the same two cores; none of
+the peers does, so a second model of ours tells none. Writes benchmarks/results/serving.json.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,7 +39,7 @@ from mlops.cli.home import Home
 from mlops.cli.supervisor import figures as components
 from mlops.cli.supervisor import state as told
 
-PROJECT = "bench-serving"
+PROJECT, UNTOLD = "bench-serving", "bench-serving-untold"
 BARE = "bare uvicorn"
 MODEL = "model.joblib"
 CONNECTIONS = (16, 128)
@@ -64,16 +66,31 @@ class Series:
     failed: int = 0
 
 
-def ours(found: Platform, version: int) -> list[Door]:
-    """Return the two doors of the platform; both ask for the token."""
+def ours(found: Platform, versions: Mapping[str, int]) -> list[Door]:
+    """Return the doors of the platform; all ask for the token."""
     headers = {"Authorization": f"Bearer {found.where.token}"}
-    hot = found.urls(PROJECT)[version]
-    body = row(PROJECT)
-    route = f"{found.where.gateway}/v2/models/{PROJECT}.{PROJECT}/infer"
-    return [
-        Door("our hot path", f"{hot}/v2/models/{PROJECT}/infer", body, headers),
-        Door("our gateway", route, body, headers),
+    names = {"our hot path": PROJECT, "our hot path, no prediction told": UNTOLD}
+    doors = [
+        Door(
+            name,
+            f"{found.urls(project)[versions[project]]}/v2/models/{project}/infer",
+            row(project),
+            headers,
+        )
+        for name, project in names.items()
     ]
+    route = f"{found.where.gateway}/v2/models/{PROJECT}.{PROJECT}/infer"
+    return [*doors, Door("our gateway", route, row(PROJECT), headers)]
+
+
+def deployed(found: Platform, project: str, model: Path, share: float) -> int:
+    """Return the version that answers for a project, which tells this share of its predictions."""
+    # None of the peers refuses a request, however many wait.
+    found.register(project, steps=[1.0], max_queue=1024, log_predictions=share)
+    [version] = found.log(project, "sklearn", keep=model)
+    if found.deploy(project, version) != "deployment.completed":
+        raise SystemExit(f"version {version} of {project} was not deployed")
+    return version
 
 
 def peers(stack: ExitStack, folder: Path, found: Platform, given: argparse.Namespace) -> list[Door]:
@@ -197,12 +214,10 @@ def main(given: argparse.Namespace) -> list[Figure]:
         tempfile.TemporaryDirectory(prefix="mlops-bench-") as name,
         ExitStack() as stack,
     ):
-        # None of the peers refuses a request, however many wait.
-        found.register(PROJECT, steps=[1.0], max_queue=1024)
-        [version] = found.log(PROJECT, "sklearn", keep=Path(name) / MODEL)
-        if found.deploy(PROJECT, version) != "deployment.completed":
-            raise SystemExit(f"version {version} of {PROJECT} was not deployed")
-        doors = [*ours(found, version), *peers(stack, Path(name), found, given)]
+        model = Path(name) / MODEL
+        shares = {PROJECT: 1.0, UNTOLD: 0.0}
+        versions = {one: deployed(found, one, model, share) for one, share in shares.items()}
+        doors = [*ours(found, versions), *peers(stack, Path(name), found, given)]
         replica = uvloop.run(replica_of(doors[0]))
         series = uvloop.run(measure(doors, size))
         return [*figures(series), *memory(found, doors, replica)]
