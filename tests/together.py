@@ -17,9 +17,10 @@ from xdist.scheduler import LoadScopeScheduling
 from servers import choice
 
 HEAVY = ("airflow", "ray", "e2e")
-FIRST, NEXT = "with ray", "with airflow"
+FIRST, NEXT, LIGHT = "with ray", "with airflow", ""
 CHAINS = {
     "tests/conformance/test_rollouts.py": FIRST,
+    "tests/integration/serving/test_packing": LIGHT,
     "tests/integration/serving/": FIRST,
     "tests/integration/test_closed_loop.py": FIRST,
     "tests/conformance/test_attempts.py": NEXT,
