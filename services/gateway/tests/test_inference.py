@@ -111,6 +111,35 @@ async def test_trouble_is_tried_once_more_with_another_version(
     assert house.metric("gateway_retries_total", project="rainfall", model="rain") == 1
 
 
+async def test_who_is_turned_away_by_a_crowd_comes_once_more(
+    house: House, replica: Replicas
+) -> None:
+    one = await replica(1)
+    one.answers.append(says(429))
+    await house.route("rainfall", "rain", (one, 1.0))
+
+    answer = await house.client.post(INFER, json=ROW)
+    told = (await house.bus.ask("gateway", "traffic", {}))["versions"][0]
+
+    assert answer.status_code == 200
+    assert len(one.seen) == 2
+    assert (told["shed"], told["errors"]) == (1, 0)
+
+
+async def test_who_is_turned_away_twice_is_told_by_the_replica(
+    house: House, replica: Replicas
+) -> None:
+    one = await replica(1)
+    one.answers.extend([says(429, '{"error": "too many requests"}')] * 3)
+    await house.route("rainfall", "rain", (one, 1.0))
+
+    answer = await house.client.post(INFER, json=ROW)
+
+    assert answer.status_code == 429
+    assert answer.json() == {"error": "too many requests"}
+    assert len(one.seen) == 2
+
+
 async def test_single_version_is_asked_again(house: House, replica: Replicas) -> None:
     one = await replica(1)
     one.answers.append(hangs_up)

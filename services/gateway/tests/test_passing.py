@@ -168,7 +168,7 @@ async def test_a_replica_that_has_too_much_is_passed_on_with_its_words(
     assert answer.headers["retry-after"] == "7"
     assert answer.json() == {"error": "busy"}
     (told,) = traffic["versions"]
-    assert (told["shed"], told["errors"]) == ((1, 0) if status == 429 else (0, 2))
+    assert (told["shed"], told["errors"]) == ((2, 0) if status == 429 else (0, 2))
 
 
 async def test_a_page_of_the_ingress_is_no_answer_of_the_model(

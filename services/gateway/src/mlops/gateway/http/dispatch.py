@@ -2,7 +2,8 @@
 """Dispatcher: sends one request to a version chosen by weight, once more if that one is in trouble.
 
 A version of which nothing answers is waited for, where no other can stand in. Whoever has waited goes on a few at a
-time: all at once they would be more than a replica lets wait.
+time: all at once they would be more than a replica lets wait. Who was turned away for that comes again a moment later:
+while a replica is replaced requests also gather in the proxy before it, which lets all of them go at once.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from mlops.gateway.ports import (
 )
 
 _PAUSE_S = 0.05  # long enough for a fresh routing table to come in
+_CROWD_S = 0.5
 _SHOWN = 300
 _LET_IN = 16
 _NOT_FOUND, _TOO_MANY, _NOT_READY, _TOO_SLOW = 404, 429, 503, 504
@@ -119,15 +121,10 @@ class Dispatcher:
     async def _send(self, asked: Asked, *, slept: bool) -> Answered:
         self._budget.earn()
         tried = await self._tried(asked, None, waited=slept)
-        if tried.trouble and not _is_slow(tried.reply) and self._budget.spend():
+        if _is_worth_another(asked, tried) and self._budget.spend():
             self._meter.retried(asked.route.project, asked.route.model)
-            self._routes.refresh()
-            is_gone = _is_gone(tried.reply)
-            if is_gone:
-                self._outages.doubt(asked.route, tried.target)
             await _closed(tried)
-            await asyncio.sleep(_PAUSE_S)
-            tried = await self._tried(asked, tried.target.version, doubts=is_gone)
+            tried = await self._again(asked, tried)
         reply = tried.reply
         if reply is None or (tried.trouble and not _passes_on(reply)):
             await _closed(tried)
@@ -135,6 +132,17 @@ class Dispatcher:
         return Answered(
             reply, tried.target.version, tried.took_ms, self._shadow(asked, reply.status)
         )
+
+    async def _again(self, asked: Asked, failed: _Try) -> _Try:
+        if _is_turned_away(failed.reply):
+            await asyncio.sleep(_CROWD_S)
+            return await self._tried(asked, None, waited=True)
+        self._routes.refresh()
+        is_gone = _is_gone(failed.reply)
+        if is_gone:
+            self._outages.doubt(asked.route, failed.target)
+        await asyncio.sleep(_PAUSE_S)
+        return await self._tried(asked, failed.target.version, doubts=is_gone)
 
     async def _tried(
         self, asked: Asked, avoid: int | None, *, waited: bool = False, doubts: bool = False
@@ -228,6 +236,17 @@ def _is_own(reply: Reply) -> bool:
 def _is_gone(reply: Reply | None) -> bool:
     """Return whether nobody answered but a proxy, or a replica that is about to go."""
     return reply is None or reply.status == _NOT_READY or not _is_own(reply)
+
+
+def _is_worth_another(asked: Asked, tried: _Try) -> bool:
+    if _is_turned_away(tried.reply):
+        return asked.counts
+    return bool(tried.trouble) and not _is_slow(tried.reply)
+
+
+def _is_turned_away(reply: Reply | None) -> bool:
+    """Return whether a replica has too many requests already."""
+    return reply is not None and reply.status == _TOO_MANY
 
 
 def _is_slow(reply: Reply | None) -> bool:

@@ -145,7 +145,7 @@ class RetryBudget:
     """How many second tries may be made: a share of the requests, so that retries cannot double an overload."""
 
     tokens: float = 10.0
-    most: float = 20.0
+    most: float = 50.0
     per_request: float = 0.2
 
     def earn(self) -> None:
