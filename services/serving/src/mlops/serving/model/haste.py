@@ -4,7 +4,7 @@
 Beside a loop that answers, every thread that computes waits for Python's one lock, and the loop for it: for a model that
 takes a tenth of a millisecond that is most of the answer's time. Such a call is made in the loop itself. That blocks all
 others while it lasts; so only backends that do nothing but compute qualify, a number of rows has to prove itself first,
-and loses that at the first call that took longer.
+and loses that at the first call that took long.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any
 
 from mlops.serving.model import backends
 
-SHORT_S = 0.001
-LONG_S = 0.005
+SHORT_S = 0.001  # proves a call short
+LONG_S = 0.005  # ends that; a busy machine alone stretches a short call past the first
 PROOFS = 32
 # Neither files nor networks nor anybody's own code, which may hang; pickled models may hold such code.
 _COMPUTING = frozenset({backends.SKLEARN, backends.ONNX, backends.NUMPY})
