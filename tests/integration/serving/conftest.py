@@ -191,6 +191,15 @@ class Project:
                     return one.envelope
         raise AssertionError
 
+    async def hear_phase(self, phase: str) -> dict[str, Any]:
+        """Return what is told first of a phase."""
+        async with asyncio.timeout(120):
+            async for one in self.bus.follow(("deployment.progressed",), self.name):
+                found = dict(one.envelope["data"])
+                if found["phase"] == phase:
+                    return found
+        raise AssertionError
+
     async def facts(self) -> list[str]:
         return [
             f"v{one.envelope['data']['version']} {one.envelope['type'].partition('.')[2]} "

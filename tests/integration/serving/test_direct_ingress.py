@@ -183,8 +183,8 @@ async def test_a_model_that_hangs_is_replaced_while_another_is_asked(
         hung = await asyncio.gather(
             *(asyncio.to_thread(callers.ask, path, row(callers, 101.0)) for _ in range(9))
         )
-        lost = await told(project, "lost")
-        back = await told(project, "recovered")
+        lost = await project.hear_phase("lost")
+        back = await project.hear_phase("recovered")
 
     # Eight are computed at once; the ninth waits for a turn as long.
     assert Counter(status for status, _ in hung) == {504: 8, 429: 1}
@@ -199,13 +199,3 @@ async def test_a_model_that_hangs_is_replaced_while_another_is_asked(
     assert (await asyncio.to_thread(callers.ask, path, row(callers, 1.0)))[0] == 200
     assert traffic.failed == []
     assert set(traffic.answered) == {str(good)}
-
-
-async def told(project: Any, wanted: str) -> dict[str, Any]:
-    """Return what is told first of a phase."""
-    async with asyncio.timeout(120):
-        async for one in project.bus.follow(("deployment.progressed",), project.name):
-            found = dict(one.envelope["data"])
-            if found["phase"] == wanted:
-                return found
-    raise AssertionError

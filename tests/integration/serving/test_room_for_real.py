@@ -47,15 +47,6 @@ async def held(project: Any) -> dict[str, int]:
     return dict(room["held"])
 
 
-async def told(project: Any, wanted: str) -> dict[str, Any]:
-    async with asyncio.timeout(90):
-        async for one in project.bus.follow(("deployment.progressed",), project.name):
-            found = dict(one.envelope["data"])
-            if found["phase"] == wanted:
-                return found
-    raise AssertionError
-
-
 async def test_a_newcomer_lets_an_idle_model_sleep_and_one_too_big_is_refused(
     projects: Any, bounded: Any
 ) -> None:
@@ -74,7 +65,7 @@ async def test_a_newcomer_lets_an_idle_model_sleep_and_one_too_big_is_refused(
     refused = await giant.hear("deployment.failed", version=version)
     await newcomer.register()
     await until_held(newcomer, *newcomer.log("skops"))
-    waits, sleeps = await told(newcomer, "held"), await told(idle, "asleep")
+    waits, sleeps = await newcomer.hear_phase("held"), await idle.hear_phase("asleep")
     await newcomer.hear("deployment.completed", version=version)
 
     assert waits["reason"].startswith(f"waits until {name} sleeps; needs ")
