@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -27,20 +28,29 @@ async def harness(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
 
 
 @pytest.fixture(scope="session")
-def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, dict[str, str]]:
     """One store for this process: MLflow keeps it in a global."""
     from mlops.tracking.adapters.mlflow_server import open_server  # noqa: PLC0415 - it imports MLflow
 
     folder = tmp_path_factory.mktemp("mlflow")
-    return open_server(f"sqlite:///{folder / 'mlflow.db'}", str(folder / "artifacts"))
+    before = dict(os.environ)
+    server = open_server(f"sqlite:///{folder / 'mlflow.db'}", str(folder / "artifacts"))
+    # Part of it, as of the address of its registry, is the process's environment: not that of later tests' programs.
+    said = {name: os.environ.pop(name) for name in os.environ.keys() - before.keys()}
+    return server, said
 
 
 @pytest.fixture(params=["memory", pytest.param("mlflow", marks=pytest.mark.mlflow)])
-async def lab(request: pytest.FixtureRequest) -> AsyncIterator[Lab]:
+async def lab(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Lab]:
     if request.param == "memory":
         yield MemoryLab()
         return
-    real = MlflowLab(request.getfixturevalue("mlflow_server"))
+    server, said = request.getfixturevalue("mlflow_server")
+    for name, value in said.items():
+        monkeypatch.setenv(name, value)
+    real = MlflowLab(server)
     await real.open()
     yield real
     await real.close()
