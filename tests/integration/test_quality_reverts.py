@@ -84,10 +84,10 @@ async def first(bus: NatsBus, type_: str, **said: object) -> dict[str, Any]:
     raise AssertionError
 
 
-async def register(bus: NatsBus) -> None:
+async def register(bus: NatsBus, **serve: Any) -> None:
     settings = ProjectSettings(
         name=PROJECT,
-        serve=ServeSettings(model=PROJECT, rollout="direct", step_hold="1s", keep_warm="1h"),
+        serve=ServeSettings.model_validate({"model": PROJECT, **serve}),
         monitor=MonitorSettings(window=WINDOW),
     )
     await bus.publish(ProjectRegistered(project=PROJECT, settings=settings, revision=1))
@@ -105,10 +105,10 @@ async def promote(bus: NatsBus, version: int) -> None:
     await bus.publish(ModelPromoted(project=PROJECT, candidate_metrics=metrics, **event))
 
 
-async def answer(bus: NatsBus, version: int, right: int) -> None:
-    """Let a version answer a whole window of requests, of which so many turn out right."""
+async def answer(bus: NatsBus, version: int, right: int, rows: int = WINDOW) -> None:
+    """Let a version answer so many requests (a whole window), of which so many turn out right."""
     now = datetime.now(UTC)
-    ids = [f"{version}-{number}" for number in range(WINDOW)]
+    ids = [f"{version}-{number}" for number in range(rows)]
     predictions = tuple(
         Prediction(request_id=name, at=now, features={"x": 0.5}, prediction=1) for name in ids
     )
@@ -133,7 +133,7 @@ async def routes(bus: NatsBus) -> dict[int, float]:
 async def test_labels_take_a_version_back_while_the_one_before_is_warm(
     bus: NatsBus,
 ) -> None:
-    await register(bus)
+    await register(bus, rollout="direct", step_hold="1s", keep_warm="1h")
     await promote(bus, 1)
     await first(bus, "deployment.completed", version=1)
     await promote(bus, 2)
@@ -144,4 +144,22 @@ async def test_labels_take_a_version_back_while_the_one_before_is_warm(
     back = await first(bus, "deployment.completed", version=1, previous_version=2)
 
     assert back["correlationid"] == degraded["correlationid"]
+    assert await routes(bus) == {1: 1.0}
+
+
+@pytest.mark.usefixtures("monitoring", "serving")
+async def test_labels_take_back_a_canary_that_does_worse_than_what_answers(bus: NatsBus) -> None:
+    await register(bus, rollout="canary", steps=[0.5, 1.0], step_hold="1h")
+    await promote(bus, 1)
+    await first(bus, "deployment.completed", version=1)
+    await promote(bus, 2)
+    await first(bus, "deployment.progressed", version=2, phase="canary")
+
+    await answer(bus, 1, right=90, rows=100)
+    await answer(bus, 2, right=50, rows=100)
+    degraded = await first(bus, "performance.degraded", version=2, against_version=1)
+    back = await first(bus, "deployment.reverted", version=2, to_version=1)
+
+    assert back["correlationid"] == degraded["correlationid"]
+    assert "that of version 1 is 0.9" in back["data"]["reason"]
     assert await routes(bus) == {1: 1.0}

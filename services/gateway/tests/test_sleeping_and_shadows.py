@@ -105,6 +105,35 @@ async def test_requests_wait_for_the_address_of_a_model_that_woke(
 
 
 @pytest.mark.usefixtures("wakes")
+async def test_every_model_that_wakes_may_meet_a_proxy_that_does_not_know_it_yet(
+    house: House, replica: Replicas
+) -> None:
+    one, answers = await replica(1), []
+    for _ in range(20):
+        await house.route("rainfall", "rain", asleep=True)
+        [sent] = await held(house, 1)
+        one.answers += [says(503, "<html>No server is available</html>")] * 2
+        await house.route("rainfall", "rain", (one, 1.0))
+        answers.append((await sent).status_code)
+
+    assert answers == [200] * 20
+
+
+@pytest.mark.usefixtures("wakes")
+async def test_a_model_that_wakes_and_never_answers_is_given_up(
+    house: House, replica: Replicas
+) -> None:
+    one = await replica(1)
+    await house.route("rainfall", "rain", asleep=True)
+    [sent] = await held(house, 1)
+    one.answers += [says(503, "<html>No server is available</html>")] * 20
+    await house.route("rainfall", "rain", (one, 1.0))
+
+    assert (await sent).status_code == 503
+    assert len(one.answers) == 16
+
+
+@pytest.mark.usefixtures("wakes")
 async def test_too_many_waiting_are_turned_away(house: House, replica: Replicas) -> None:
     one = await replica(1)
     await house.route("rainfall", "rain", asleep=True)

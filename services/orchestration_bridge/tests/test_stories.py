@@ -19,6 +19,14 @@ from mlops.contracts.orchestration_bridge import (
 from mlops.contracts.settings import Consent
 
 
+async def test_a_version_that_is_not_rolled_out_yet_is_no_reason_to_retrain(world: Any) -> None:
+    await world.tell(world.registered())
+
+    asked = await world.tell(world.degraded().model_copy(update={"against_version": 1}))
+
+    assert asked == []
+
+
 async def test_registration_provisions_and_says_what_was_made(world: Any) -> None:
     said = await world.tell(world.registered())
 

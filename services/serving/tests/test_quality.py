@@ -56,6 +56,22 @@ async def test_during_its_rollout_a_worse_version_is_taken_back_with_the_numbers
     assert await stage.routes() == {1: 1.0}
 
 
+async def test_a_canary_that_is_worse_than_the_old_version_is_taken_back_naming_it(
+    stage: Any,
+) -> None:
+    await stage.first()
+    await stage.tell(stage.promoted(2))
+    await stage.turn(times=6)
+
+    await stage.tell(worse(stage, 2).model_copy(update={"against_version": 1}))
+    await stage.turn(times=4)
+
+    told = stage.only(DeploymentReverted)
+    assert (
+        told.reason == "accuracy is 0.6 by 150 labels, that of version 1 is 0.8, the bound is 0.75"
+    )
+
+
 async def test_what_is_worse_while_the_old_one_is_kept_warm_gives_way_at_once(stage: Any) -> None:
     await wants(stage, keep_warm="1h")
     await stage.tell(stage.promoted(2))

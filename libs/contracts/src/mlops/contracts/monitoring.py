@@ -127,6 +127,12 @@ class PerformanceDegraded(_ModelWatched):
         description="The metric the version was promoted with, or showed in its first windows if that was better.",
     )
     threshold: float = Field(description="The value that counts as degraded.")
+    against_version: int | None = Field(
+        default=None,
+        ge=1,
+        description="The version that answers, where this one is still being rolled out beside it: `expected` is then "
+        "what that one does on labels of the same time.",
+    )
     window: Window = Field(description="The rows this is about.")
     suspects: tuple[Suspect, ...] = Field(
         default=(), max_length=16, description="Possible causes, the likeliest first."

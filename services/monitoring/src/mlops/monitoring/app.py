@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from typing import TypeVar
 
-from mlops.chassis.bus import Bus, Delivery
+from mlops.chassis.bus import Bus, Delivery, Handler
 from mlops.chassis.service import Service
 from mlops.chassis.sidecar import Sidecar
 from mlops.contracts.gateway import LabelRecorded
+from mlops.contracts.message import Message
 from mlops.contracts.monitoring import (
     AcknowledgeAlert,
     DriftCleared,
@@ -18,7 +21,14 @@ from mlops.contracts.monitoring import (
     PerformanceRecovered,
     SetReference,
 )
-from mlops.contracts.serving import DeploymentCompleted, PredictionLogged
+from mlops.contracts.serving import (
+    DeploymentCompleted,
+    DeploymentFailed,
+    DeploymentRemoved,
+    DeploymentReverted,
+    DeploymentStarted,
+    PredictionLogged,
+)
 from mlops.contracts.telemetry_agent import TelemetrySampled, ThermalRecovered, ThermalThrottled
 from mlops.contracts.workspaces import ProjectArchived, ProjectRegistered, ProjectUpdated
 from mlops.monitoring import sources
@@ -38,6 +48,8 @@ from mlops.monitoring.settings import Settings
 
 NAME = "monitoring"
 _PAUSE_S = 1.0
+
+M = TypeVar("M", bound=Message)
 
 
 def wire(
@@ -61,7 +73,13 @@ def wire(
     bus.on(NAME, ProjectArchived, settings.on_project_archived, in_order)
     bus.on(NAME, PredictionLogged, rows.on_prediction_logged, in_order)
     bus.on(NAME, LabelRecorded, rows.on_label_recorded, in_order)
-    bus.on(NAME, DeploymentCompleted, deployments.on_deployment_completed, in_order)
+    bus.on(NAME, DeploymentStarted, deployments.on_deployment_started, in_order)
+    completed = _both(deployments.on_deployment_completed, alarms.on_rollout_ended)
+    bus.on(NAME, DeploymentCompleted, completed, in_order)
+    ended = _both(deployments.on_deployment_ended, alarms.on_rollout_ended)
+    bus.on(NAME, DeploymentFailed, ended, in_order)
+    bus.on(NAME, DeploymentReverted, ended, in_order)
+    bus.on(NAME, DeploymentRemoved, ended, in_order)
     bus.on(NAME, SetReference, brought.do_set_reference, in_order)
     bus.on(NAME, EvaluateWindow, deployments.do_evaluate_window)
     bus.on(NAME, TelemetrySampled, heat.on_telemetry_sampled, in_order)
@@ -75,6 +93,15 @@ def wire(
     bus.answer(NAME, "models", queries.models)
     bus.answer(NAME, "alerts", queries.alerts)
     bus.answer(NAME, "judge", brought.judge)
+
+
+def _both(one: Handler[M], other: Handler[M]) -> Handler[M]:
+    """Return the two as one: a service hears of each message once."""
+
+    async def handle(message: M) -> Sequence[Message]:
+        return [*await one(message), *await other(message)]
+
+    return handle
 
 
 async def build(service: Service) -> None:

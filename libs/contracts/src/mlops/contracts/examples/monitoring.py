@@ -75,6 +75,7 @@ EXAMPLES: tuple[Message, ...] = (
         value=0.66,
         expected=0.74,
         threshold=0.69,
+        against_version=2,
         suspects=(Suspect(cause="data", evidence="5 of 8 columns drifted in the same window"),),
         report_uri=_REPORT,
         suggestion="Retrain on the newest rows.",

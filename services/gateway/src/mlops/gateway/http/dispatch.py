@@ -33,6 +33,7 @@ _PAUSE_S = 0.05  # long enough for a fresh routing table to come in
 _CROWD_S = 0.5
 _SHOWN = 300
 _LET_IN = 16
+_AFTER_SLEEP = 3  # tries more
 _NOT_FOUND, _TOO_MANY, _NOT_READY, _TOO_SLOW = 404, 429, 503, 504
 
 
@@ -121,7 +122,10 @@ class Dispatcher:
     async def _send(self, asked: Asked, *, slept: bool) -> Answered:
         self._budget.earn()
         tried = await self._tried(asked, None, waited=slept)
-        if _is_worth_another(asked, tried) and self._budget.spend():
+        # Who waited for a model that woke is one of few, and often before the proxy knows of it: no overload to bound.
+        for _ in range(_AFTER_SLEEP if slept else 1):
+            if not (_is_worth_another(asked, tried) and (slept or self._budget.spend())):
+                break
             self._meter.retried(asked.route.project, asked.route.model)
             await _closed(tried)
             tried = await self._again(asked, tried)

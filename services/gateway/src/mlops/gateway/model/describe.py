@@ -46,6 +46,11 @@ def _measured(data: Fields) -> str:
     return f"{data.text('metric')} {_figure(data.number('value'))}{against}"
 
 
+def _beside(data: Fields) -> str:
+    other = data.whole("against_version")
+    return f", beside version {other}" if other else ""
+
+
 def _seconds(data: Fields) -> str:
     value = data.number("duration_s")
     return "" if value is None else f" after {value:.1f} s"
@@ -200,7 +205,9 @@ _WORDS: dict[str, Callable[[Fields], str]] = {
     "performance.measured": lambda data: (
         f"{_model(data)}: {_measured(data)}, window {_window(data)}"
     ),
-    "performance.degraded": lambda data: f"{_model(data)} degraded: {_measured(data)}",
+    "performance.degraded": lambda data: (
+        f"{_model(data)} degraded: {_measured(data)}{_beside(data)}"
+    ),
     "performance.recovered": lambda data: f"{_model(data)} recovered: {_measured(data)}",
     "report.published": lambda data: f"{data.text('kind')} report {data.text('uri')}",
     "alert.raised": lambda data: f"alert, {data.text('severity')}: {data.text('title')}",

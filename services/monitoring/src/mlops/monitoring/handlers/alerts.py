@@ -21,6 +21,12 @@ from mlops.contracts.monitoring import (
     PerformanceRecovered,
     Severity,
 )
+from mlops.contracts.serving import (
+    DeploymentCompleted,
+    DeploymentFailed,
+    DeploymentRemoved,
+    DeploymentReverted,
+)
 from mlops.monitoring.ports import Alert
 
 _LONGEST_NAME = 120
@@ -54,8 +60,21 @@ class AlertHandlers:
             f"worse than {event.threshold:.3f}"
         )
         links = (event.report_uri,) if event.report_uri else ()
-        alert = _alert(event, event.model, "performance", Severity.CRITICAL, title, links)
+        if event.against_version is not None:
+            title += f", while it is rolled out beside v{event.against_version}"
+            alert = _alert(event, event.model, "candidate", Severity.WARNING, title, links)
+        else:
+            alert = _alert(event, event.model, "performance", Severity.CRITICAL, title, links)
         return await self._raise(event, alert)
+
+    async def on_rollout_ended(
+        self,
+        event: DeploymentCompleted | DeploymentFailed | DeploymentReverted | DeploymentRemoved,
+    ) -> Sequence[Message]:
+        """Resolve the alert about a version that was being rolled out."""
+        how = event.type.rpartition(".")[2]
+        reason = f"the rollout of version {event.version} has ended: {how}"
+        return await self._resolve(event, event.model, "candidate", reason)
 
     async def on_performance_recovered(self, event: PerformanceRecovered) -> Sequence[Message]:
         """Resolve the alert about the performance of a model."""

@@ -10,14 +10,23 @@ from mlops.chassis.bus import Documents
 from mlops.chassis.errors import RejectedError
 from mlops.contracts.message import Message, follow_up_id
 from mlops.contracts.monitoring import EvaluateWindow, ReportPublished
-from mlops.contracts.serving import DeploymentCompleted
+from mlops.contracts.serving import (
+    DeploymentCompleted,
+    DeploymentFailed,
+    DeploymentRemoved,
+    DeploymentReverted,
+    DeploymentStarted,
+)
 from mlops.monitoring.handlers import telling
 from mlops.monitoring.handlers.judging import Judge, promise_of
 from mlops.monitoring.handlers.tables import version_of
 from mlops.monitoring.handlers.turn import Turn, checked_version
+from mlops.monitoring.model.candidates import Candidate
 from mlops.monitoring.model.performance import measure
 from mlops.monitoring.model.windows import ModelKey, Phase, Window
 from mlops.monitoring.ports import EVALUATION, Ledger, Page, WatchedProject
+
+Ended = DeploymentFailed | DeploymentReverted | DeploymentRemoved
 
 
 class DeploymentHandlers:
@@ -27,6 +36,31 @@ class DeploymentHandlers:
         self._projects = projects
         self._ledger = ledger
         self._judge = judge
+
+    async def on_deployment_started(self, event: DeploymentStarted) -> Sequence[Message]:
+        """Hold the new version against the one that answers, for as long as both do."""
+        against = event.previous_version
+        if against is None or against == event.version:
+            return []
+        version = checked_version(event.version)
+        candidate = Candidate(version, checked_version(against), event.time)
+
+        def change(page: Page) -> Sequence[Message]:
+            turn = Turn(page, event, ModelKey(event.project, event.model), WatchedProject())
+            page.models.put(turn.model.rolling_out(candidate))
+            return []
+
+        return await self._ledger.apply(event.id, change)
+
+    async def on_deployment_ended(self, event: Ended) -> Sequence[Message]:
+        """Compare no longer: the version was taken back, failed, or was removed."""
+
+        def change(page: Page) -> Sequence[Message]:
+            turn = Turn(page, event, ModelKey(event.project, event.model), WatchedProject())
+            page.models.put(turn.model.rolled_out(event.version, event.time))
+            return []
+
+        return await self._ledger.apply(event.id, change)
 
     async def on_deployment_completed(self, event: DeploymentCompleted) -> Sequence[Message]:
         """Watch the new version: its promise, its own windows, its own reference."""
@@ -41,7 +75,7 @@ class DeploymentHandlers:
                 self._judge.clear_alarms(turn)
                 _end_other_windows(turn, version)
                 after = replace(after, alarms={})
-            page.models.put(after)
+            page.models.put(after.rolled_out(version, event.time))
             for forgotten in before.expected.keys() - after.expected.keys():
                 page.baselines.drop(turn.key, forgotten)
             self._judge.catch_up(turn)

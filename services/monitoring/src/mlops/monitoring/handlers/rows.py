@@ -10,6 +10,7 @@ from mlops.chassis.bus import Documents
 from mlops.contracts.gateway import LabelRecorded
 from mlops.contracts.message import Message
 from mlops.contracts.serving import Prediction, PredictionLogged
+from mlops.monitoring.handlers import candidates
 from mlops.monitoring.handlers.judging import Judge
 from mlops.monitoring.handlers.turn import Turn, checked_version
 from mlops.monitoring.model.windows import (
@@ -49,6 +50,7 @@ class RowHandlers:
             if self._fill(turn, version, _fresh(turn, event.predictions)):
                 self._judge.advance(turn)
                 self._tidy(turn)
+            candidates.compare(turn)
             return turn.told
 
         return await self._ledger.apply(event.id, change)
@@ -69,6 +71,7 @@ class RowHandlers:
                     labelled = window.labelled + newly[window.number]
                     page.windows.put(key, replace(window, labelled=labelled))
             self._judge.advance(turn)
+            candidates.compare(turn)
             return turn.told
 
         return await self._ledger.apply(event.id, change)

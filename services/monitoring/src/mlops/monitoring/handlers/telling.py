@@ -21,6 +21,7 @@ from mlops.contracts.monitoring import (
 )
 from mlops.contracts.monitoring import Window as Told
 from mlops.monitoring.model.alarm import Alarm, Kind
+from mlops.monitoring.model.candidates import Candidate
 from mlops.monitoring.model.drift import ColumnVerdict, WindowVerdict
 from mlops.monitoring.model.performance import Measured, Promise
 from mlops.monitoring.model.suspects import Suspicion, advice
@@ -140,6 +141,27 @@ def degraded(
         suspects=tuple(Suspect(cause=one.cause, evidence=one.evidence) for one in found),
         report_uri=uri,
         suggestion=advice(found),
+    )
+
+
+def candidate_worse(
+    key: ModelKey, candidate: Candidate, rows: Told, promise: Promise, value: float
+) -> PerformanceDegraded:
+    """Say that a version that is being rolled out does worse than the one that answers beside it."""
+    return PerformanceDegraded(
+        project=key.project,
+        model=key.model,
+        version=candidate.version,
+        against_version=candidate.against,
+        metric=promise.metric,
+        value=value,
+        expected=promise.expected,
+        threshold=_known(promise.threshold),
+        window=rows,
+        suggestion=(
+            f"Version {candidate.against} does better on labels of the same time: keep it. The rollout goes back by "
+            "itself unless `revert_on_quality` is off; then `mlops rollback` does it."
+        ),
     )
 
 

@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from mlops.monitoring.model.alarm import Alarm
 from mlops.monitoring.model.bins import Value
+from mlops.monitoring.model.candidates import Candidate
 from mlops.monitoring.model.performance import SHOWING_WINDOWS, Measured
 
 LABELLED_ENOUGH = 0.8
@@ -145,7 +146,7 @@ class Watched:
 
     `version` is what is deployed (None until that is told); `expected` is what each version promised and `shown`
     how it did at first, both of the newest `VERSIONS_KEPT`; `reference_from` is the first window index of the
-    reference that is being collected.
+    reference that is being collected; `candidate` is the version that is being rolled out beside it.
     """
 
     key: ModelKey
@@ -159,6 +160,7 @@ class Watched:
     degraded: bool = False
     alarms: Mapping[str, Alarm] = field(default_factory=dict)
     reference_from: int = 0
+    candidate: Candidate | None = None
 
     def judges(self, version: int) -> bool:
         """Return whether windows of *version* speak for the model: it is deployed, or nothing is known."""
@@ -194,6 +196,21 @@ class Watched:
             expected=_newest(self.expected, version, {**self._on_reference(version), **metrics}),
             alarms=self.alarms if version == self.version else {},
         )
+
+    def rolling_out(self, candidate: Candidate) -> Watched:
+        """Return the model with a *candidate* beside what answers; news older than what is known change nothing."""
+        known = self.candidate
+        is_old = self.deployed_at is not None and candidate.since < self.deployed_at
+        if is_old or (known is not None and candidate.since <= known.since):
+            return self
+        return replace(self, candidate=candidate)
+
+    def rolled_out(self, version: int, at: datetime) -> Watched:
+        """Return the model after the rollout of *version* ended, however it did."""
+        known = self.candidate
+        if known is None or known.version != version or at < known.since:
+            return self
+        return replace(self, candidate=None)
 
     def _on_reference(self, version: int) -> dict[str, float]:
         known = self.expected.get(version, {})

@@ -52,7 +52,9 @@ class Triggers:
         return await self._ask(event, _retraining(event, event.model, why, seen=None))
 
     async def on_performance_degraded(self, event: PerformanceDegraded) -> Sequence[Message]:
-        """Retrain a model that does worse than promised."""
+        """Retrain a model that does worse than promised; one that is not rolled out yet is taken back instead."""
+        if event.against_version is not None:
+            return []
         why = (
             f"{event.metric} of {event.model} {event.version} is {event.value:.4g}, "
             f"below {event.threshold:.4g}"

@@ -84,6 +84,8 @@ def _listens(rollout: Rollout, event: PerformanceDegraded) -> bool:
 
 def _worse(event: PerformanceDegraded) -> str:
     promised = "" if event.expected is None else f", {event.expected:.4g} was promised"
+    if event.against_version is not None:
+        promised = f", that of version {event.against_version} is {event.expected:.4g}"
     return (
         f"{event.metric} is {event.value:.4g} by {event.window.labelled} labels{promised}, "
         f"the bound is {event.threshold:.4g}"
