@@ -1,32 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The promises of versioning's two ports, kept by DVC and SQLite as by what stands in for them in tests."""
+"""The promises of versioning's ports of contents, kept by DVC as by what stands in for it in tests."""
 
 from __future__ import annotations
 
 import os
 import stat
 from collections.abc import AsyncIterator
-from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from mlops.chassis.errors import RejectedError, UnavailableError
 from mlops.versioning.adapters.dvc import DvcDatasets
-from mlops.versioning.adapters.memory import MemoryDatasets, MemoryVersions
-from mlops.versioning.adapters.sqlite import SqliteVersions
-from mlops.versioning.model import Content, Use, Version
-from mlops.versioning.ports import Datasets, Place, Registry
+from mlops.versioning.adapters.memory import MemoryDatasets
+from mlops.versioning.model import Content
+from mlops.versioning.ports import Contents, Place, Progress, Room
 from servers.places import place_of
 
-NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
-HELD = Content("a" * 32, 3, 1, "outs: []\n")
-RAIN = Version("rain", "days", 1, "days.csv", HELD, "/remote/rain", None, "run-1", NOON)
+HOUR = timedelta(hours=1)
 
 
 @pytest.fixture(params=["memory", "dvc"])
-async def datasets(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Datasets]:
+async def datasets(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Contents]:
     if request.param == "memory":
         yield MemoryDatasets()
         return
@@ -46,7 +42,7 @@ def folder(place: Place) -> Path:
 
 
 async def test_the_same_content_has_the_same_address(
-    datasets: Datasets, place: Place, folder: Path
+    datasets: Contents, place: Place, folder: Path
 ) -> None:
     (folder / "days.csv").write_text("1,2\n")
 
@@ -58,7 +54,7 @@ async def test_the_same_content_has_the_same_address(
 
 
 async def test_other_content_has_another_address(
-    datasets: Datasets, place: Place, folder: Path
+    datasets: Contents, place: Place, folder: Path
 ) -> None:
     (folder / "days.csv").write_text("1,2\n")
     first = await datasets.snapshot(place, "days.csv")
@@ -68,7 +64,7 @@ async def test_other_content_has_another_address(
 
 
 async def test_a_restored_file_is_the_same_byte_for_byte(
-    datasets: Datasets, place: Place, folder: Path
+    datasets: Contents, place: Place, folder: Path
 ) -> None:
     before = os.urandom(200_000)
     (folder / "days.bin").write_bytes(before)
@@ -85,7 +81,7 @@ async def test_a_restored_file_is_the_same_byte_for_byte(
 
 
 async def test_a_restored_folder_has_what_it_had_and_nothing_else(
-    datasets: Datasets, place: Place, folder: Path
+    datasets: Contents, place: Place, folder: Path
 ) -> None:
     (folder / "days" / "june").mkdir(parents=True)
     (folder / "days" / "june" / "1.csv").write_text("wet")
@@ -103,7 +99,7 @@ async def test_a_restored_folder_has_what_it_had_and_nothing_else(
     assert first.files == 2
 
 
-async def test_a_removed_file_comes_back(datasets: Datasets, place: Place, folder: Path) -> None:
+async def test_a_removed_file_comes_back(datasets: Contents, place: Place, folder: Path) -> None:
     (folder / "days.csv").write_text("1,2\n")
     held = await datasets.snapshot(place, "days.csv")
     (folder / "days.csv").unlink()
@@ -114,7 +110,7 @@ async def test_a_removed_file_comes_back(datasets: Datasets, place: Place, folde
 
 
 async def test_files_stay_writable_and_appending_changes_no_version(
-    datasets: Datasets, place: Place, folder: Path
+    datasets: Contents, place: Place, folder: Path
 ) -> None:
     (folder / "days.csv").write_text("1,2\n")
     first = await datasets.snapshot(place, "days.csv")
@@ -133,7 +129,7 @@ async def test_files_stay_writable_and_appending_changes_no_version(
 
 
 async def test_changes_that_no_version_holds_are_not_overwritten(
-    datasets: Datasets, place: Place, folder: Path
+    datasets: Contents, place: Place, folder: Path
 ) -> None:
     (folder / "days.csv").write_text("1,2\n")
     first = await datasets.snapshot(place, "days.csv")
@@ -147,7 +143,7 @@ async def test_changes_that_no_version_holds_are_not_overwritten(
 
 
 async def test_after_a_snapshot_nothing_is_left_to_push(
-    datasets: Datasets, place: Place, folder: Path
+    datasets: Contents, place: Place, folder: Path
 ) -> None:
     (folder / "days.csv").write_text("1,2\n")
     held = await datasets.snapshot(place, "days.csv")
@@ -159,7 +155,7 @@ async def test_after_a_snapshot_nothing_is_left_to_push(
     "path", ["../days.csv", "/etc/hosts", ".", "", "sub/../../days.csv", "link.csv", "linked/x.csv"]
 )
 async def test_a_path_that_leaves_the_folder_is_refused(
-    datasets: Datasets, place: Place, folder: Path, path: str
+    datasets: Contents, place: Place, folder: Path, path: str
 ) -> None:
     outside = folder.parent / "outside"
     outside.mkdir()
@@ -173,7 +169,7 @@ async def test_a_path_that_leaves_the_folder_is_refused(
 
 
 async def test_a_link_out_of_the_folder_inside_a_dataset_is_refused(
-    datasets: Datasets, place: Place, folder: Path
+    datasets: Contents, place: Place, folder: Path
 ) -> None:
     (folder.parent / "secret.csv").write_text("secret")
     (folder / "days").mkdir()
@@ -183,13 +179,13 @@ async def test_a_link_out_of_the_folder_inside_a_dataset_is_refused(
         await datasets.snapshot(place, "days")
 
 
-async def test_a_missing_path_is_refused_by_name(datasets: Datasets, place: Place) -> None:
+async def test_a_missing_path_is_refused_by_name(datasets: Contents, place: Place) -> None:
     with pytest.raises(RejectedError, match=r"nothing stands at path 'nowhere\.csv'"):
         await datasets.snapshot(place, "nowhere.csv")
 
 
 async def test_a_content_that_is_nowhere_cannot_be_restored(
-    datasets: Datasets, place: Place, folder: Path
+    datasets: Contents, place: Place, folder: Path
 ) -> None:
     (folder / "days.csv").write_text("1,2\n")
     await datasets.snapshot(place, "days.csv")
@@ -201,80 +197,140 @@ async def test_a_content_that_is_nowhere_cannot_be_restored(
     assert (folder / "days.csv").read_text() == "1,2\n"
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-async def versions(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Registry]:
-    if request.param == "memory":
-        yield MemoryVersions()
-        return
-    real = SqliteVersions(tmp_path / "versions.db")
-    yield real
-    await real.close()
+async def test_read_only_files_hold_the_content_and_become_writable_again(
+    datasets: Contents, place: Place, folder: Path
+) -> None:
+    (folder / "days").mkdir()
+    (folder / "days" / "june.csv").write_text("wet")
+    held = await datasets.snapshot(place, "days")
+    (folder / "days" / "june.csv").unlink()
+
+    await datasets.restore(place, "days", held, read_only=True)
+    mode = (folder / "days" / "june.csv").stat().st_mode
+    text = (folder / "days" / "june.csv").read_text()
+    await datasets.restore(place, "days", held)
+
+    assert (text, mode & 0o222) == ("wet", 0)
+    assert (folder / "days" / "june.csv").stat().st_mode & stat.S_IWUSR
 
 
-def other(oid: str) -> Version:
-    return replace(RAIN, content=replace(HELD, oid=oid))
+@pytest.mark.parametrize("name", ["days", "days.csv"])
+async def test_the_files_of_a_content_can_be_read_where_they_are_said_to_lie(
+    datasets: Contents, place: Place, folder: Path, name: str
+) -> None:
+    file = folder / "days" / "june.csv" if name == "days" else folder / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("wet")
+    held = await datasets.snapshot(place, name)
+    file.write_text("dry, and of no version")
+
+    shown = await datasets.files(place, held)
+
+    assert list(shown) == (["june.csv"] if name == "days" else [""])
+    assert [read(one) for one in shown.values()] == ["wet"]
 
 
-async def test_versions_count_up_and_know_the_one_before(versions: Registry) -> None:
-    first = await versions.remember(other("a"), "command-1")
-    second = await versions.remember(other("b"), "command-2")
-
-    assert (first.version, first.parent) == (1, None)
-    assert (second.version, second.parent) == (2, 1)
-    assert await versions.known("rain", "days") == [first, second]
+def read(file: str) -> str:
+    return Path(file).read_text()
 
 
-async def test_content_that_was_there_before_keeps_its_version(versions: Registry) -> None:
-    first = await versions.remember(other("a"), "command-1")
-    await versions.remember(other("b"), "command-2")
+async def test_a_content_with_a_link_to_a_folder_is_refused(
+    datasets: Contents, place: Place, folder: Path
+) -> None:
+    (folder / "days").mkdir()
+    (folder / "days" / "loop").symlink_to(".")
 
-    assert await versions.remember(other("a"), "command-3") == first
-
-
-async def test_the_same_content_elsewhere_is_another_version(versions: Registry) -> None:
-    await versions.remember(other("a"), "command-1")
-
-    moved = await versions.remember(replace(other("a"), path="old/days.csv"), "command-2")
-
-    assert moved.version == 2
+    with pytest.raises(RejectedError, match=r"days/loop.*link to a folder"):
+        await datasets.snapshot(place, "days")
 
 
-async def test_a_command_gets_one_version_only(versions: Registry) -> None:
-    first = await versions.remember(other("a"), "command-1")
+async def test_a_content_above_the_quota_is_refused_and_what_is_held_counts_once(
+    datasets: Contents, place: Place, folder: Path
+) -> None:
+    (folder / "days.csv").write_text("x" * 600)
+    held = await datasets.snapshot(place, "days.csv", Room((), 1000))
+    same = await datasets.snapshot(place, "days.csv", Room((held.oid,), 600))
+    (folder / "days.csv").write_text("y" * 600)
 
-    assert await versions.remember(other("b"), "command-1") == first
-    assert await versions.of_command("command-1") == first
-    assert await versions.of_command("command-2") is None
-    assert await versions.known("rain") == [first]
+    with pytest.raises(RejectedError, match="quota_gb"):
+        await datasets.snapshot(place, "days.csv", Room((held.oid,), 1000))
 
-
-async def test_a_command_that_was_noted_once_stays_so(versions: Registry) -> None:
-    first = await versions.remember(other("a"), "command-1")
-    second = await versions.remember(other("b"), "command-2")
-
-    await versions.note(first, "restore")
-    await versions.note(second, "restore")
-
-    assert await versions.of_command("restore") == first
+    assert same == held
+    assert (await datasets.snapshot(place, "days.csv", Room((held.oid,), 1200))).size_bytes == 600
 
 
-async def test_projects_and_datasets_count_for_themselves(versions: Registry) -> None:
-    await versions.remember(RAIN, "command-1")
-    await versions.remember(replace(RAIN, name="nights"), "command-2")
-    await versions.remember(replace(RAIN, project="sun"), "command-3")
+async def test_progress_is_told_to_those_who_want_it(
+    datasets: Contents, place: Place, folder: Path
+) -> None:
+    (folder / "days.csv").write_text("1,2\n")
+    told: list[Progress] = []
 
-    assert [(v.name, v.version) for v in await versions.known("rain")] == [
-        ("days", 1),
-        ("nights", 1),
+    held = await datasets.snapshot(place, "days.csv", told=told.append)
+    (folder / "days.csv").unlink()
+    await datasets.restore(place, "days.csv", held, told=told.append)
+
+    assert told == [
+        Progress("read", 4, 4, "bytes"),
+        Progress("push", 1, 1, "files"),
+        Progress("restore", 1, 1, "files"),
     ]
 
 
-async def test_a_use_is_kept_once(versions: Registry) -> None:
-    use = Use("run-1", "days", 1, None)
-    unversioned = Use("run-1", "nights", None, "b")
+async def test_whole_contents_are_found_whole(
+    datasets: Contents, place: Place, folder: Path
+) -> None:
+    (folder / "days").mkdir()
+    (folder / "days" / "june.csv").write_text("wet")
+    (folder / "days" / "july.csv").write_text("wet")
+    (folder / "days" / "may.csv").write_text("dry!")
+    held = await datasets.snapshot(place, "days")
 
-    await versions.record_uses("rain", [use, unversioned], NOON)
-    await versions.record_uses("rain", [use, unversioned], NOON)
+    looked = await datasets.verify(place, [held.oid])
 
-    assert await versions.uses("rain") == [use, unversioned]
-    assert await versions.uses("sun") == []
+    assert (looked.checked, looked.repaired, looked.lost) == (3, 0, ())
+    assert await datasets.verify(place, [held.oid], repair=False) == looked
+
+
+async def test_a_content_that_is_nowhere_is_lost(
+    datasets: Contents, place: Place, folder: Path
+) -> None:
+    (folder / "days.csv").write_text("1,2\n")
+    held = await datasets.snapshot(place, "days.csv")
+    nowhere = ("d" * 32, "e" * 32 + ".dir")
+
+    looked = await datasets.verify(place, [held.oid, *nowhere])
+
+    assert (looked.checked, looked.repaired, looked.lost) == (3, 0, nowhere)
+
+
+async def test_a_sweep_leaves_what_is_young_or_needed_by_the_living(
+    datasets: Contents, place: Place, folder: Path
+) -> None:
+    (folder / "days").mkdir()
+    (folder / "days" / "june.csv").write_text("wet")
+    (folder / "days" / "july.csv").write_text("gone")
+    dead = await datasets.snapshot(place, "days")
+    (folder / "days" / "july.csv").unlink()
+    live = await datasets.snapshot(place, "days")
+
+    young = await datasets.sweep(place, [dead.oid], [live.oid], grace=HOUR, dry=False)
+    counted = await datasets.sweep(place, [dead.oid], [live.oid], grace=-HOUR, dry=True)
+    swept = await datasets.sweep(place, [dead.oid], [live.oid], grace=-HOUR, dry=False)
+    again = await datasets.sweep(place, [dead.oid], [live.oid], grace=-HOUR, dry=False)
+
+    assert (young.objects, again.objects) == (0, 0)
+    assert counted == swept
+    assert swept.objects == 4
+    assert (await datasets.verify(place, [dead.oid, live.oid])).lost == (dead.oid,)
+
+
+async def test_nothing_is_swept_while_a_living_listing_is_nowhere(
+    datasets: Contents, place: Place, folder: Path
+) -> None:
+    (folder / "days.csv").write_text("1,2\n")
+    held = await datasets.snapshot(place, "days.csv")
+
+    with pytest.raises(UnavailableError, match="listing e"):
+        await datasets.sweep(place, [held.oid], ["e" * 32 + ".dir"], grace=-HOUR, dry=False)
+
+    assert (await datasets.verify(place, [held.oid])).lost == ()

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pandas as pd
-import pyarrow as pa  # type: ignore[import-untyped]  # it has no types
+import pyarrow as pa
 import pytest
 
 from mlops.client import MLOpsClient

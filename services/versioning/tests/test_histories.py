@@ -16,10 +16,13 @@ from mlops.contracts.message import Message
 from mlops.contracts.settings import ProjectSettings
 from mlops.contracts.tracking import RunCompleted
 from mlops.contracts.units import DatasetVersion
-from mlops.contracts.versioning import AddData
+from mlops.contracts.versioning import AddData, AliasData, RemoveData, TagData
 from mlops.contracts.workspaces import ProjectArchived, ProjectRegistered
+from mlops.versioning.adapters.differences import FileDifferences
+from mlops.versioning.adapters.dvc_files import DvcFiles
 from mlops.versioning.adapters.memory import MemoryDatasets, MemoryVersions
 from mlops.versioning.app import wire
+from mlops.versioning.handlers.errands import Errands
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -37,6 +40,28 @@ def steps(project: str) -> st.SearchStrategy[Step]:
     told: st.SearchStrategy[Message] = st.one_of(
         st.builds(
             AddData, project=st.just(project), name=st.just("days"), path=st.just("days.csv")
+        ),
+        st.builds(
+            AliasData,
+            project=st.just(project),
+            name=st.just("days"),
+            alias=st.sampled_from(["golden", "old"]),
+            version=st.integers(1, 3),
+        ),
+        st.builds(
+            TagData,
+            project=st.just(project),
+            name=st.just("days"),
+            version=st.integers(1, 3),
+            add=st.sampled_from([(), ("checked",)]),
+            remove=st.sampled_from([(), ("checked",)]),
+        ),
+        st.builds(
+            RemoveData,
+            project=st.just(project),
+            name=st.just("days"),
+            version=st.integers(1, 3),
+            force=st.booleans(),
         ),
         st.builds(ProjectArchived, project=st.just(project)),
         st.builds(
@@ -65,7 +90,17 @@ async def versions_after(history: list[Step]) -> MemoryVersions:
             Path(folder, "days.csv").write_text(step.content)  # noqa: ASYNC240 - a few bytes
             # A fresh bus each time, so that a repeat passes the bus's own memory of ids.
             bus = MemoryBus(_buckets=kept._buckets)
-            wire(bus, datasets, versions, remote_root="/r", cache="/c", clock=lambda: NOON)
+            wire(
+                bus,
+                datasets,
+                versions,
+                FileDifferences(),
+                Errands(),
+                DvcFiles({}),
+                remote_root="/r",
+                cache="/c",
+                clock=lambda: NOON,
+            )
             await bus.publish(step.message)
             await bus.settle()
         return versions

@@ -32,10 +32,13 @@ from mlops.contracts.workspaces import (
     WorkspaceProvisioned,
     WorkspaceRefused,
 )
+from mlops.versioning.adapters.differences import FileDifferences
+from mlops.versioning.adapters.dvc_files import DvcFiles
 from mlops.versioning.adapters.memory import MemoryDatasets, MemoryVersions
 from mlops.versioning.app import wire
+from mlops.versioning.handlers.errands import Errands
 from mlops.versioning.model import Content, Use, Version
-from mlops.versioning.ports import Place
+from mlops.versioning.ports import Place, Room, Told
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LATER = NOON + timedelta(hours=1)
@@ -53,7 +56,15 @@ class World:
 
     def wire(self, datasets: MemoryDatasets, versions: MemoryVersions) -> None:
         wire(
-            self.bus, datasets, versions, remote_root="/remote", cache="/cache", clock=lambda: LATER
+            self.bus,
+            datasets,
+            versions,
+            FileDifferences(),
+            Errands(),
+            DvcFiles({}),
+            remote_root="/remote",
+            cache="/cache",
+            clock=lambda: LATER,
         )
 
     async def tell(self, *messages: Message) -> Message:
@@ -335,8 +346,10 @@ async def test_a_crash_around_the_row_leaves_one_version_and_one_event(tmp_path:
 class GrowingDatasets(MemoryDatasets):
     """Between two deliveries of a command the project's file grows."""
 
-    async def snapshot(self, place: Place, path: str) -> Content:
-        content = await super().snapshot(place, path)
+    async def snapshot(
+        self, place: Place, path: str, room: Room | None = None, told: Told | None = None
+    ) -> Content:
+        content = await super().snapshot(place, path, room, told)
         with (Path(place.folder) / path).open("a") as file:
             file.write("more\n")
         return content

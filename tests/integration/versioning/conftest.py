@@ -12,6 +12,7 @@ import pytest
 from mlops.versioning.adapters.dvc import DvcDatasets
 from mlops.versioning.ports import Place
 from servers.places import place_of
+from servers.versioning import Versioning
 
 
 @pytest.fixture
@@ -29,3 +30,13 @@ async def datasets(tmp_path: Path) -> AsyncIterator[DvcDatasets]:
     datasets = DvcDatasets(tmp_path / "state", idle=timedelta(minutes=2))
     yield datasets
     await datasets.close()
+
+
+@pytest.fixture
+async def versioning(
+    tmp_path: Path, place: Place, datasets: DvcDatasets
+) -> AsyncIterator[Versioning]:
+    versioning = Versioning(tmp_path, place, datasets)
+    await versioning.register()
+    yield versioning
+    await versioning.close()

@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -19,36 +18,9 @@ import pytest
 from mlops.chassis.errors import RejectedError, UnavailableError
 from mlops.versioning.adapters.dvc import DvcDatasets
 from mlops.versioning.ports import Place
+from servers.plain_dvc import dvc, running_worker
 
 pytestmark = pytest.mark.timeout(180)
-
-DVC = Path(sys.executable).with_name("dvc")
-
-
-async def dvc(folder: Path, *arguments: str) -> str:
-    """Run the command that people have, with none of our settings."""
-    own = {"HOME": str(folder.parent), "DVC_SITE_CACHE_DIR": str(folder.parent / "theirs")}
-    done = await asyncio.create_subprocess_exec(
-        DVC,
-        *arguments,
-        cwd=folder,
-        env={"PATH": os.environ["PATH"], "DVC_NO_ANALYTICS": "1", **own},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    said, _ = await done.communicate()
-    assert done.returncode == 0, said.decode()
-    return said.decode()
-
-
-def running_worker() -> psutil.Process:
-    [child] = [
-        process
-        for process in psutil.Process().children()
-        if process.status() != psutil.STATUS_ZOMBIE  # an orphan of another test
-        and "mlops.versioning.adapters.dvc_worker" in process.cmdline()
-    ]
-    return child
 
 
 async def test_a_plain_dvc_understands_what_we_wrote(

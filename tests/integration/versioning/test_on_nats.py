@@ -16,11 +16,14 @@ from typing import Any
 import pytest
 
 from mlops.chassis.bus_nats import NatsBus
+from mlops.client.datasets import opening
 from mlops.contracts.settings import ProjectSettings
 from mlops.contracts.versioning import AddData, RestoreData
 from mlops.contracts.workspaces import RegisterProject
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(180)]
+
+DVC = Path(sys.executable).with_name("dvc")
 
 
 class Services:
@@ -139,3 +142,57 @@ async def test_kill_minus_nine_in_the_middle_loses_nothing_and_doubles_nothing(
     versions = (await bus.ask("versioning", "versions", {"project": "rain"}))["versions"]
     assert [(v["name"], v["version"]) for v in versions] == [(name, 1) for name in names]
     assert await said(bus, "command.refused") == []
+
+
+def by_hand(folder: Path, *words: str) -> None:
+    """Run the `dvc` that people have."""
+    own = {"HOME": str(folder.parent), "DVC_SITE_CACHE_DIR": str(folder.parent / "theirs")}
+    env = {"PATH": os.environ["PATH"], "DVC_NO_ANALYTICS": "1", **own}
+    subprocess.run([DVC, *words], cwd=folder, env=env, check=True, capture_output=True)
+
+
+async def test_what_people_push_is_told_once_though_the_service_dies(
+    services: Services, bus: NatsBus, folder: Path
+) -> None:
+    await register(bus, folder)
+    for number in range(3):
+        (folder / f"part-{number}.csv").write_text(f"day\n{number}\n")
+        by_hand(folder, "add", f"part-{number}.csv")
+        by_hand(folder, "push")
+        services.kill("versioning")
+        services.start("versioning")
+
+    told = await heard(bus, "data.versioned", 3)
+    services.kill("versioning")
+    services.start("versioning")
+    (folder / "last.csv").write_text("day\n9\n")
+    by_hand(folder, "add", "last.csv")
+    by_hand(folder, "push")
+    told = await heard(bus, "data.versioned", 4)
+
+    names = ["last.csv", "part-0.csv", "part-1.csv", "part-2.csv"]
+    assert sorted(event["name"] for event in told) == names
+
+
+@pytest.mark.usefixtures("services")
+async def test_versions_are_opened_and_compared_over_the_bus(bus: NatsBus, folder: Path) -> None:
+    await register(bus, folder)
+    for number, content in enumerate(("day\n1\n", "day\n1\n2\n"), 1):
+        (folder / "days.csv").write_text(content)
+        await bus.publish(AddData(project="rain", name="days", path="days.csv"))
+        await heard(bus, "data.versioned", number)
+    asked = {"project": "rain", "name": "days"}
+
+    answer = await ready(bus, "open", {**asked, "version": 1})
+    differs = await ready(bus, "diff", {**asked, "before": "1", "after": "latest"})
+
+    assert opening.opened(lambda: answer, 1.0).table().to_pydict() == {"day": [1]}
+    [table] = differs["tables"]
+    assert (table["rows_before"], table["rows_after"], table["rows_added"]) == (1, 2, 1)
+
+
+async def ready(bus: NatsBus, verb: str, question: dict[str, Any]) -> dict[str, Any]:
+    async with asyncio.timeout(60):
+        while not (answer := await bus.ask("versioning", verb, question))["ready"]:
+            await asyncio.sleep(0.1)
+    return answer

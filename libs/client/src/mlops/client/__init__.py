@@ -10,12 +10,14 @@ if TYPE_CHECKING:
     from mlops.client.api.models import Deployment
     from mlops.client.api.workflows import Workflow
     from mlops.client.client import MLOpsClient, create_client
+    from mlops.client.datasets import Dataset
     from mlops.client.errors import MLOpsClientError
     from mlops.client.runs import ModelHandle, Run
     from mlops.client.spool import Delivery
 
 __all__ = [
     "AsyncMLOpsClient",
+    "Dataset",
     "Delivery",
     "Deployment",
     "MLOpsClient",
@@ -51,10 +53,10 @@ def __getattr__(name: str) -> Any:
         from mlops.client.errors import MLOpsClientError
 
         return MLOpsClientError
-    return _of_logging(name)
+    return _given_back(name)
 
 
-def _of_logging(name: str) -> Any:
+def _given_back(name: str) -> Any:
     if name in ("Run", "ModelHandle"):
         from mlops.client import runs
 
@@ -63,4 +65,8 @@ def _of_logging(name: str) -> Any:
         from mlops.client.spool import Delivery
 
         return Delivery
+    if name == "Dataset":
+        from mlops.client.datasets import Dataset
+
+        return Dataset
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -107,6 +107,7 @@ class AsyncMLOpsClient:
     dvc_add = _awaited(MLOpsClient.dvc_add)
     dvc_push = _awaited(MLOpsClient.dvc_push)
     dvc_pull = _awaited(MLOpsClient.dvc_pull)
+    open_dataset = _awaited(MLOpsClient.open_dataset)
     deploy_model = _awaited(MLOpsClient.deploy_model)
     undeploy_model = _awaited(MLOpsClient.undeploy_model)
     rollback_model = _awaited(MLOpsClient.rollback_model)

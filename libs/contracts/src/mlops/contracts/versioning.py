@@ -3,11 +3,23 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from mlops.contracts.message import ProjectCommand, ProjectEvent
+from mlops.contracts.message import Part, ProjectCommand, ProjectEvent
+
+ALIAS_PATTERN = r"^[A-Za-z][A-Za-z0-9._-]{0,63}$"
+AliasName = Annotated[
+    str, Field(pattern=ALIAS_PATTERN, description="A name that is moved from version to version.")
+]
+Tag = Annotated[
+    str,
+    Field(
+        pattern=r"^[^\s,]{1,64}$",
+        description="A word people find versions by; no spaces and no commas.",
+    ),
+]
 
 
 class _DataEvent(ProjectEvent):
@@ -48,6 +60,75 @@ class DataRestored(_DataEvent):
     type: ClassVar[str] = "data.restored"
 
 
+class DataAliased(_DataEvent):
+    """An alias of a dataset points at this version from now on."""
+
+    type: ClassVar[str] = "data.aliased"
+
+    alias: AliasName
+
+
+class DataUnaliased(_DataEvent):
+    """An alias of a dataset is gone; the version it pointed at stays."""
+
+    type: ClassVar[str] = "data.unaliased"
+
+    alias: AliasName
+
+
+class DataTagged(_DataEvent):
+    """A version of a dataset has these tags and this description from now on."""
+
+    type: ClassVar[str] = "data.tagged"
+
+    tags: tuple[Tag, ...] = Field(default=(), max_length=20, description="All of its tags.")
+    description: str = Field(default="", max_length=500, description="What people say about it.")
+
+
+class DataRemoved(_DataEvent):
+    """A version of a dataset can no longer be had; its number is not given again."""
+
+    type: ClassVar[str] = "data.removed"
+
+
+class DamagedVersion(Part):
+    """A version whose content is not whole."""
+
+    name: str = Field(max_length=128, description="Dataset name within the project.")
+    version: int = Field(ge=1, description="Integer version of the dataset.")
+
+
+class DataVerified(ProjectEvent):
+    """The contents of versions were read again and held against their addresses."""
+
+    type: ClassVar[str] = "data.verified"
+    about: ClassVar[str | None] = "name"
+
+    name: str = Field(default="", max_length=128, description="The dataset; empty means all.")
+    versions: int = Field(ge=0, description="Versions that were looked at.")
+    objects: int = Field(ge=0, description="Objects that were read.")
+    size_bytes: int = Field(ge=0, description="Size of what was read.")
+    repaired: int = Field(ge=0, description="Objects that were put right from the other copy.")
+    repair: bool = Field(description="Whether damage was to be repaired, or only found.")
+    damaged_versions: int = Field(
+        ge=0, description="Versions that are not whole now, after the repair if there was one."
+    )
+    damaged: tuple[DamagedVersion, ...] = Field(
+        default=(), max_length=100, description="The newest of them."
+    )
+
+
+class DataCollected(ProjectEvent):
+    """The space of versions that were given up is free again."""
+
+    type: ClassVar[str] = "data.collected"
+
+    versions: int = Field(ge=0, description="Versions that were given up so far.")
+    objects: int = Field(ge=0, description="Objects that were deleted from cache and remote.")
+    size_bytes: int = Field(ge=0, description="Their size.")
+    dry_run: bool = Field(description="Whether they were only counted.")
+
+
 class AddData(ProjectCommand):
     """Version the present content of a dataset; unchanged content keeps its version."""
 
@@ -73,12 +154,17 @@ class PushData(ProjectCommand):
 
 
 class PullData(ProjectCommand):
-    """Fetch the newest version of a dataset into the project's folder."""
+    """Fetch the newest version of a dataset, or the one that an alias points at, into the project's folder."""
 
     type: ClassVar[str] = "cmd.data.pull"
     about: ClassVar[str | None] = "name"
 
     name: str = Field(max_length=128, description="Dataset name within the project.")
+    alias: str = Field(
+        default="",
+        max_length=64,
+        description="An alias of the dataset, or a version's number; empty is the newest.",
+    )
 
 
 class RestoreData(ProjectCommand):
@@ -89,3 +175,73 @@ class RestoreData(ProjectCommand):
 
     name: str = Field(max_length=128, description="Dataset name within the project.")
     version: int = Field(ge=1, description="The version to restore.")
+
+
+class AliasData(ProjectCommand):
+    """Point an alias of a dataset at a version, wherever it pointed before."""
+
+    type: ClassVar[str] = "cmd.data.alias"
+    about: ClassVar[str | None] = "name"
+
+    name: str = Field(max_length=128, description="Dataset name within the project.")
+    alias: AliasName
+    version: int = Field(ge=1, description="The version it is to point at.")
+
+
+class UnaliasData(ProjectCommand):
+    """Take an alias away from a dataset."""
+
+    type: ClassVar[str] = "cmd.data.unalias"
+    about: ClassVar[str | None] = "name"
+
+    name: str = Field(max_length=128, description="Dataset name within the project.")
+    alias: AliasName
+
+
+class TagData(ProjectCommand):
+    """Say something about a version of a dataset."""
+
+    type: ClassVar[str] = "cmd.data.tag"
+    about: ClassVar[str | None] = "name"
+
+    name: str = Field(max_length=128, description="Dataset name within the project.")
+    version: int = Field(ge=1, description="The version it is about.")
+    add: tuple[Tag, ...] = Field(default=(), max_length=20, description="Tags it gets.")
+    remove: tuple[Tag, ...] = Field(default=(), max_length=20, description="Tags it loses.")
+    description: str | None = Field(
+        default=None, max_length=500, description="Its new description; None leaves the old one."
+    )
+
+
+class RemoveData(ProjectCommand):
+    """Give up a version of a dataset; its space is freed by the next collection."""
+
+    type: ClassVar[str] = "cmd.data.remove"
+    about: ClassVar[str | None] = "name"
+
+    name: str = Field(max_length=128, description="Dataset name within the project.")
+    version: int = Field(ge=1, description="The version to give up.")
+    force: bool = Field(
+        default=False,
+        description="Whether also when an alias, a run or a registered model names it; its aliases go with it.",
+    )
+
+
+class VerifyData(ProjectCommand):
+    """Read the contents of versions again, in the cache and on the remote."""
+
+    type: ClassVar[str] = "cmd.data.verify"
+    about: ClassVar[str | None] = "name"
+
+    name: str = Field(default="", max_length=128, description="The dataset; empty means all.")
+    repair: bool = Field(
+        default=False, description="Whether a damaged copy is put right from the other one."
+    )
+
+
+class CollectData(ProjectCommand):
+    """Free the space of versions that were given up; what another version still needs stays."""
+
+    type: ClassVar[str] = "cmd.data.collect"
+
+    dry_run: bool = Field(default=False, description="Only count what would be deleted.")

@@ -3,40 +3,105 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import structlog
 
 from mlops.chassis.bus import Bus
 from mlops.chassis.clock import Clock, utc_now
 from mlops.chassis.errors import UnavailableError
 from mlops.chassis.service import Service
-from mlops.contracts.tracking import RunCompleted
-from mlops.contracts.versioning import AddData, PullData, PushData, RestoreData
+from mlops.contracts.tracking import ModelRegistered, RunCompleted
+from mlops.contracts.versioning import (
+    AddData,
+    AliasData,
+    CollectData,
+    PullData,
+    PushData,
+    RemoveData,
+    RestoreData,
+    TagData,
+    UnaliasData,
+    VerifyData,
+)
 from mlops.contracts.workspaces import ProjectArchived, ProjectRegistered, ProjectUpdated
+from mlops.versioning import sources
+from mlops.versioning.adapters.differences import FileDifferences
 from mlops.versioning.adapters.dvc import DvcDatasets
+from mlops.versioning.adapters.dvc_files import DvcFiles
+from mlops.versioning.adapters.dvc_places import own_places
+from mlops.versioning.adapters.mlflow_models import MlflowModels
 from mlops.versioning.adapters.sqlite import SqliteVersions
+from mlops.versioning.handlers.artifacts import Artifacts
+from mlops.versioning.handlers.asked import Turns
 from mlops.versioning.handlers.data import Data
+from mlops.versioning.handlers.errands import Errands
+from mlops.versioning.handlers.keeping import Keeping
+from mlops.versioning.handlers.labelling import Labelling
 from mlops.versioning.handlers.lineage import Lineage
+from mlops.versioning.handlers.people import People
 from mlops.versioning.handlers.projects import Projects
-from mlops.versioning.ports import Datasets, KnownProject, Registry
+from mlops.versioning.handlers.reading import Reading
+from mlops.versioning.handlers.watching import Watching
+from mlops.versioning.ports import (
+    Comparison,
+    Contents,
+    KnownProject,
+    Models,
+    PeoplesFiles,
+    Registry,
+)
 from mlops.versioning.settings import Settings
 
 NAME = "versioning"
+# People's own additions are looked for this often.
+_LOOK_S = 3.0
 
 
 def wire(
     bus: Bus,
-    datasets: Datasets,
+    datasets: Contents,
     versions: Registry,
+    comparison: Comparison,
+    errands: Errands,
+    people: PeoplesFiles,
     *,
+    models: Models | None = None,
     remote_root: str,
     cache: str,
     clock: Clock = utc_now,
-) -> None:
-    """Subscribe everything; work on one project is done one at a time by the handlers themselves."""
+) -> People:
+    """Subscribe everything, and return who looks at people's own additions.
+
+    Work on one project is done one at a time by the handlers themselves.
+    """
     documents = bus.documents("versioning_projects", KnownProject)
-    projects = Projects(documents, datasets, clock, remote_root=remote_root, cache=cache)
-    data = Data(projects, datasets, versions, clock)
-    lineage = Lineage(versions, versions)
+    turns = Turns(asyncio.Lock)
+    watching = Watching(turns)
+    projects = Projects(
+        documents, datasets, versions, turns, clock, remote_root=remote_root, cache=cache
+    )
+    data = Data(projects, datasets, versions, watching, clock)
+    labelling = Labelling(versions, turns, clock)
+    keeping = Keeping(projects, datasets, versions, watching)
+    lineage = Lineage(versions)
+    reading = Reading(projects, datasets, versions, comparison, errands)
+    _listen(bus, projects, data, labelling, keeping)
+    bus.on(NAME, RunCompleted, lineage.on_run_completed)
+    if models is not None:
+        artifacts = Artifacts(projects, models, versions, clock)
+        bus.on(NAME, ModelRegistered, artifacts.on_model_registered)
+    bus.answer(NAME, "versions", lineage.list_versions)
+    bus.answer(NAME, "progress", watching.progress)
+    bus.answer(NAME, "open", reading.open)
+    bus.answer(NAME, "diff", reading.diff)
+    return People(projects, people, versions, turns, clock)
+
+
+def _listen(
+    bus: Bus, projects: Projects, data: Data, labelling: Labelling, keeping: Keeping
+) -> None:
+    """Subscribe what projects and people wish."""
     bus.on(NAME, ProjectRegistered, projects.on_project_registered)
     bus.on(NAME, ProjectUpdated, projects.on_project_registered)
     bus.on(NAME, ProjectArchived, projects.on_project_archived)
@@ -44,8 +109,12 @@ def wire(
     bus.on(NAME, PushData, data.do_push_data)
     bus.on(NAME, PullData, data.do_pull_data)
     bus.on(NAME, RestoreData, data.do_restore_data)
-    bus.on(NAME, RunCompleted, lineage.on_run_completed)
-    bus.answer(NAME, "versions", lineage.list_versions)
+    bus.on(NAME, AliasData, labelling.do_alias_data)
+    bus.on(NAME, UnaliasData, labelling.do_unalias_data)
+    bus.on(NAME, TagData, labelling.do_tag_data)
+    bus.on(NAME, RemoveData, labelling.do_remove_data)
+    bus.on(NAME, VerifyData, keeping.do_verify_data)
+    bus.on(NAME, CollectData, keeping.do_collect_data)
 
 
 async def build(service: Service) -> None:
@@ -58,12 +127,26 @@ async def build(service: Service) -> None:
     except UnavailableError as error:
         structlog.get_logger("registry").error("registry.failed", reason=str(error))
         raise SystemExit(1) from None
-    wire(
+    comparison = FileDifferences(settings.idle)
+    errands = Errands()
+    own = own_places(folder)
+    files = DvcFiles(own, settings.idle)
+    models = MlflowModels(settings.mlflow_url, own, settings.idle)
+    people = wire(
         service.bus,
         datasets,
         versions,
+        comparison,
+        errands,
+        files,
+        models=models if settings.mlflow_url else None,
         remote_root=settings.remote_root,
         cache=str(settings.data_dir / "cache"),
     )
+    service.source("people", lambda: sources.people(people.look, lambda: asyncio.sleep(_LOOK_S)))
+    service.at_stop(errands.close)
     service.at_stop(versions.close)
     service.at_stop(datasets.close)
+    service.at_stop(comparison.close)
+    service.at_stop(files.close)
+    service.at_stop(models.close)

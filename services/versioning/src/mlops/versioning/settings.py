@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from mlops.chassis.settings import ServiceSettings
 from mlops.chassis.sidecar import IDLE
@@ -19,6 +19,11 @@ class Settings(ServiceSettings):
         default="",
         validation_alias="VERSIONING_REMOTE",
         description="Folder or URL below which each project gets its remote; empty is `$MLOPS_HOME/data/remote`.",
+    )
+    mlflow_url: str = Field(
+        default="",
+        validation_alias=AliasChoices("VERSIONING_MLFLOW_URL", "mlflow"),
+        description="The model registry whose models are versioned; empty versions none.",
     )
     idle: Duration = Field(
         default=IDLE,

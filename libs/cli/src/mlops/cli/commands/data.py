@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""data add|push|pull|list|restore: versions of a project's datasets."""
+"""data add|push|pull|list|restore: contents become versions of a project's datasets, and versions contents."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,10 +19,10 @@ from mlops.cli.progress import Progress
 from mlops.cli.project import project_here, project_named
 from mlops.cli.runs import day, size
 from mlops.cli.summary import summary
-from mlops.cli.wishes import answered
+from mlops.cli.wishes import watched
 
 app = typer.Typer(no_args_is_help=True, help="Versions of a project's datasets.")
-_WAIT_S = 240.0
+_QUIET_S = 240.0  # so long without any progress
 _Names = Annotated[
     list[str] | None, typer.Argument(metavar="DATASET…", help="Default: all of the project's.")
 ]
@@ -31,6 +32,23 @@ ForceOption = Annotated[
         "--force", "-f", help="Changes that no version holds are put aside as NAME.local."
     ),
 ]
+
+
+_COLUMNS: dict[str, Callable[[dict[str, Any]], object]] = {
+    "dataset": lambda row: row["name"],
+    "version": lambda row: row["version"],
+    "aliases": lambda row: ", ".join(row.get("aliases") or ()),
+    "files": lambda row: row["files"],
+    "size": lambda row: size(row["size_bytes"]),
+    "added": lambda row: day(row.get("created_at")),
+    "read by": lambda row: row.get("uses"),
+    "tags": lambda row: ", ".join(row.get("tags") or ()),
+    "description": lambda row: row.get("description"),
+    "hash": lambda row: row["hash"],
+    "path": lambda row: row["path"],
+    "made by run": lambda row: row.get("run_id"),
+}
+_SPARE = ("made by run", "hash", "path", "description", "files", "tags")
 
 
 @app.command()
@@ -73,28 +91,38 @@ def push(
 
 @app.command()
 def pull(
-    names: _Names = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="DATASET[@VERSION]…",
+            help="VERSION is a number or an alias; default: the newest of all the project's.",
+        ),
+    ] = None,
     force: ForceOption = False,  # noqa: FBT002 - an option
     project: ProjectOption = "",
     home: HomeOption = None,
     as_json: JsonOption = False,  # noqa: FBT002 - an option
 ) -> None:
-    """Fetch the newest versions into the project's folder."""
-    wishes = [{"name": name} for name in _chosen(names, project, home)]
+    """Fetch the newest versions, or those that are named, into the project's folder."""
+    wishes = [_wish(name) for name in _chosen(names, project, home)]
     _all("pull", project, wishes, "data.restored", home, as_json=as_json, force=force)
 
 
 @app.command()
 def restore(
     name: Annotated[str, typer.Argument(metavar="DATASET", help="Dataset.")],
-    version: Annotated[int, typer.Argument(min=1, help="Version to put back.")],
+    version: Annotated[str, typer.Argument(help="Version to put back: its number or an alias.")],
     force: ForceOption = False,  # noqa: FBT002 - an option
     project: ProjectOption = "",
     home: HomeOption = None,
     as_json: JsonOption = False,  # noqa: FBT002 - an option
 ) -> None:
     """Put an earlier version into the project's folder, byte for byte."""
-    wishes = [{"name": name, "version": version}]
+    if not version.isdecimal():
+        wish = _wish(f"{name}@{version}")
+        _all("pull", project, [wish], "data.restored", home, as_json=as_json, force=force)
+        return
+    wishes = [{"name": name, "version": int(version)}]
     _all("restore", project, wishes, "data.restored", home, as_json=as_json, force=force)
 
 
@@ -111,35 +139,16 @@ def list_(
     if as_json:
         output.print_json(found)
         return
-    rows = [
-        (
-            row["name"],
-            row["version"],
-            row["files"],
-            size(row["size_bytes"]),
-            day(row.get("created_at")),
-            row.get("uses"),
-            row["hash"],
-            row["path"],
-            row.get("run_id"),
-        )
-        for row in found
-    ]
-    columns = (
-        "dataset",
-        "version",
-        "files",
-        "size",
-        "added",
-        "read by",
-        "hash",
-        "path",
-        "made by run",
-    )
-    spare = ("made by run", "hash", "path", "files")
-    output.print_rows(columns, rows, f"no versions in {owner}; `mlops data add PATH`", spare)
+    columns = tuple(_COLUMNS)
+    rows = [tuple(show(row) for show in _COLUMNS.values()) for row in found]
+    output.print_rows(columns, rows, f"no versions in {owner}; `mlops data add PATH`", _SPARE)
     if older:
         output.say(f"\n{older} older versions are not shown" + ("" if name else "; name a DATASET"))
+
+
+def _wish(wanted: str) -> dict[str, Any]:
+    name, _, version = wanted.partition("@")
+    return {"name": name, "alias": version} if version else {"name": name}
 
 
 def _names_of_paths(project: str) -> dict[str, str]:
@@ -167,7 +176,9 @@ def _chosen(names: list[str] | None, project: str, home: Path | None) -> list[st
     owner = project_named(project, Path.cwd())
     versions, older = _versions(owner, home)
     in_file = _names_of_paths(project).values() if older else ()
-    found = list(dict.fromkeys((*(str(one["name"]) for one in versions), *in_file)))
+    # A model's artifact is fetched when somebody names it.
+    known = (str(one["name"]) for one in versions if not str(one["name"]).startswith("model/"))
+    found = list(dict.fromkeys((*known, *in_file)))
     if not found:
         raise InputError(f"{owner} has no versions of any dataset", "`mlops data add PATH`")
     return found
@@ -192,7 +203,7 @@ def _all(
             if len(wishes) > 1:
                 progress.tell(f"{verb} {data.get('path') or data['name']}")
             try:
-                done.append(_one(gateway, type_, name, data, answer, progress if force else None))
+                done.append(_one(gateway, type_, name, data, answer, progress, force=force))
             except CliError as error:
                 wrong = error
                 break
@@ -211,16 +222,21 @@ def _one(
     project: str,
     data: dict[str, Any],
     answer: str,
-    may_put_aside: Progress | None,
+    progress: Progress,
+    *,
+    force: bool,
 ) -> dict[str, Any]:
+    def sent() -> tuple[str, list[dict[str, Any]]]:
+        return watched(gateway, type_, project, data, answer, progress, _QUIET_S)
+
     try:
-        command, events = answered(gateway, type_, project, data, [answer], _WAIT_S)
+        command, events = sent()
     except InputError as error:
-        if may_put_aside is None or IN_THE_WAY not in error.what:
+        if not force or IN_THE_WAY not in error.what:
             raise
     else:
         return {"id": command, "events": events}
     with put_aside(gateway, project, data) as aside:
-        command, events = answered(gateway, type_, project, data, [answer], _WAIT_S)
-        may_put_aside.tell(f"put aside: {aside.kept}")
+        command, events = sent()
+        progress.tell(f"put aside: {aside.kept}")
     return {"id": command, "events": events, "put_aside": str(aside.kept)}

@@ -3,13 +3,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from mlops.client.api.link import Json, Link, Params
 from mlops.client.aside import IN_THE_WAY, move_aside
 from mlops.client.errors import BadInputError, RefusedError
 
+if TYPE_CHECKING:
+    from mlops.client.datasets import Dataset
+
 Targets = str | Sequence[str] | None
+_FETCH_S = 3600.0
 
 
 class DataCalls(Link):
@@ -42,6 +48,52 @@ class DataCalls(Link):
         for one in self._names(targets or name):
             done = self._pulled(one, force=force)
         return done
+
+    def open_dataset(
+        self,
+        name: str,
+        version: int | None = None,
+        *,
+        alias: str | None = None,
+        project: str | None = None,
+        wait_s: float = _FETCH_S,
+    ) -> Dataset:
+        """Return a version of a dataset to read where it lies in the platform's cache: mapped, never copied.
+
+        It is the newest without *version* or *alias*. The open run is told which version it reads. What only the
+        remote holds is fetched into the cache first, at most *wait_s*. NotFoundError where the cache is not on this
+        machine. Another *project*'s data can be read; the run is not told of those.
+
+        Example: `table = client.open_dataset("rain", alias="golden").table()`
+        """
+        from mlops.client.datasets import opening  # noqa: PLC0415 - only who reads data needs it
+        from mlops.client.system.datasets import PREFIX, opened  # noqa: PLC0415 - as above
+
+        if version is not None and alias is not None:
+            told = f"version {version} and alias {alias!r}"
+            raise BadInputError("dataset", "open dataset", told, "give one of them")
+        wanted = alias if version is None else str(version)
+        asked: Params = {"project": project or self.project, "name": name}
+        if wanted is not None:
+            asked = {**asked, "version": wanted}
+        path = "/api/v1/query/versioning/open"
+        found = opening.opened(lambda: self._get(path, f"open dataset {name}", asked), wait_s)
+        if found.project == self.project:
+            tag = {f"{PREFIX}{found.name}": f"{found.version}@{found.hash}"}
+            opened.note(found.project, tag, self._tell_run)
+        return found
+
+    def _tell_run(self, tags: Mapping[str, str]) -> None:
+        """Set tags of the run that is open here, ours or else MLflow's own."""
+        if "mlops.client.runs" in sys.modules:
+            from mlops.client.runs import current  # noqa: PLC0415 - who has no run does without
+
+            if (run := current(self.project)) is not None:
+                run.set_tags(tags)
+                return
+        mlflow = sys.modules.get("mlflow")
+        if mlflow is not None and mlflow.active_run() is not None:
+            mlflow.set_tags(dict(tags))
 
     def _pulled(self, name: str, *, force: bool) -> Json:
         wish = {"name": name}

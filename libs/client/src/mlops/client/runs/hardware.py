@@ -15,7 +15,7 @@ from mlops.client.hardware.crowd import Crowd
 from mlops.client.hardware.effort import Effort
 from mlops.client.hardware.neighbours import Neighbours
 from mlops.client.system import describe
-from mlops.client.system.datasets import dataset_tags
+from mlops.client.system.datasets import dataset_tags, opened
 
 Ask = Callable[[str, Mapping[str, str | float]], Any]
 ReadNode = Callable[[], Mapping[str, Any] | None]
@@ -70,7 +70,7 @@ class Watch:
 
     def _begin(self) -> None:
         tags = describe(*self._places)
-        self._set_tags(tags | self._datasets())
+        opened.tell(self._project, tags | self._datasets(), self._set_tags)
         read: ReadNode = _unknown
         if self._ask is not None:
             read = reader(self._ask, tags.get("mlops.system.node"))

@@ -3,38 +3,53 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import zlib
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
-from mlops.chassis.sidecar import IDLE, Sidecar
+from mlops.chassis.sidecar import IDLE, Hear, Sidecar
+from mlops.versioning.adapters.dvc_places import own_places
 from mlops.versioning.model import Content
-from mlops.versioning.ports import Place
+from mlops.versioning.ports import Place, Progress, Room, Swept, Told, Verified
 
 _QUICK = timedelta(minutes=2)
 _LONG = timedelta(hours=2)
+_WORKERS = 2
 
 
 class DvcDatasets:
-    """Call the DVC worker; calls of all projects are answered one at a time, in order."""
+    """Call the DVC workers: two, so that one project's long call does not stop all others.
+
+    A project is always served by the same one, one call at a time.
+    """
 
     def __init__(self, scratch: Path, idle: timedelta = IDLE) -> None:
-        # DVC's own places: without them it writes to the user's and the system's configuration.
-        own = {
-            "DVC_NO_ANALYTICS": "1",
-            "DVC_GLOBAL_CONFIG_DIR": str(scratch / "dvc" / "global"),
-            "DVC_SYSTEM_CONFIG_DIR": str(scratch / "dvc" / "system"),
-            "DVC_SITE_CACHE_DIR": str(scratch / "dvc" / "site-cache"),
-        }
-        self._worker = Sidecar("mlops.versioning.adapters.dvc_worker", env=own, idle=idle)
+        self._workers = [
+            Sidecar("mlops.versioning.adapters.dvc_worker", env=own_places(scratch), idle=idle)
+            for _ in range(_WORKERS)
+        ]
 
     async def provision(self, place: Place) -> None:
         """Make the project's folder known to DVC."""
-        await self._worker.call("provision", _QUICK, **_where(place))
+        await self._worker(place).call("provision", _QUICK, **_where(place))
 
-    async def snapshot(self, place: Place, path: str) -> Content:
+    async def snapshot(
+        self, place: Place, path: str, room: Room | None = None, told: Told | None = None
+    ) -> Content:
         """Keep what stands at *path* in the cache and on the remote."""
-        found = await self._worker.call("snapshot", _LONG, **_where(place), path=path)
+        found = await self._worker(place).call(
+            "snapshot",
+            _LONG,
+            hear=_hearing(told),
+            **_where(place),
+            path=path,
+            held=list(room.held) if room else [],
+            limit_bytes=room.limit_bytes if room else None,
+        )
         return Content(
             oid=str(found["oid"]),
             size_bytes=int(found["size_bytes"]),
@@ -42,20 +57,119 @@ class DvcDatasets:
             dvc_text=str(found["dvc_text"]),
         )
 
-    async def push(self, place: Place, oids: Sequence[str]) -> int:
+    async def push(self, place: Place, oids: Sequence[str], told: Told | None = None) -> int:
         """Transfer what the remote lacks."""
-        return int(await self._worker.call("push", _LONG, **_where(place), oids=list(oids)))
-
-    async def restore(self, place: Place, path: str, content: Content) -> None:
-        """Put *content* at *path*."""
-        await self._worker.call(
-            "restore", _LONG, **_where(place), path=path, oid=content.oid, dvc_text=content.dvc_text
+        return int(
+            await self._worker(place).call(
+                "push", _LONG, hear=_hearing(told), **_where(place), oids=list(oids)
+            )
         )
 
+    async def restore(
+        self,
+        place: Place,
+        path: str,
+        content: Content,
+        *,
+        read_only: bool = False,
+        told: Told | None = None,
+    ) -> None:
+        """Put *content* at *path*."""
+        await self._worker(place).call(
+            "restore",
+            _LONG,
+            hear=_hearing(told),
+            **_where(place),
+            path=path,
+            oid=content.oid,
+            size_bytes=content.size_bytes,
+            dvc_text=content.dvc_text,
+            read_only=read_only,
+        )
+
+    async def files(self, place: Place, content: Content) -> dict[str, str]:
+        """Look into the shared cache; ask the worker, which may be busy for long, only for what is not there."""
+        found = await asyncio.to_thread(_seen, place.cache, content.oid)
+        if found is None:
+            asked = await self._worker(place).call("files", _LONG, **_where(place), oid=content.oid)
+            found = {str(rel): str(file) for rel, file in asked.items()}
+        return found
+
+    async def verify(
+        self,
+        place: Place,
+        oids: Sequence[str],
+        *,
+        repair: bool = True,
+        told: Told | None = None,
+    ) -> Verified:
+        """Read all objects of the given contents again."""
+        found = await self._worker(place).call(
+            "verify",
+            _LONG,
+            hear=_hearing(told),
+            **_where(place),
+            oids=list(oids),
+            repair=repair,
+        )
+        return Verified(
+            checked=int(found["checked"]),
+            size_bytes=int(found["size_bytes"]),
+            repaired=int(found["repaired"]),
+            lost=tuple(str(oid) for oid in found["lost"]),
+        )
+
+    async def sweep(
+        self,
+        place: Place,
+        dead: Sequence[str],
+        live: Sequence[str],
+        *,
+        grace: timedelta,
+        dry: bool,
+    ) -> Swept:
+        """Delete what only *dead* contents name."""
+        found = await self._worker(place).call(
+            "sweep",
+            _LONG,
+            **_where(place),
+            dead=list(dead),
+            live=list(live),
+            grace_s=grace.total_seconds(),
+            dry=dry,
+        )
+        return Swept(int(found["objects"]), int(found["size_bytes"]))
+
     async def close(self) -> None:
-        """End the worker."""
-        await self._worker.close()
+        """End the workers."""
+        await asyncio.gather(*(worker.close() for worker in self._workers))
+
+    def _worker(self, place: Place) -> Sidecar:
+        return self._workers[zlib.crc32(place.folder.encode()) % _WORKERS]
 
 
-def _where(place: Place) -> dict[str, str]:
+def _hearing(told: Told | None) -> Hear | None:
+    if told is None:
+        return None
+    return lambda said: told(
+        Progress(str(said["step"]), int(said["done"]), int(said["whole"]), str(said["unit"]))
+    )
+
+
+def _where(place: Place) -> dict[str, Any]:
     return {"folder": place.folder, "remote": place.remote, "cache": place.cache}
+
+
+def _seen(cache: str, oid: str) -> dict[str, str] | None:
+    held = Path(cache) / "files" / "md5"
+    try:
+        oids = {"": oid}
+        if oid.endswith(".dir"):
+            lines = json.loads((held / oid[:2] / oid[2:]).read_bytes())
+            oids = {str(line["relpath"]): str(line["md5"]) for line in lines}
+        found = {rel: held / one[:2] / one[2:] for rel, one in oids.items()}
+        for file in found.values():
+            file.stat()
+    except FileNotFoundError:
+        return None
+    return {rel: str(file) for rel, file in found.items()}

@@ -23,8 +23,8 @@ _FIXES = {
     "credentials": _CREDENTIALS,
     "forbidden": _CREDENTIALS,
     "access denied": _CREDENTIALS,
-    "bucket does not exist": "create the bucket, or correct VERSIONING_REMOTE",
-    "nosuchbucket": "create the bucket, or correct VERSIONING_REMOTE",
+    "bucket does not exist": "create the bucket, or correct the remote ([data] remote, or VERSIONING_REMOTE)",
+    "nosuchbucket": "create the bucket, or correct the remote ([data] remote, or VERSIONING_REMOTE)",
     "could not connect": "check the network and the address (for S3: AWS_ENDPOINT_URL_S3)",
     "permission denied": "make the folder writable for the platform's user",
 }

@@ -20,12 +20,14 @@ from scmrepo.git import Git
 
 from mlops.chassis.errors import RejectedError
 from mlops.versioning.adapters.dvc_transfer import REMOTE
+from mlops.versioning.adapters.remotes import refuse_missing_driver
 
 _LINKS = ["reflink", "copy"]
 
 
 def prepare(folder: str, remote: str, cache: str) -> None:
     """Make or complete the DVC project in *folder*."""
+    refuse_missing_driver(remote)
     root = Path(folder)
     if not root.is_dir():
         raise RejectedError(

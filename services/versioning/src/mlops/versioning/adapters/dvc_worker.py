@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """DVC itself, in a process of its own: what `dvc.py` calls over standard input and output.
 
-DVC's supported surface (`Repo`) is used, one `Repo` per call: it costs 10 ms and shares no state. Paths are always
-absolute, because DVC resolves targets against the current directory.
+One `Repo` per call: it costs 10 ms and shares no state. Paths are always absolute, because DVC resolves targets
+against the current directory.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,20 @@ from dvc.repo import Repo
 from mlops.chassis.errors import RejectedError, UnavailableError
 from mlops.chassis.sidecar import serve
 from mlops.versioning.adapters import dvc_transfer as transfer
+from mlops.versioning.adapters.dvc_add import add
 from mlops.versioning.adapters.dvc_reasons import explained
-from mlops.versioning.adapters.dvc_settle import settle
+from mlops.versioning.adapters.dvc_restore import Wish, contents
+from mlops.versioning.adapters.dvc_restore import restore as put_back
+from mlops.versioning.adapters.dvc_room import check
 from mlops.versioning.adapters.dvc_setup import broken, prepare
+from mlops.versioning.adapters.dvc_store import Store
+from mlops.versioning.adapters.dvc_sweep import sweep as delete
+from mlops.versioning.adapters.dvc_verify import verify as look_again
 from mlops.versioning.adapters.paths import existing, locate
 
-_TRIES = 5
+Say = Callable[[dict[str, Any]], None]
+
+_OFTEN_S = 0.2
 _REFUSALS = (OutputAlreadyTrackedError, OverlappingOutputPathsError, OutputIsIgnoredError)
 
 
@@ -35,36 +43,131 @@ def provision(folder: str, remote: str, cache: str) -> None:
     prepare(folder, remote, cache)
 
 
-def snapshot(folder: str, remote: str, cache: str, path: str) -> dict[str, Any]:
-    """Add, push, verify; in this order, so that what is returned is complete."""
+def snapshot(
+    folder: str,
+    remote: str,
+    cache: str,
+    path: str,
+    *,
+    held: list[str] | None = None,
+    limit_bytes: int | None = None,
+    tell: Say | None = None,
+) -> dict[str, Any]:
+    """Add, look for room, push, verify; in this order, so that what is returned is complete."""
     place = existing(folder, path)
     with _repo(folder, remote, cache) as repo:
         _refuse_foreign(repo, place, path)
-        out = _add(repo, place, path)
-        transfer.push(repo, [out.hash_info.value])
+        added = add(repo, place, path, _teller(tell, "read", "bytes"))
+        if limit_bytes is not None:
+            check(Store(repo.cache.local.path), added.oid, held or [], limit_bytes)
+        transfer.push(repo, [added.oid], _teller(tell, "push", "files"))
         return {
-            "oid": out.hash_info.value,
-            "size_bytes": out.meta.size or 0,
-            "files": out.meta.nfiles if out.meta.isdir else 1,
-            "dvc_text": _text_file(place).read_text(),
+            "oid": added.oid,
+            "size_bytes": added.size_bytes,
+            "files": added.files,
+            "dvc_text": place.with_name(place.name + ".dvc").read_text(),
         }
 
 
-def push(folder: str, remote: str, cache: str, oids: list[str]) -> int:
-    """Transfer what the remote lacks of the given objects."""
+def push(folder: str, remote: str, cache: str, oids: list[str], *, tell: Say | None = None) -> int:
+    """Transfer what the remote lacks of the given contents."""
     with _repo(folder, remote, cache) as repo:
-        return transfer.push(repo, oids)
+        return transfer.push(repo, oids, _teller(tell, "push", "files"))
 
 
-def restore(folder: str, remote: str, cache: str, path: str, oid: str, dvc_text: str) -> None:
-    """Fetch the content if the cache lacks it, then let DVC put it in its place."""
+def restore(
+    folder: str,
+    remote: str,
+    cache: str,
+    path: str,
+    oid: str,
+    size_bytes: int,
+    dvc_text: str,
+    *,
+    read_only: bool,
+    tell: Say | None = None,
+) -> None:
+    """Fetch the content if the cache lacks it, then put it in its place."""
     place = locate(folder, path)
     with _repo(folder, remote, cache) as repo:
-        if not transfer.fetch(repo, oid):
-            raise UnavailableError(f"neither cache nor remote {remote!r} holds {oid} of {path!r}")
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with _text_kept(_text_file(place), dvc_text), _repo(folder, remote, cache) as repo:
-        _checkout(repo, place, path)
+        files = _held(repo, oid, size_bytes)
+        if files is None:
+            # Or an object is shorter, or longer, than it was: a disk was full, or somebody wrote into the cache.
+            files = _fetched(repo, remote, path, oid, _teller(tell, "fetch", "files"))
+            if _held(repo, oid, size_bytes) is None:
+                look_again(repo, [oid], repair=True, tell=transfer.silent)
+                files = _fetched(repo, remote, path, oid, transfer.silent)
+        wish = Wish(place, path, dvc_text, files, read_only)
+        put_back(repo, wish, _teller(tell, "restore", "files"))
+
+
+def files(folder: str, remote: str, cache: str, oid: str) -> dict[str, str]:
+    """Fetch the content if the cache lacks it, and tell where its files lie."""
+    with _repo(folder, remote, cache) as repo:
+        store = Store(repo.cache.local.path)
+        found = _fetched(repo, remote, oid, oid, transfer.silent)
+        return {rel: store.place(one) for rel, one in found.items()}
+
+
+def verify(
+    folder: str,
+    remote: str,
+    cache: str,
+    oids: list[str],
+    *,
+    repair: bool,
+    tell: Say | None = None,
+) -> dict[str, Any]:
+    """Read the objects of the given contents again."""
+    with _repo(folder, remote, cache) as repo:
+        return look_again(repo, oids, repair=repair, tell=_teller(tell, "verify", "files"))
+
+
+def sweep(
+    folder: str,
+    remote: str,
+    cache: str,
+    dead: list[str],
+    live: list[str],
+    *,
+    grace_s: float,
+    dry: bool,
+) -> dict[str, int]:
+    """Delete what only the dead contents name."""
+    with _repo(folder, remote, cache) as repo:
+        return delete(repo, dead, live, grace_s=grace_s, dry=dry)
+
+
+def _fetched(repo: Repo, remote: str, path: str, oid: str, tell: transfer.Tell) -> dict[str, str]:
+    if not transfer.fetch(repo, oid, tell):
+        raise UnavailableError(f"neither cache nor remote {remote!r} holds {oid} of {path!r}")
+    return contents(Store(repo.cache.local.path), oid)
+
+
+def _held(repo: Repo, oid: str, size_bytes: int) -> dict[str, str] | None:
+    """Return the addresses of a content's files when the cache holds all of them, as long as they were."""
+    store = Store(repo.cache.local.path)
+    if store.size(oid) is None:
+        return None
+    files = contents(store, oid)
+    sizes = [store.size(one) for one in files.values()]
+    return files if sum(size or 0 for size in sizes) == size_bytes and None not in sizes else None
+
+
+def _teller(say: Say | None, step: str, unit: str) -> transfer.Tell:
+    """Return what passes progress on, a few times a second; nothing where nobody listens."""
+    if say is None:
+        return transfer.silent
+    last = 0.0
+
+    def tell(done: int, whole: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if done >= whole or now - last > _OFTEN_S:
+            last = now
+            say({"step": step, "done": done, "whole": whole, "unit": unit})
+
+    return tell
 
 
 def _refuse_foreign(repo: Repo, place: Path, path: str) -> None:
@@ -79,60 +182,6 @@ def _refuse_foreign(repo: Repo, place: Path, path: str) -> None:
         )
     if not Path(out.fs_path).parent.samefile(place.parent):
         raise RejectedError(f"path {path!r} lies inside the dataset {str(out)!r}; add that whole")
-
-
-def _add(repo: Repo, place: Path, path: str) -> Any:
-    for _ in range(_TRIES):
-        before = _signature(place)
-        # relink=False: DVC would else put a link to its cache in the place of the project's own file.
-        [stage] = repo.add(str(place), relink=False)
-        if _signature(place) == before or settle(repo, stage):
-            return stage.outs[0]
-    raise UnavailableError(
-        f"{path!r} is being written to; it was added {_TRIES} times and changed each time"
-    )
-
-
-def _signature(place: Path) -> list[tuple[str, int, int]]:
-    found = [place] if place.is_file() else [p for p in place.rglob("*") if p.is_file()]
-    stats = ((str(p), p.stat()) for p in found)
-    return sorted((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
-
-
-def _checkout(repo: Repo, place: Path, path: str) -> None:
-    try:
-        repo.checkout(targets=[str(_text_file(place))])
-    except DvcException as error:
-        if "unsaved files" not in str(error):
-            raise
-        raise RejectedError(
-            f"{path!r} has changes that no version holds; add it first (`mlops data add`), or remove it"
-        ) from error
-
-
-def _text_file(place: Path) -> Path:
-    return place.with_name(place.name + ".dvc")
-
-
-@contextlib.contextmanager
-def _text_kept(file: Path, text: str) -> Iterator[None]:
-    """Write *text*, and take it back when what follows fails."""
-    before = file.read_text() if file.exists() else None
-    _write(file, text)
-    try:
-        yield
-    except BaseException:
-        if before is None:
-            file.unlink(missing_ok=True)
-        else:
-            _write(file, before)
-        raise
-
-
-def _write(file: Path, text: str) -> None:
-    fresh = file.with_name(f".{file.name}.{os.getpid()}")
-    fresh.write_text(text)
-    fresh.replace(file)
 
 
 @contextlib.contextmanager
@@ -152,4 +201,14 @@ def _repo(folder: str, remote: str, cache: str) -> Iterator[Repo]:
 
 
 if __name__ == "__main__":
-    serve({"provision": provision, "snapshot": snapshot, "push": push, "restore": restore})
+    serve(
+        {
+            "provision": provision,
+            "snapshot": snapshot,
+            "push": push,
+            "restore": restore,
+            "files": files,
+            "verify": verify,
+            "sweep": sweep,
+        }
+    )

@@ -3,60 +3,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from pathlib import Path
 
-from mlops.chassis.errors import RejectedError, UnavailableError
-from mlops.versioning.adapters.paths import existing, locate
-from mlops.versioning.model import Content, Use, Version, newest, same
-from mlops.versioning.ports import Place
+from mlops.versioning.adapters.memory_datasets import MemoryDatasets
+from mlops.versioning.model import Alias, Use, Version, newest, same
 
-_Files = dict[str, bytes]
-
-
-@dataclass
-class MemoryDatasets:
-    """Contents in a dict; the project's files are real. `cache` and `remote` are for looking and breaking."""
-
-    cache: dict[str, _Files] = field(default_factory=dict)
-    remote: dict[str, _Files] = field(default_factory=dict)
-    provisioned: list[Place] = field(default_factory=list)
-
-    async def provision(self, place: Place) -> None:
-        """Note the place."""
-        locate(place.folder, "any")
-        self.provisioned.append(place)
-
-    async def snapshot(self, place: Place, path: str) -> Content:
-        """Read the files and keep them in both places."""
-        files = _read(existing(place.folder, path))
-        oid = _address(files)
-        self.cache[oid] = self.remote[oid] = files
-        size = sum(len(content) for content in files.values())
-        return Content(oid, size, len(files), f"memory: {oid}\n")
-
-    async def push(self, _: Place, oids: Sequence[str]) -> int:
-        """Copy what the remote lacks."""
-        missing = [oid for oid in oids if oid not in self.remote]
-        self.remote.update({oid: self.cache[oid] for oid in missing})
-        return len(missing)
-
-    async def restore(self, place: Place, path: str, content: Content) -> None:
-        """Write the files back."""
-        at = locate(place.folder, path)
-        files = self.cache.get(content.oid) or self.remote.get(content.oid)
-        if files is None:
-            raise UnavailableError(f"neither cache nor remote holds {content.oid}")
-        if at.exists() and _address(_read(at)) not in self.cache:
-            raise RejectedError(f"{path!r} has changes that no version holds; add it first")
-        _clear(at)
-        for name, payload in files.items():
-            file = at / name if name else at
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(payload)
+__all__ = ["MemoryDatasets", "MemoryVersions"]
 
 
 @dataclass
@@ -65,16 +19,16 @@ class MemoryVersions:
 
     versions: list[Version] = field(default_factory=list)
     commands: dict[str, Version] = field(default_factory=dict)
+    pointing: dict[tuple[str, str, str], int] = field(default_factory=dict)
     read: dict[tuple[str, Use], datetime] = field(default_factory=dict)
 
     async def remember(self, wished: Version, command_id: str) -> Version:
         """Number the version, or find the one it is."""
-        if command_id in self.commands:
-            return self.commands[command_id]
-        known = await self.known(wished.project, wished.name)
-        version = same(known, wished.content, wished.path)
+        if earlier := await self.of_command(command_id):
+            return earlier
+        version = same(await self.known(wished.project, wished.name), wished.content, wished.path)
         if version is None:
-            last = newest(known)
+            last = newest(await self.known(wished.project, wished.name, removed=True))
             parent = last.version if last else None
             version = replace(wished, version=(parent or 0) + 1, parent=parent)
             self.versions.append(version)
@@ -86,13 +40,74 @@ class MemoryVersions:
         self.commands.setdefault(command_id, version)
 
     async def of_command(self, command_id: str) -> Version | None:
-        """Return what a command got."""
-        return self.commands.get(command_id)
+        """Return what a command got, as it is now."""
+        version = self.commands.get(command_id)
+        return self.versions[self._place(version)] if version else None
 
-    async def known(self, project: str, name: str | None = None) -> list[Version]:
+    async def known(
+        self, project: str, name: str | None = None, *, removed: bool = False
+    ) -> list[Version]:
         """Return versions by name and number."""
-        found = [v for v in self.versions if v.project == project and name in (None, v.name)]
+        found = [
+            version
+            for version in self.versions
+            if version.project == project
+            and name in (None, version.name)
+            and (removed or version.removed_at is None)
+        ]
         return sorted(found, key=lambda version: (version.name, version.version))
+
+    async def point(self, version: Version, alias: str, command_id: str) -> None:
+        """Move the alias."""
+        if command_id not in self.commands:
+            self.commands[command_id] = version
+            self.pointing[version.project, version.name, alias] = version.version
+
+    async def unpoint(self, version: Version, alias: str, command_id: str) -> None:
+        """Take the alias away."""
+        if command_id not in self.commands:
+            self.commands[command_id] = version
+            self.pointing.pop((version.project, version.name, alias), None)
+
+    async def aliases(self, project: str, name: str | None = None) -> list[Alias]:
+        """Return aliases by dataset and name."""
+        return [
+            Alias(of, alias, version)
+            for (owner, of, alias), version in sorted(self.pointing.items())
+            if owner == project and name in (None, of)
+        ]
+
+    async def say(
+        self, version: Version, tags: Sequence[str], description: str, command_id: str
+    ) -> None:
+        """Replace tags and description."""
+        if command_id not in self.commands:
+            self.commands[command_id] = version
+            self._change(replace(version, tags=tuple(tags), description=description))
+
+    async def remove(self, version: Version, at: datetime, command_id: str) -> None:
+        """Give the version up."""
+        if command_id in self.commands:
+            return
+        self.commands[command_id] = version
+        self._change(replace(version, removed_at=at))
+        dataset = (version.project, version.name)
+        self.pointing = {
+            key: number
+            for key, number in self.pointing.items()
+            if (key[:2], number) != (dataset, version.version)
+        }
+
+    async def live(self) -> list[str]:
+        """Return contents that versions name."""
+        return sorted({v.content.oid for v in self.versions if v.removed_at is None})
+
+    async def moved(self, project: str, remote: str) -> None:
+        """Keep the new remote."""
+        self.versions = [
+            replace(version, remote=remote) if version.project == project else version
+            for version in self.versions
+        ]
 
     async def record_uses(self, project: str, uses: Sequence[Use], at: datetime) -> None:
         """Keep the uses once."""
@@ -104,23 +119,9 @@ class MemoryVersions:
         found = [use for of, use in self.read if of == project]
         return sorted(found, key=lambda use: (use.run_id, use.name))
 
+    def _change(self, version: Version) -> None:
+        self.versions[self._place(version)] = version
 
-def _read(place: Path) -> _Files:
-    if place.is_file():
-        return {"": place.read_bytes()}
-    files = (p for p in sorted(place.rglob("*")) if p.is_file())
-    return {file.relative_to(place).as_posix(): file.read_bytes() for file in files}
-
-
-def _address(files: _Files) -> str:
-    if list(files) == [""]:
-        return hashlib.md5(files[""], usedforsecurity=False).hexdigest()
-    listing = repr(sorted((name, hashlib.sha256(f).hexdigest()) for name, f in files.items()))
-    return hashlib.md5(listing.encode(), usedforsecurity=False).hexdigest() + ".dir"
-
-
-def _clear(place: Path) -> None:
-    if place.is_file():
-        place.unlink()
-    for entry in sorted(place.rglob("*"), reverse=True) if place.is_dir() else []:
-        entry.rmdir() if entry.is_dir() else entry.unlink()
+    def _place(self, version: Version) -> int:
+        key = (version.project, version.name, version.version)
+        return [(v.project, v.name, v.version) for v in self.versions].index(key)

@@ -13,7 +13,7 @@ from mlops.contracts.tracking import RunCompleted
 from mlops.contracts.units import DatasetVersion
 from mlops.versioning import model
 from mlops.versioning.model import Use, Version
-from mlops.versioning.ports import Reads, Versions
+from mlops.versioning.ports import Registry
 
 # An answer must fit into one message of the bus, after years too.
 _USUAL = 100
@@ -24,15 +24,14 @@ _MOST_RUNS = 20
 class Lineage:
     """From runs to versions and back."""
 
-    def __init__(self, versions: Versions, reads: Reads) -> None:
-        self._versions = versions
-        self._reads = reads
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
 
     async def on_run_completed(self, event: RunCompleted) -> Sequence[Message]:
         """Keep what the run says it has read."""
         uses = [await self._use(event, dataset) for dataset in event.datasets]
         if uses:
-            await self._reads.record_uses(event.project, uses, event.ended_at or event.time)
+            await self._registry.record_uses(event.project, uses, event.ended_at or event.time)
         return []
 
     async def list_versions(self, question: Mapping[str, Any]) -> dict[str, Any]:
@@ -42,18 +41,26 @@ class Lineage:
             raise RejectedError("which project? Ask with {project, name?, limit?}")
         name = str(question["name"]) if question.get("name") else None
         limit = _limit(question)
-        known = await self._versions.known(project, name)
+        known = await self._registry.known(project, name)
         newest = sorted(known, key=lambda version: version.created_at)[-limit:]
         runs: defaultdict[tuple[str, int | None], list[str]] = defaultdict(list)
-        for use in await self._reads.uses(project):
+        for use in await self._registry.uses(project):
             runs[use.name, use.version].append(use.run_id)
         shown = sorted(newest, key=lambda version: (version.name, version.version))
-        views = [_view(version, runs[version.name, version.version]) for version in shown]
+        aliases = await self._registry.aliases(project, name)
+        views = [
+            {
+                **_view(version, runs[version.name, version.version]),
+                "aliases": model.labels_of(version, known, aliases),
+            }
+            for version in shown
+        ]
         return {"versions": views, "older": len(known) - len(newest)}
 
     async def _use(self, event: RunCompleted, dataset: DatasetVersion) -> Use:
-        known = await self._versions.known(event.project, dataset.name)
-        version = model.meant(known, dataset.version, dataset.hash)
+        # A version that was given up meanwhile is still what the run has read.
+        known = await self._registry.known(event.project, dataset.name, removed=True)
+        version = model.read_by(known, dataset.version, dataset.hash, event.started_at)
         number = version.version if version else dataset.version
         return Use(event.run_id, dataset.name, number, dataset.hash)
 
@@ -80,6 +87,8 @@ def _view(version: Version, runs: Sequence[str]) -> dict[str, Any]:
         "parent_version": version.parent,
         "run_id": version.run_id,
         "created_at": version.created_at.isoformat(),
+        "tags": list(version.tags),
+        "description": version.description,
         "used_by": list(runs[:_MOST_RUNS]),
         "uses": len(runs),
     }

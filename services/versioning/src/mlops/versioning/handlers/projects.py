@@ -9,6 +9,7 @@ from datetime import timedelta
 from mlops.chassis.bus import Documents
 from mlops.chassis.clock import Clock
 from mlops.chassis.errors import RejectedError, UnavailableError
+from mlops.contracts.datasets import DataSettings
 from mlops.contracts.message import Message, ProjectCommand
 from mlops.contracts.workspaces import (
     ProjectArchived,
@@ -17,7 +18,8 @@ from mlops.contracts.workspaces import (
     WorkspaceProvisioned,
     WorkspaceRefused,
 )
-from mlops.versioning.ports import Datasets, KnownProject, Place
+from mlops.versioning.handlers.asked import Turns
+from mlops.versioning.ports import Datasets, KnownProject, Place, Registry
 
 COMPONENT = "versioning"
 # A command may overtake the registration it follows; this long it is tried again instead of refused.
@@ -31,6 +33,8 @@ class Projects:
         self,
         documents: Documents[KnownProject],
         datasets: Datasets,
+        registry: Registry,
+        turns: Turns,
         clock: Clock,
         *,
         remote_root: str,
@@ -38,6 +42,8 @@ class Projects:
     ) -> None:
         self._documents = documents
         self._datasets = datasets
+        self._registry = registry
+        self._turns = turns
         self._clock = clock
         self._remote_root = remote_root
         self._cache = cache
@@ -50,14 +56,25 @@ class Projects:
         def change(now: KnownProject | None) -> KnownProject:
             if now is not None and now.at > event.time:
                 return now
-            return KnownProject(folder=event.path, revision=event.revision, at=event.time)
+            return KnownProject(
+                folder=event.path,
+                revision=event.revision,
+                at=event.time,
+                data=event.settings.data,
+                remote=now.remote if now else "",
+            )
 
-        await self._documents.change(event.project, change, applied=event.id)
+        known = await self._documents.change(event.project, change, applied=event.id)
         if event.path is None:
             return [self._refused(event, "the project names no folder; register it with its path")]
-        place = self._place(event.project, event.path)
+        # Of the newest registration, which this one need not be.
+        wished = known.data.remote
+        place = self._place(event.project, event.path, wished)
         try:
             await self._datasets.provision(place)
+            if known.remote != wished:
+                await self._move(event.project, known.remote, place)
+                await self._keep_remote(event, wished)
         except RejectedError as error:
             return [self._refused(event, str(error))]
         return [
@@ -98,15 +115,58 @@ class Projects:
             raise RejectedError(
                 f"project {command.project!r} has no folder; register it with its path"
             )
-        return self._place(command.project, known.folder)
+        return self._place(command.project, known.folder, known.remote)
+
+    async def settings_of(self, project: str) -> DataSettings:
+        """Return what a project says about its data; the usual for one that is not known."""
+        known = await self._documents.get(project)
+        return known.data if known else DataSettings()
+
+    async def place_of(self, project: str) -> Place:
+        """Return where the data of a project stand, for who only reads; RejectedError when it has none."""
+        known = await self._documents.get(project)
+        if known is None or known.folder is None:
+            raise RejectedError(
+                f"project {project!r} is not registered with a folder; run `mlops register` in it"
+            )
+        return self._place(project, known.folder, known.remote)
+
+    async def places(self) -> list[Place]:
+        """Return where the data of every project that takes new ones stand."""
+        known = await self._documents.all()
+        return [
+            self._place(project, one.folder, one.remote)
+            for project, one in sorted(known.items())
+            if one.folder is not None and not one.archived
+        ]
 
     def _unknown(self, command: ProjectCommand) -> Exception:
         text = f"project {command.project!r} is not registered; run `mlops register` in its folder"
         just_sent = abs(self._clock() - command.time) < PATIENCE
         return UnavailableError(text) if just_sent else RejectedError(text)
 
-    def _place(self, project: str, folder: str) -> Place:
-        return Place(project, folder, f"{self._remote_root}/{project}", self._cache)
+    def _place(self, project: str, folder: str, remote: str) -> Place:
+        return Place(project, folder, remote or f"{self._remote_root}/{project}", self._cache)
+
+    async def _move(self, project: str, before: str, place: Place) -> None:
+        """Bring what the versions name to the new remote; until all is there they stay where they are."""
+        async with self._turns[project]:
+            old = self._place(project, place.folder, before)
+            known = await self._registry.known(project)
+            contents = {version.content.oid: version.content for version in known}
+            for content in contents.values():
+                await self._datasets.files(old, content)
+            if contents:
+                await self._datasets.push(place, sorted(contents))
+            await self._registry.moved(project, place.remote)
+
+    async def _keep_remote(self, event: ProjectRegistered | ProjectUpdated, remote: str) -> None:
+        def change(now: KnownProject | None) -> KnownProject:
+            if now is None:
+                return KnownProject(folder=event.path, at=event.time, remote=remote)
+            return now.model_copy(update={"remote": remote})
+
+        await self._documents.change(event.project, change, applied=f"{event.id}:remote")
 
     def _refused(self, event: ProjectRegistered | ProjectUpdated, reason: str) -> WorkspaceRefused:
         return WorkspaceRefused(

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""verify: are objects still what their address says? A damaged or missing one is put right from the other side.
+
+The cache, and a remote that is a folder, are read again, on all cores; of another remote only the presence is asked
+for, since reading it means downloading it. What is damaged on both sides is moved out of the way, into `damaged`
+beside the objects: nobody is handed it, and whoever wants to may still look into it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from dvc.repo import Repo
+from dvc_data.hashfile.hash_info import HashInfo
+from dvc_data.hashfile.transfer import transfer
+
+from mlops.versioning.adapters.dvc_restore import contents
+from mlops.versioning.adapters.dvc_store import Store
+from mlops.versioning.adapters.dvc_transfer import REMOTE, folder_of
+
+Tell = Callable[[int, int], None]
+
+_WORKERS = os.cpu_count() or 1
+
+
+def verify(repo: Repo, oids: list[str], *, repair: bool, tell: Tell) -> dict[str, Any]:
+    """Read the objects of *oids* again; return what `Verified` says."""
+    sides = _Sides(repo, repair=repair)
+    # The listings first: only a good one says which files there are.
+    sides.check({oid for oid in oids if oid.endswith(".dir")}, _silent)
+    named = {oid: sides.named(oid) for oid in oids}
+    files = {one for found in named.values() for one in found or () if not one.endswith(".dir")}
+    sides.check(files, tell)
+    lost = {oid for oid, found in named.items() if found is None or not found <= sides.whole}
+    return {
+        "checked": sides.checked,
+        "size_bytes": sides.size_bytes,
+        "repaired": sides.repaired,
+        "lost": sorted(lost),
+    }
+
+
+class _Sides:
+    """Cache and remote, and what was found on them so far."""
+
+    def __init__(self, repo: Repo, *, repair: bool) -> None:
+        self._cache_odb, self._remote_odb = repo.cache.local, repo.cloud.get_remote_odb(REMOTE)
+        self._cache = Store(self._cache_odb.path)
+        self._remote = folder_of(self._remote_odb)
+        self._repair = repair
+        self.whole: set[str] = set()
+        self.checked = self.size_bytes = self.repaired = 0
+
+    def named(self, oid: str) -> set[str] | None:
+        """Return the addresses of a content, its listing included; None when no listing is to be had."""
+        if not oid.endswith(".dir"):
+            return {oid}
+        if oid not in self.whole and not self._cache.sound(oid):
+            return None
+        return {oid, *contents(self._cache, oid).values()}
+
+    def check(self, oids: set[str], tell: Tell) -> None:
+        """Look at *oids* on both sides and, if wished, put right what one side has whole."""
+        here = self._sound_here(oids, tell)
+        there = self._sound_there(oids, here)
+        self.checked += len(oids)
+        if self._repair:
+            back = self._bring_back(there - here)
+            again = self._bring_again(here - there)
+            self._set_aside(oids - here - there)
+            self.repaired += len(back | again)
+            here, there = here | back, there | again
+        self.whole |= here & there
+
+    def _sound_here(self, oids: set[str], tell: Tell) -> set[str]:
+        found, done = set(), 0
+        with ThreadPoolExecutor(_WORKERS) as threads:
+            for oid, sound in zip(oids, threads.map(self._cache.sound, oids), strict=True):
+                done += 1
+                tell(done, len(oids))
+                if sound:
+                    found.add(oid)
+                    self.size_bytes += os.stat(self._cache.place(oid)).st_size
+        return found
+
+    def _sound_there(self, oids: set[str], here: set[str]) -> set[str]:
+        remote = self._remote
+        if remote is None:
+            return set(self._remote_odb.oids_exist(list(oids)))
+        # One file under two names is read once.
+        shared = {oid for oid in oids if self._cache.shares(oid, remote)}
+        others = oids - shared
+        with ThreadPoolExecutor(_WORKERS) as threads:
+            sound = zip(others, threads.map(remote.sound, others), strict=True)
+            return {oid for oid, one in sound if one} | (shared & here)
+
+    def _bring_back(self, oids: set[str]) -> set[str]:
+        if self._remote is not None:
+            return _brought(self._remote, self._cache, oids)
+        # DVC takes what is there, damaged or not, for a reason to bring nothing.
+        for oid in oids:
+            self._cache.put_aside(oid)
+        infos = {HashInfo("md5", oid) for oid in oids}
+        if infos:
+            transfer(self._remote_odb, self._cache_odb, infos, verify=True, shallow=True)
+        return {oid for oid in oids if self._cache.sound(oid)}
+
+    def _bring_again(self, oids: set[str]) -> set[str]:
+        if self._remote is not None:
+            return _brought(self._cache, self._remote, oids)
+        infos = {HashInfo("md5", oid) for oid in oids}
+        if infos:
+            transfer(self._cache_odb, self._remote_odb, infos, shallow=True)
+        return oids & set(self._remote_odb.oids_exist(list(oids)))
+
+    def _set_aside(self, oids: set[str]) -> None:
+        for oid in oids:
+            self._cache.put_aside(oid)
+            if self._remote is not None:
+                self._remote.put_aside(oid)
+
+
+def _brought(source: Store, target: Store, oids: set[str]) -> set[str]:
+    found = set()
+    for oid in oids:
+        with contextlib.suppress(ValueError):
+            target.bring(oid, source, check=True)
+            found.add(oid)
+    return found
+
+
+def _silent(_done: int, _whole: int) -> None:
+    return

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files of registered models, from MLflow into the cache and the remote, in a process of its own: MLflow is heavy.
+
+Nothing of it is written into the project's folder: a model stands there only when somebody restores it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import mlflow.artifacts
+from dvc.exceptions import DvcException
+from dvc.repo import Repo
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from mlops.chassis.errors import UnavailableError
+from mlops.chassis.sidecar import serve
+from mlops.versioning.adapters import dvc_transfer as transfer
+from mlops.versioning.adapters.dvc_add import Read, listing
+from mlops.versioning.adapters.dvc_reasons import explained
+from mlops.versioning.adapters.dvc_setup import prepare
+from mlops.versioning.adapters.dvc_store import Store
+
+_NEVER = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND")
+# What MLflow's client adds to what it fetches by a registered name.
+_NOT_THE_MODELS = "registered_model_meta"
+
+
+def keep(
+    folder: str, remote: str, cache: str, mlflow_url: str, project: str, name: str, version: int
+) -> dict[str, Any] | None:
+    """Return the content of a registered version; None when MLflow has no such files, or none any more."""
+    with explained(remote, cache):
+        prepare(folder, remote, cache)
+        # Beside the cache: a large model may not fit where temporary files usually go.
+        Path(cache).parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="model-", dir=Path(cache).parent) as brought:
+            found = _fetched(mlflow_url, project, name, version, brought)
+            return None if found is None else _kept(folder, Path(found), name)
+
+
+def _fetched(mlflow_url: str, project: str, name: str, version: int, to: str) -> str | None:
+    os.environ["MLFLOW_WORKSPACE"] = project
+    mlflow.set_tracking_uri(mlflow_url)
+    mlflow.set_registry_uri(mlflow_url)  # else MLFLOW_REGISTRY_URI of whoever started us decides
+    try:
+        uri = MlflowClient().get_model_version_download_uri(name, str(version))
+        found: str = mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=to)
+    except MlflowException as error:
+        if error.error_code in _NEVER:
+            return None
+        what = f"version {version} of {name!r} in workspace {project!r}"
+        raise UnavailableError(f"MLflow, for {what}: {error.message}") from error
+    return found
+
+
+def _kept(folder: str, found: Path, name: str) -> dict[str, Any]:
+    try:
+        with Repo(folder, _wait_for_lock=True) as repo:
+            store = Store(repo.cache.local.path)
+            read: dict[str, Read] = {
+                file.relative_to(found).as_posix(): (None, *store.add_file(str(file), _quietly))
+                for file in found.rglob("*")
+                if file.is_file() and file.name != _NOT_THE_MODELS
+            }
+            oid = store.add_bytes(listing(read), ".dir")
+            transfer.push(repo, [oid])
+    except DvcException as error:
+        raise UnavailableError(f"DVC in {folder!r}: {error}") from error
+    size = sum(size for _, _, size in read.values())
+    return {
+        "oid": oid,
+        "size_bytes": size,
+        "files": len(read),
+        "dvc_text": _text(oid, size, len(read), name),
+    }
+
+
+def _text(oid: str, size: int, files: int, name: str) -> str:
+    # As `dvc add` writes it; a model's name may hold what YAML would read as something else.
+    return (
+        f"outs:\n- md5: {oid}\n  size: {size}\n  nfiles: {files}\n  hash: md5\n"
+        f"  path: {json.dumps(name)}\n"
+    )
+
+
+def _quietly(_size: int) -> None:
+    return None
+
+
+if __name__ == "__main__":
+    serve({"keep": keep})

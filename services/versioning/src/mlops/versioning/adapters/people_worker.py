@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What people added and pushed with DVC themselves: found on a remote, and brought to ours, in a process of its own.
+
+It is not the worker of `dvc.py`: a look at people's files must not wait behind a long addition, nor the other way round.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from dvc.config import ConfigError
+from dvc.dvcfile import load_file
+from dvc.exceptions import DvcException
+from dvc.repo import Repo
+from dvc_data.hashfile.hash_info import HashInfo
+from dvc_data.hashfile.transfer import transfer as copy
+
+from mlops.chassis.errors import UnavailableError
+from mlops.chassis.sidecar import serve
+from mlops.versioning.adapters import dvc_transfer as transfer
+from mlops.versioning.adapters.dvc_reasons import explained
+from mlops.versioning.adapters.dvc_setup import prepare
+
+
+def claimed(folder: str, remote: str, cache: str, file: str) -> dict[str, Any] | None:
+    """Return the content that a `.dvc` file names, None while no remote holds the whole of it."""
+    with explained(remote, cache):
+        prepare(folder, remote, cache)
+        try:
+            with Repo(folder, _wait_for_lock=True) as repo:
+                out = _out(repo, str(Path(folder, file)))
+                if out is None or not _is_on_a_remote(repo, out.hash_info.value):
+                    return None
+                return _told(repo, out, folder, file)
+        except (ConfigError, DvcException) as error:
+            raise UnavailableError(f"DVC in {folder!r}: {error}") from error
+
+
+def _out(repo: Repo, file: str) -> Any:
+    outs = load_file(repo, file).stage.outs
+    if len(outs) != 1:
+        return None
+    [out] = outs
+    kept = out.use_cache and out.hash_info and out.hash_info.name == "md5"
+    inside = out.protocol == "local" and not _path(repo, out).startswith("..")
+    return out if kept and inside else None
+
+
+def _path(repo: Repo, out: Any) -> str:
+    return Path(os.path.relpath(out.fs_path, repo.root_dir)).as_posix()
+
+
+def _is_on_a_remote(repo: Repo, oid: str) -> bool:
+    """Look at ours, the project's own default and the others; what another one holds is brought to ours, too."""
+    own = repo.config["core"].get("remote")
+    names = dict.fromkeys((transfer.REMOTE, own, *repo.config["remote"]))
+    for name in (name for name in names if name):
+        odb = repo.cloud.get_remote_odb(name)
+        if _holds(repo, oid, odb):
+            if name != transfer.REMOTE:
+                _bring(repo, oid, odb)
+                transfer.push(repo, [oid])
+            return True
+    return False
+
+
+def _holds(repo: Repo, oid: str, odb: Any) -> bool:
+    if not odb.exists(oid):
+        return False
+    if not repo.cache.local.exists(oid):
+        _copied(repo, odb, [oid])
+    wanted = transfer.objects(repo, oid)
+    return set(wanted) <= set(odb.oids_exist(wanted))
+
+
+def _bring(repo: Repo, oid: str, odb: Any) -> None:
+    wanted = transfer.objects(repo, oid)
+    lacking = set(wanted) - set(repo.cache.local.oids_exist(wanted))
+    _copied(repo, odb, sorted(lacking))
+
+
+def _copied(repo: Repo, odb: Any, oids: list[str]) -> None:
+    infos = {HashInfo("md5", oid) for oid in oids}
+    if infos and copy(odb, repo.cache.local, infos, verify=True).failed:
+        raise UnavailableError(f"objects could not be copied from {odb.path!r}")
+
+
+def _told(repo: Repo, out: Any, folder: str, file: str) -> dict[str, Any]:
+    oid = out.hash_info.value
+    files = [one for one in transfer.objects(repo, oid) if one != oid] or [oid]
+    cache = repo.cache.local
+    return {
+        "path": _path(repo, out),
+        "oid": oid,
+        # Older DVC writes no size: what lies in the cache has one, what only a remote holds has none.
+        "size_bytes": out.meta.size or sum(_size(cache, one) for one in files),
+        "files": len(files),
+        "dvc_text": Path(folder, file).read_text(),
+    }
+
+
+def _size(cache: Any, oid: str) -> int:
+    return int(cache.fs.size(cache.oid_to_path(oid))) if cache.exists(oid) else 0
+
+
+if __name__ == "__main__":
+    serve({"claimed": claimed})
