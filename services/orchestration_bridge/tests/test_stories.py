@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mlops.contracts.message import Message, follow_up_id
-from mlops.contracts.monitoring import DriftDetected, DriftKind, Severity
+from mlops.contracts.monitoring import LATENCY_P95, DriftDetected, DriftKind, Severity
 from mlops.contracts.orchestration_bridge import (
     ApproveWorkflow,
     CancelWorkflow,
@@ -23,6 +23,14 @@ async def test_a_version_that_is_not_rolled_out_yet_is_no_reason_to_retrain(worl
     await world.tell(world.registered())
 
     asked = await world.tell(world.degraded().model_copy(update={"against_version": 1}))
+
+    assert asked == []
+
+
+async def test_slow_answers_are_no_reason_to_retrain(world: Any) -> None:
+    await world.tell(world.registered())
+
+    asked = await world.tell(world.degraded().model_copy(update={"metric": LATENCY_P95}))
 
     assert asked == []
 

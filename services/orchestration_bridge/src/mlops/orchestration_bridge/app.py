@@ -22,6 +22,7 @@ from mlops.orchestration_bridge.handlers.nodes import Nodes
 from mlops.orchestration_bridge.handlers.projects import Projects
 from mlops.orchestration_bridge.handlers.questions import Questions
 from mlops.orchestration_bridge.handlers.triggers import Triggers
+from mlops.orchestration_bridge.handlers.verdicts import Verdicts
 from mlops.orchestration_bridge.handlers.workflows import Workflows
 from mlops.orchestration_bridge.model.heat import USUAL, Rules
 from mlops.orchestration_bridge.ports.books import Books, NodeDocument, QueueDocument
@@ -81,6 +82,7 @@ def wire(
     questions = Questions(books, clock)
     bus.answer(NAME, "queue", questions.queue)
     bus.answer(NAME, "why", questions.why)
+    bus.answer(NAME, "verdict", Verdicts(books, clock).verdict)
     machines = Machines(books, pipelines, clock)
     bus.answer(NAME, "nodes", machines.nodes)
     bus.answer(NAME, "files", machines.files)

@@ -48,7 +48,7 @@ class Projects:
         def change(now: Queue) -> Queue:
             if now.settings_at is not None and now.settings_at > event.time:
                 return now
-            return _told_settings(now, event)
+            return told_settings(now, event)
 
         async with self._turns[event.project]:
             queue = await self._books.change(event.project, change, applied=event.id)
@@ -111,10 +111,11 @@ class Projects:
         )
 
 
-def _told_settings(now: Queue, event: ProjectRegistered | ProjectUpdated) -> Queue:
+def told_settings(now: Queue, event: ProjectRegistered | ProjectUpdated) -> Queue:
+    """Return the queue of a project after what it says of itself."""
     return replace(
         now,
-        policy=_policy(event.settings, has_folder=event.path is not None),
+        policy=policy_of(event.settings, has_folder=event.path is not None),
         path=event.path,
         timeout=event.settings.train.timeout,
         revision=event.revision,
@@ -123,7 +124,8 @@ def _told_settings(now: Queue, event: ProjectRegistered | ProjectUpdated) -> Que
     )
 
 
-def _policy(settings: ProjectSettings, *, has_folder: bool) -> Policy:
+def policy_of(settings: ProjectSettings, *, has_folder: bool) -> Policy:
+    """Return what a project says about training and retraining; without a folder it can run nothing."""
     retrain, share = settings.retrain, settings.share
     return Policy(
         model=settings.serve.model or settings.name,

@@ -3,30 +3,24 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 from datetime import timedelta
 
 from mlops.chassis.clock import Clock
 from mlops.chassis.errors import RejectedError, UnavailableError
 from mlops.contracts.message import Message, follow_up_id
-from mlops.contracts.monitoring import (
-    DriftDetected,
-    PerformanceDegraded,
-    PerformanceMeasured,
-    Severity,
-    Window,
-)
+from mlops.contracts.monitoring import DriftDetected, PerformanceDegraded, PerformanceMeasured
 from mlops.contracts.orchestration_bridge import (
     StartWorkflow,
     WorkflowDeclined,
     WorkflowKind,
     WorkflowQueued,
 )
+from mlops.orchestration_bridge.handlers import asking
 from mlops.orchestration_bridge.handlers.decisions import decided
-from mlops.orchestration_bridge.model import follow_up, policy
+from mlops.orchestration_bridge.model import policy
 from mlops.orchestration_bridge.model.fleet import Fleet
-from mlops.orchestration_bridge.model.queue import Entry, Queue, Seen, State, Trigger
+from mlops.orchestration_bridge.model.queue import Entry, Queue, State, Trigger
 from mlops.orchestration_bridge.ports.books import Books
 
 # A message may overtake the registration of its project; this long it is tried again instead of refused.
@@ -44,45 +38,22 @@ class Triggers:
         self._clock = clock
 
     async def on_drift_detected(self, event: DriftDetected) -> Sequence[Message]:
-        """Retrain on critical drift; lesser drift is a warning for people, not a reason to spend hours."""
-        if event.severity is not Severity.CRITICAL:
-            return []
-        share = f"{event.share_drifted_ratio:.0%} of the columns drifted"
-        why = f"{event.kind.value} drift of {event.model} {event.version}: {share}"
-        return await self._ask(event, _retraining(event, event.model, why, seen=None))
+        """Retrain on critical drift."""
+        return await self._on(event)
 
     async def on_performance_degraded(self, event: PerformanceDegraded) -> Sequence[Message]:
-        """Retrain a model that does worse than promised; one that is not rolled out yet is taken back instead."""
-        if event.against_version is not None:
-            return []
-        why = (
-            f"{event.metric} of {event.model} {event.version} is {event.value:.4g}, "
-            f"below {event.threshold:.4g}"
-        )
-        seen = _seen(event.version, event.window)
-        return await self._ask(event, _retraining(event, event.model, why, seen=seen))
+        """Retrain a model that does worse than promised."""
+        return await self._on(event)
 
     async def on_performance_measured(self, event: PerformanceMeasured) -> Sequence[Message]:
         """Count the window for a retraining that wants one more; ask for it when there are enough."""
-        if event.partial:
-            return []  # the same window will be measured again when it is full
-        window = _seen(event.version, event.window)
-
-        def change(now: Queue) -> Queue:
-            later = follow_up.counted(now, event.model, window)
-            found = follow_up.due(later, event.model)
-            if found is None:
-                return later
-            why = (
-                f"follow-up of {found.key}: {len(found.windows)} windows were measured since, "
-                "its data were still mostly from before the change"
-            )
-            trigger = _retraining(event, event.model, why, seen=None, follows=found.key)
-            return self._applied(later, trigger, fleet)
-
-        if await self._books.queue(event.project) is None:
+        if event.partial or await self._books.queue(event.project) is None:
             return []
         fleet = (await self._books.world()).fleet
+
+        def change(now: Queue) -> Queue:
+            return asking.after_window(now, event, lambda q, t: self._applied(q, t, fleet))
+
         queue = await self._books.change(event.project, change, applied=event.id)
         return await self._said(queue, event.id)
 
@@ -93,19 +64,12 @@ class Triggers:
                 f"no pipeline runs workflows of kind {command.kind.value!r}; use 'train', 'retrain' or 'federated'"
             )
         model = command.model or (await self._known(command)).policy.model
-        why = command.why or "asked for by a person"
-        trigger = Trigger(
-            id=command.id,
-            type=command.type,
-            kind=command.kind.value,
-            model=model,
-            why=why,
-            story_id=command.story_id,
-            at=command.time,
-            automatic=False,
-            traceparent=command.traceparent,
-        )
+        trigger = asking.wish_of(command, model)
         return await self._ask(command, trigger)
+
+    async def _on(self, event: asking.Asking) -> Sequence[Message]:
+        trigger = asking.trigger_of(event)
+        return [] if trigger is None else await self._ask(event, trigger)
 
     async def _ask(self, message: ProjectMessage, trigger: Trigger) -> Sequence[Message]:
         await self._known(message)
@@ -120,7 +84,7 @@ class Triggers:
 
     def _applied(self, queue: Queue, trigger: Trigger, fleet: Fleet) -> Queue:
         queued_id = follow_up_id(trigger.id, WorkflowQueued.type, 0)
-        key = workflow_key(queue.project, trigger.id)
+        key = asking.workflow_key(queue.project, trigger.id)
         return policy.apply(queue, trigger, key, queued_id, self._clock(), fleet)
 
     async def _known(self, message: ProjectMessage) -> Queue:
@@ -167,34 +131,3 @@ class Triggers:
             awaits_approval=entry.state is State.AWAITS_APPROVAL,
             decision=await decided(self._books, self._clock, entry),
         )
-
-
-def workflow_key(project: str, trigger_id: str) -> str:
-    """Return the name of the workflow that a trigger makes: the same at every redelivery."""
-    return f"{project}-{uuid.uuid5(uuid.NAMESPACE_URL, f'mlops:workflow:{trigger_id}').hex[:12]}"
-
-
-def _retraining(
-    event: DriftDetected | PerformanceDegraded | PerformanceMeasured,
-    model: str,
-    why: str,
-    *,
-    seen: Seen | None,
-    follows: str = "",
-) -> Trigger:
-    return Trigger(
-        id=event.id,
-        type=event.type,
-        kind=WorkflowKind.RETRAIN.value,
-        model=model,
-        why=why,
-        story_id=event.story_id,
-        at=event.time,
-        traceparent=event.traceparent,
-        seen=seen,
-        follows=follows,
-    )
-
-
-def _seen(version: int, window: Window) -> Seen:
-    return Seen(version, window.index, window.last_at)

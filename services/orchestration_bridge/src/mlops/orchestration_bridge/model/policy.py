@@ -6,7 +6,7 @@ A trigger is decided once: the queue remembers what became of it, so a message t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from mlops.orchestration_bridge.model import limits
@@ -40,10 +40,11 @@ class Accepted:
 
 @dataclass(frozen=True)
 class Refused:
-    """The trigger queues nothing."""
+    """The trigger queues nothing. `rule` names the rule that held it back, in one word; `reason` has its figures."""
 
     reason: str
     retry_at: datetime | None = None
+    rule: str = field(default="", compare=False)
 
 
 def decide(
@@ -53,13 +54,13 @@ def decide(
 
     With a *fleet*, what no machine of it could ever run is refused, whoever asks.
     """
-    for rule in _AUTOMATIC if trigger.automatic else _ALWAYS:
+    for name, rule in _AUTOMATIC if trigger.automatic else _ALWAYS:
         refused = rule(queue, trigger, now)
         if refused is not None:
-            return refused
+            return replace(refused, rule=name)
     impossible = limits.never(queue.policy, fleet) if fleet else ""
     if impossible:
-        return Refused(impossible)
+        return Refused(impossible, rule="limits")
     approval = trigger.automatic and queue.policy.mode == "approve"
     return Accepted(_of_story(queue, trigger) + 1, approval)
 
@@ -201,5 +202,12 @@ def _short(at: datetime) -> str:
     return at.isoformat(timespec="seconds")
 
 
-_ALWAYS = (_closed, _under_way, _full)
-_AUTOMATIC = (*_ALWAYS, _unwanted, _suggested, _loops, _spent, _cooling)
+_ALWAYS = (("closed", _closed), ("under_way", _under_way), ("full", _full))
+_AUTOMATIC = (
+    *_ALWAYS,
+    ("on", _unwanted),
+    ("mode", _suggested),
+    ("max_causation_depth", _loops),
+    ("max_per_day", _spent),
+    ("cooldown", _cooling),
+)
