@@ -18,6 +18,7 @@ class Kind(StrEnum):
 
     DATA = "data"
     PREDICTION = "prediction"
+    LABEL = "label"
     MISSING = "missing"
 
 

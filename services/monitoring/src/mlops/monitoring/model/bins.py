@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A column as bins: cut once from the reference, then every window is only counts.
 
-The last bin of every column counts missing values. Numeric columns have quantile bins. Columns of text, of true
-and false, or of few distinct numbers have one bin per frequent value, then `other`, then `never seen`.
+The last bin of every column counts missing values. Numeric columns have quantile bins, and one bin at either end for
+what the reference never reached. Columns of text, of true and false, or of few distinct numbers have one bin per
+frequent value, then `other`, then `never seen`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 Value = float | int | bool | str | None
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
+Values = Sequence[Value] | Floats
 
 _FEW_DISTINCT = 10
 _MOST_CATEGORIES = 20
@@ -28,11 +30,12 @@ _SINGLETONS = 0.005
 _MOST_OTHER = 0.5
 # Squares of squares of larger numbers are no floats any more; a number beyond it is taken as this one.
 _LARGEST = 1e50
+_NUMBERS = frozenset({float, int, bool, type(None)})
 
 
 @dataclass(frozen=True)
 class NumericBins:
-    """Quantile bins of a numeric column between *edges*; *spread* is its standard deviation."""
+    """Quantile bins of a numeric column between *edges*, the range of the reference; *spread* is its deviation."""
 
     edges: Floats
     spread: float
@@ -42,12 +45,21 @@ class NumericBins:
         """Return the number of bins without the one for missing values."""
         return len(self.edges) + 1
 
-    def codes(self, values: Sequence[Value]) -> Codes:
+    @property
+    def beyond(self) -> tuple[int, ...]:
+        """Return the bins that the reference never reached."""
+        return (0, self.size - 1)
+
+    def codes(self, values: Values) -> Codes:
         """Return the bin of every value; what is no number counts as missing."""
-        numbers = np.array([as_number(value) for value in values], dtype=np.float64)
+        return self.read(values)[0]
+
+    def read(self, values: Values) -> tuple[Codes, int]:
+        """Return the bin of every value, and how many values are neither missing nor a number."""
+        numbers, strangers = as_numbers(values)
         found = np.searchsorted(self.edges, numbers).astype(np.int64)
         found[np.isnan(numbers)] = self.size
-        return found
+        return found, strangers
 
 
 @dataclass(frozen=True)
@@ -62,28 +74,40 @@ class CategoryBins:
         """Return the number of bins without the one for missing values."""
         return self.frequent + 2
 
-    def codes(self, values: Sequence[Value]) -> Codes:
+    @property
+    def beyond(self) -> tuple[int, ...]:
+        """Return the bin that the reference never reached."""
+        return (self.size - 1,)
+
+    def codes(self, values: Values) -> Codes:
         """Return the bin of every value."""
+        listed = values.tolist() if isinstance(values, np.ndarray) else values
         unseen, missing = self.places.get("", self.frequent + 1), self.size
-        return np.array(
-            [missing if is_missing(v) else self.places.get(as_text(v), unseen) for v in values],
-            dtype=np.int64,
-        )
+        each = {
+            value: missing if is_missing(value) else self.places.get(as_text(value), unseen)
+            for value in set(listed)
+        }
+        return np.fromiter(map(each.__getitem__, listed), dtype=np.int64, count=len(listed))
+
+    def read(self, values: Values) -> tuple[Codes, int]:
+        """Return the bin of every value; no value is strange to categories, at most never seen."""
+        return self.codes(values), 0
 
 
 Bins = NumericBins | CategoryBins
 
 
-def cut(values: Sequence[Value], window_rows: int) -> Bins | None:
+def cut(values: Values, window_rows: int) -> Bins | None:
     """Return the bins of a reference column; None when there is nothing to compare.
 
     That is an empty column, or one whose values hardly ever repeat (an identifier, free text).
     """
-    present = [value for value in values if not is_missing(value)]
+    listed: Sequence[Value] = values.tolist() if isinstance(values, np.ndarray) else values
+    present = [value for value in listed if not is_missing(value)]
     if not present:
         return None
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in present):
-        numbers = np.array([as_number(value) for value in present], dtype=np.float64)
+        numbers = as_numbers(present)[0]
         if len(np.unique(numbers)) > _FEW_DISTINCT:
             return _quantile_bins(numbers, window_rows)
     return _category_bins(present, window_rows)
@@ -92,6 +116,21 @@ def cut(values: Sequence[Value], window_rows: int) -> Bins | None:
 def is_missing(value: Value) -> bool:
     """Return whether there is no value: None or not a number."""
     return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def as_numbers(values: Values) -> tuple[Floats, int]:
+    """Return the values as numbers between -1e50 and 1e50, NaN where there is none, and how many are no numbers."""
+    if isinstance(values, np.ndarray):
+        return np.clip(values.astype(np.float64), -_LARGEST, _LARGEST), 0
+    strangers = 0
+    if not set(map(type, values)) <= _NUMBERS:
+        strangers = sum(not isinstance(value, int | float | None) for value in values)
+        values = [value if isinstance(value, int | float) else None for value in values]
+    try:
+        found = np.array(values, dtype=np.float64)
+    except OverflowError:  # a whole number that no float can hold
+        found = np.array([as_number(value) for value in values], dtype=np.float64)
+    return np.clip(found, -_LARGEST, _LARGEST), strangers
 
 
 def as_number(value: Value) -> float:
@@ -111,17 +150,16 @@ def as_text(value: Value) -> str:
     return str(int(value)) if isinstance(value, int | float) else f"={value}"
 
 
-def counts(codes: Codes, bins: Bins) -> Floats:
-    """Return how many rows fell into every bin, the missing ones last."""
-    return np.bincount(codes, minlength=bins.size + 1).astype(np.float64)
-
-
 def _quantile_bins(numbers: Floats, window_rows: int) -> NumericBins:
     wanted = int(np.clip(min(window_rows, len(numbers)) // 25, 5, 20))
     at = np.arange(1, wanted) / wanted
     if len(numbers) >= _ROWS_FOR_TAILS:  # only then the reference can fill bins for the tails
         at = np.concatenate([[0.005], at, [0.995]])
-    return NumericBins(np.unique(np.quantile(numbers, at)), float(numbers.std()))
+    low, high = float(numbers.min()), float(numbers.max())
+    inner = np.unique(np.quantile(numbers, at))
+    inner = inner[inner < high] if inner[0] < high else np.nextafter(inner[:1], -np.inf)
+    edges = np.concatenate([[np.nextafter(low, -np.inf)], inner, [high]])
+    return NumericBins(np.unique(edges), float(numbers.std()))
 
 
 def _category_bins(present: Sequence[Value], window_rows: int) -> CategoryBins | None:
@@ -137,8 +175,8 @@ def _category_bins(present: Sequence[Value], window_rows: int) -> CategoryBins |
     if 1 - sum(found[name] for name in frequent) / total > _MOST_OTHER:
         return None
     other = len(frequent)
-    places = dict.fromkeys(found, other) | {name: i for i, name in enumerate(frequent)}
+    places = {name: i for i, name in enumerate(frequent)}
     singletons = sum(rows == 1 for rows in found.values()) / total
-    if singletons > _SINGLETONS:
-        places[""] = other  # the empty name stands for every value never seen
-    return CategoryBins(places, len(frequent))
+    if singletons > _SINGLETONS:  # the empty name stands for every value that is not frequent
+        return CategoryBins({**places, "": other}, len(frequent))
+    return CategoryBins(dict.fromkeys(found, other) | places, len(frequent))

@@ -11,7 +11,8 @@ import math
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from mlops.monitoring.model.performance import Measured, Promise
+from mlops.monitoring.model.measured import Measured
+from mlops.monitoring.model.performance import Promise
 
 FIRST_LOOK = 50
 _CLEARLY = 2.0

@@ -10,40 +10,43 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 
-from mlops.monitoring.model.bins import Codes, Value
+from mlops.monitoring.model.bins import Floats, Values
 from mlops.monitoring.model.chances import adjusted, chi2_tail, two_sided
 from mlops.monitoring.model.distance import Distance, distance
-from mlops.monitoring.model.reference import (
-    MIN_ROWS,
-    Column,
-    Reference,
-    correlations,
-    location_scores,
-)
+from mlops.monitoring.model.phases import MIN_CYCLES
+from mlops.monitoring.model.reference import MIN_ROWS, Column, Reference
+from mlops.monitoring.model.tally import Tally, count
 
 MIN_WINDOW_ROWS = 200
 W1_MOVED = 0.08
 PSI_MOVED = 0.1
 TVD_MOVED = 0.05
 MISSING_MOVED = 0.02
+BEYOND_MOVED = 0.02
 BIG = 0.25
-# With alpha = .05 these are the levels the rule was calibrated at: .4 % columns, .1 % together, .2 % pairs.
-_COLUMNS_LEVEL, _JOINT_LEVEL, _PAIRS_LEVEL = 0.08, 0.02, 0.04
+# With alpha = .05 these are the levels the rule was calibrated at: .4 % columns, .2 % answers, .1 % together, .2 % pairs.
+_COLUMNS_LEVEL, _ANSWERS_LEVEL, _JOINT_LEVEL, _PAIRS_LEVEL = 0.08, 0.04, 0.02, 0.04
+# Far out the tails of small samples are heavier than those of the normal curve: fewer rows must be surer.
+_ENOUGH_ROWS = 1000
 _JOINT_MOVED = 0.03
 _PAIR_MOVED = 0.15
-_ROWS_FOR_PAIRS = 2000
 _PART_SURE = 0.01  # which part of a rejected column it was: values or missing values
 _BIG_SURE = 1e-4
+_MOSTLY = 0.3  # of a shift, noise included, that is due to values the reference never had
+_FLAT = 1e-12
 
 
 @dataclass(frozen=True)
 class ColumnVerdict:
     """How far one column is from its reference.
 
-    `p` is corrected for the number of columns; `moved` and `missing_moved` tell which part of it drifted.
+    `p` is corrected for the number of columns; `moved` and `missing_moved` tell which part of it drifted. `test` names
+    what is most telling: `w1` or `psi` (spread differently), `tvd` (categories), `range` or `unseen` (values that the
+    reference never had), `constant`, `missing`, `absent` (the column does not come), `type` (no numbers any more).
     """
 
     name: str
@@ -59,13 +62,17 @@ class ColumnVerdict:
 
 @dataclass(frozen=True)
 class WindowVerdict:
-    """What a window says; `unjudged` holds the reason when it cannot be judged."""
+    """What a window says; `unjudged` holds the reason when it cannot be judged.
+
+    `unexpected` names columns that the reference does not have; that is no drift of those that the model knows.
+    """
 
     columns: tuple[ColumnVerdict, ...] = ()
     prediction: ColumnVerdict | None = None
     together: bool = False
     pairs: tuple[tuple[str, str], ...] = ()
     unjudged: str | None = None
+    unexpected: tuple[str, ...] = ()
 
     @property
     def moved(self) -> tuple[ColumnVerdict, ...]:
@@ -86,74 +93,130 @@ class WindowVerdict:
 
 def judge(
     reference: Reference,
-    features: Mapping[str, Sequence[Value]],
-    predictions: Sequence[Value],
+    features: Mapping[str, Values],
+    predictions: Values,
     alpha: float = 0.05,
+    times: Sequence[datetime] = (),
 ) -> WindowVerdict:
-    """Compare a window with its reference at false-discovery rate *alpha* (.05 is what was calibrated)."""
-    rows = len(predictions)
-    if reason := _cannot_judge(reference, rows):
-        return WindowVerdict(unjudged=reason)
-    codes = {
-        column.name: column.bins.codes(features.get(column.name, [None] * rows))
-        for column in reference.features
-    }
+    """Compare a window with its reference at false-discovery rate *alpha* (.05 is what was calibrated).
+
+    A reference with phases needs the *times* of the rows.
+    """
+    return judge_tally(reference, count(reference, features, predictions, times), alpha)
+
+
+def judge_tally(reference: Reference, tally: Tally, alpha: float = 0.05) -> WindowVerdict:
+    """Compare a counted window with the reference that it was counted against."""
+    if reason := _cannot_judge(reference, tally):
+        return WindowVerdict(unjudged=reason, unexpected=tuple(sorted(tally.strange)))
+    rows = int(tally.phases.sum())
+    alpha *= math.sqrt(min(1.0, min(rows, reference.rows) / _ENOUGH_ROWS))
     measured = [
-        distance(column, codes[column.name], reference.rows) for column in reference.features
+        distance(column, found)
+        for column, found in zip(reference.columns, tally.counts, strict=True)
     ]
-    level = _COLUMNS_LEVEL * alpha
-    corrected = adjusted([one.p for one in measured])
-    columns = tuple(
-        _verdict(c, one, p, level)
-        for c, one, p in zip(reference.features, measured, corrected, strict=True)
-    )
-    prediction = None
-    if reference.prediction is not None:
-        own = distance(
-            reference.prediction, reference.prediction.bins.codes(predictions), reference.rows
-        )
-        prediction = _verdict(reference.prediction, own, own.p, level)
+    columns, features = _verdicts(reference, tally, measured, alpha), len(reference.features)
     return WindowVerdict(
-        columns=columns,
-        prediction=prediction,
-        together=_moved_together(reference, measured, rows, _JOINT_LEVEL * alpha),
-        pairs=_changed_pairs(reference, codes, rows, _PAIRS_LEVEL * alpha),
+        columns=tuple(columns[:features]),
+        prediction=columns[-1] if reference.prediction is not None else None,
+        together=_moved_together(reference, measured[:features], rows, _JOINT_LEVEL * alpha),
+        pairs=_changed_pairs(reference, tally, rows, _PAIRS_LEVEL * alpha),
+        unexpected=tuple(sorted(tally.strange)),
     )
 
 
-def _cannot_judge(reference: Reference, rows: int) -> str | None:
+def _verdicts(
+    reference: Reference, tally: Tally, measured: Sequence[Distance], alpha: float
+) -> list[ColumnVerdict]:
+    features = len(reference.features)
+    corrected = adjusted([one.p for one in measured[:features]])
+    corrected += [one.p for one in measured[features:]]
+    levels = [_COLUMNS_LEVEL * alpha] * features + [_ANSWERS_LEVEL * alpha]
+    return [
+        _verdict(_Seen(column, one, p, strangers / tally.rows, column.name in tally.absent), level)
+        for column, one, p, strangers, level in zip(
+            reference.columns, measured, corrected, tally.strangers, levels, strict=False
+        )
+    ]
+
+
+def _cannot_judge(reference: Reference, tally: Tally) -> str | None:
+    rows = tally.rows
     if rows < MIN_WINDOW_ROWS:
         return f"the window has {rows} rows, {MIN_WINDOW_ROWS} are needed; raise [monitor].window"
     if reference.rows < MIN_ROWS:
         return f"the reference has {reference.rows} rows, {MIN_ROWS} are needed"
     if not reference.features and reference.prediction is None:
         return "no column of the reference can be compared: all are empty or hardly ever repeat a value"
+    phases, known = reference.phases, int(tally.phases.sum())
+    if phases is not None and phases.cycles < MIN_CYCLES:
+        return (
+            f"the reference spans {phases.cycles:.2g} cycles of {phases.period_s / 3600:g} h; "
+            f"{MIN_CYCLES:g} are needed to know what is normal in each part of it"
+        )
+    if known < MIN_WINDOW_ROWS:
+        return (
+            f"{known} of {rows} rows are of hours that the reference has seen often enough, "
+            f"{MIN_WINDOW_ROWS} are needed; take a longer reference or set [monitor.drift] cycle"
+        )
     return None
 
 
-def _verdict(column: Column, one: Distance, corrected: float, level: float) -> ColumnVerdict:
-    rejected = corrected <= level
+@dataclass(frozen=True)
+class _Seen:
+    """One column of a window: what was measured, its corrected chance, and what came in its place."""
+
+    column: Column
+    one: Distance
+    corrected: float
+    strangers: float
+    absent: bool
+
+
+def _verdict(seen: _Seen, level: float) -> ColumnVerdict:
+    column, one = seen.column, seen.one
+    rejected = seen.corrected <= level
     threshold = TVD_MOVED if column.categorical else W1_MOVED
-    by_psi = not column.categorical and one.effect < threshold and one.psi >= PSI_MOVED
-    moved = rejected and one.p_present < _PART_SURE and (one.effect >= threshold or by_psi)
+    by_psi = not column.categorical and one.psi >= PSI_MOVED
+    beyond = not column.categorical and one.beyond >= BEYOND_MOVED
+    moved = (
+        rejected and one.p_present < _PART_SURE and (one.effect >= threshold or by_psi or beyond)
+    )
     missing = rejected and one.p_missing < _PART_SURE and one.missing_shift >= MISSING_MOVED
     big = rejected and one.p < _BIG_SURE and max(one.effect, one.missing_shift) >= BIG
-    test, score, least = ("tvd" if column.categorical else "w1"), one.effect, threshold
-    if missing and not moved:
-        test, score, least = "missing", one.missing_shift, MISSING_MOVED
-    elif by_psi:
-        test, score, least = "psi", one.psi, PSI_MOVED
+    test, score, least = _told(seen, moved=moved, missing=missing)
     return ColumnVerdict(
         name=column.name,
         test=test,
         score=score,
         threshold=least,
-        p=corrected,
+        p=seen.corrected,
         missing_ratio=one.missing,
         moved=moved,
         missing_moved=missing,
         big=big and (moved or missing),
     )
+
+
+def _told(seen: _Seen, *, moved: bool, missing: bool) -> tuple[str, float, float]:
+    """Return the name of what is most telling about a column, how much of it there is, and from where on it counts."""
+    column, one = seen.column, seen.one
+    plain = ("tvd", TVD_MOVED) if column.categorical else ("w1", W1_MOVED)
+    if missing and not moved:
+        word = "absent" if seen.absent else "missing"
+        # Text where numbers were is no missing value, though it can be compared as little.
+        word = "type" if seen.strangers >= one.missing_shift / 2 and not seen.absent else word
+        return word, one.missing_shift, MISSING_MOVED
+    if not moved:
+        return plain[0], one.effect, plain[1]
+    if one.constant:
+        return "constant", one.effect, plain[1]
+    beyond = ("unseen" if column.categorical else "range"), one.beyond, BEYOND_MOVED
+    if one.beyond >= max(BEYOND_MOVED, _MOSTLY * one.variation):
+        return beyond
+    if one.effect >= plain[1]:
+        return plain[0], one.effect, plain[1]
+    return ("psi", one.psi, PSI_MOVED) if one.psi >= PSI_MOVED else beyond
 
 
 def _moved_together(
@@ -171,24 +234,30 @@ def _moved_together(
 
 
 def _changed_pairs(
-    reference: Reference, codes: Mapping[str, Codes], rows: int, level: float
+    reference: Reference, tally: Tally, rows: int, level: float
 ) -> tuple[tuple[str, str], ...]:
     columns = reference.features
-    taken = min(_ROWS_FOR_PAIRS, rows)
-    step = rows // taken
-    now = correlations([location_scores(c, codes[c.name][::step][:taken]) for c in columns])
+    now = _correlations(tally, rows)
     tests = len(columns) * (len(columns) - 1) // 2
-    variance = 1.1 * (1 / (taken - 3) + 1 / min(reference.rows, 5000))
+    variance = 1.1 * (1 / (rows - 3) + 1 / min(reference.rows, 5000))
+    far = np.triu(np.abs(now - reference.pairs) >= _PAIR_MOVED, 1)
     found = []
-    for i, j in zip(*np.triu_indices(len(columns), 1), strict=True):
-        before, after = float(reference.pairs[i, j]), float(now[i, j])
-        scale = math.sqrt(
-            variance * _pair_effect(columns[i], columns[j], dependent=reference.dependent)
-        )
-        apart = abs(_fisher(after) - _fisher(before)) / scale
-        if abs(after - before) >= _PAIR_MOVED and two_sided(apart) * tests < level:
-            found.append((columns[i].name, columns[j].name))
+    for i, j in zip(*np.nonzero(far), strict=True):
+        one, other = columns[int(i)], columns[int(j)]
+        scale = math.sqrt(variance * _pair_effect(one, other, dependent=reference.dependent))
+        apart = _fisher(float(now[i, j])) - _fisher(float(reference.pairs[i, j]))
+        if two_sided(apart / scale) * tests < level:
+            found.append((one.name, other.name))
     return tuple(found)
+
+
+def _correlations(tally: Tally, rows: int) -> Floats:
+    means = tally.sums / rows
+    about = tally.products / rows - np.outer(means, means)
+    deviations = np.sqrt(np.maximum(np.diag(about), 0.0))
+    scale = np.outer(deviations, deviations)
+    found: Floats = np.divide(about, scale, out=np.zeros_like(about), where=scale > _FLAT)
+    return found
 
 
 def _pair_effect(one: Column, other: Column, *, dependent: bool) -> float:

@@ -1,28 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How well a model did in a window, by its labels, and whether that is worse than promised."""
+"""Whether a model does worse than promised, and not only by bad luck."""
 
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from mlops.monitoring.model.bins import Value, as_number, as_text
+from mlops.monitoring.model.measured import Measured
 
 SHOWING_WINDOWS = 2
 _CLEARLY = 2.0
-
-Pairs = Sequence[tuple[Value, Value]]
-"""Prediction and truth of every labelled row."""
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A metric over some rows, and its standard error if these rows were independent."""
-
-    value: float
-    error: float
 
 
 @dataclass(frozen=True)
@@ -78,92 +66,3 @@ class Promise:
             return False
         luckier = found.value + (found.error if self.higher_is_better else -found.error)
         return self.missed_by(luckier) or any(missed_before)
-
-
-def plain_name(metric: str) -> str:
-    """Return the metric's name without the prefixes and suffixes that trainers like."""
-    name = metric.strip().lower()
-    for prefix in ("val_", "valid_", "test_", "eval_", "validation_"):
-        name = name.removeprefix(prefix)
-    return name.removesuffix("_score")
-
-
-def can_measure(metric: str) -> bool:
-    """Return whether the metric follows from predictions and labels alone."""
-    return plain_name(metric) in _METRICS
-
-
-def measure(metric: str, pairs: Pairs) -> Measured | None:
-    """Return the metric, or None when it cannot be told: unknown metric, no rows, no numbers."""
-    found = _METRICS.get(plain_name(metric))
-    return found(pairs) if found is not None and pairs else None
-
-
-def same(prediction: Value, label: Value) -> bool:
-    """Return whether a prediction was right: 1, 1.0 and true are the same answer."""
-    return as_text(prediction) == as_text(label)
-
-
-def _accuracy(pairs: Pairs) -> Measured:
-    return _share(sum(same(p, label) for p, label in pairs) / len(pairs), len(pairs))
-
-
-def _error(pairs: Pairs) -> Measured:
-    right = _accuracy(pairs)
-    return Measured(1.0 - right.value, right.error)
-
-
-def _f1(pairs: Pairs) -> Measured:
-    """F1 of class 1 when the classes are 0 and 1, else the mean over the classes."""
-    texts = [(as_text(prediction), as_text(label)) for prediction, label in pairs]
-    classes = {name for pair in texts for name in pair}
-    hits = Counter(label for prediction, label in texts if prediction == label)
-    said, true = Counter(p for p, _ in texts), Counter(label for _, label in texts)
-    wanted = {"1"} if classes <= {"0", "1"} else classes
-    mean = sum(2 * hits[c] / max(1, said[c] + true[c]) for c in wanted) / len(wanted)
-    return _share(mean, len(pairs))
-
-
-def _share(value: float, rows: int) -> Measured:
-    # Two rows more, one right and one wrong: otherwise a perfect window would seem to know everything.
-    likely = (value * rows + 1) / (rows + 2)
-    return Measured(value, math.sqrt(likely * (1 - likely) / rows))
-
-
-def _mae(pairs: Pairs) -> Measured | None:
-    return _mean([abs(gap) for gap in _gaps(pairs)])
-
-
-def _mse(pairs: Pairs) -> Measured | None:
-    return _mean([gap * gap for gap in _gaps(pairs)])
-
-
-def _rmse(pairs: Pairs) -> Measured | None:
-    squared = _mse(pairs)
-    if squared is None:
-        return None
-    root = math.sqrt(squared.value)
-    return Measured(root, squared.error / (2 * root) if root else 0.0)
-
-
-def _gaps(pairs: Pairs) -> list[float]:
-    gaps = [as_number(prediction) - as_number(label) for prediction, label in pairs]
-    return [gap for gap in gaps if not math.isnan(gap)]
-
-
-def _mean(costs: Sequence[float]) -> Measured | None:
-    if not costs or not math.isfinite(total := math.fsum(costs)):
-        return None
-    mean = total / len(costs)
-    spread = math.sqrt(math.fsum((cost - mean) ** 2 for cost in costs) / len(costs))
-    return Measured(mean, spread / math.sqrt(len(costs)))
-
-
-_METRICS: Mapping[str, Callable[[Pairs], Measured | None]] = {
-    "accuracy": _accuracy,
-    "error": _error,
-    "f1": _f1,
-    "mae": _mae,
-    "mse": _mse,
-    "rmse": _rmse,
-}

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from mlops.monitoring.model.windows import Window
 
+HARDWARE, MEMORY, POWER = "hardware", "memory", "power"
 _HOT = 2
 _MOST_EPISODES = 200
 _NAMED = 5
@@ -24,12 +25,24 @@ class Suspicion:
 
 @dataclass(frozen=True)
 class Episode:
-    """A time in which a node was throttled by heat; `until` is None while it lasts."""
+    """A time in which a node was held back, by heat or else; `until` is None while it lasts.
+
+    `level` is that of heat; `text` says what it was otherwise.
+    """
 
     node: str
     level: int
     since: datetime
     until: datetime | None = None
+    cause: str = HARDWARE
+    text: str = ""
+
+    @property
+    def evidence(self) -> str:
+        """Return it in words."""
+        what = self.text or f"was throttled at level {self.level}"
+        end = "" if self.until is None else f" until {self.until:%H:%M:%S}"
+        return f"node {self.node} {what} since {self.since:%H:%M:%S}{end}"
 
     def overlaps(self, first: datetime, last: datetime) -> bool:
         """Return whether it was hot at any time between *first* and *last*."""
@@ -38,13 +51,13 @@ class Episode:
 
 @dataclass(frozen=True)
 class Heat:
-    """The newest throttling episodes of all nodes."""
+    """The newest times in which nodes were held back: by heat, for want of memory, to save power."""
 
     episodes: tuple[Episode, ...] = field(default=())
 
     def told(self, node: str, level: int, at: datetime) -> Heat:
         """Return the heat after a node said its *level* (2 and above throttles) at a time."""
-        open_ = next((e for e in self.episodes if e.node == node and e.until is None), None)
+        open_ = self._open(node, HARDWARE)
         if open_ is None:
             fresh = (Episode(node, level, at),) if level >= _HOT else ()
             return Heat((*self.episodes, *fresh)[-_MOST_EPISODES:])
@@ -54,6 +67,25 @@ class Heat:
             else replace(open_, until=at)
         )
         return Heat(tuple(changed if e is open_ else e for e in self.episodes))
+
+    def strained(self, node: str, cause: str, text: str, at: datetime) -> Heat:
+        """Return the heat after a node said that it is held back in another way, or (without *text*) that it is not."""
+        open_ = self._open(node, cause)
+        if (open_ is not None) == bool(text):
+            return self
+        if open_ is None:
+            fresh = Episode(node, 0, at, cause=cause, text=text)
+            return Heat((*self.episodes, fresh)[-_MOST_EPISODES:])
+        return Heat(tuple(replace(e, until=at) if e is open_ else e for e in self.episodes))
+
+    def during(self, first: datetime, last: datetime, node: str | None = None) -> list[Episode]:
+        """Return what held nodes (or one node) back at any time between two moments."""
+        found = [one for one in self.episodes if one.overlaps(first, last)]
+        return [one for one in found if node in (None, one.node)]
+
+    def _open(self, node: str, cause: str) -> Episode | None:
+        same = (e for e in self.episodes if (e.node, e.cause, e.until) == (node, cause, None))
+        return next(same, None)
 
 
 def suspects(window: Window, heat: Heat, windows_of_version: int) -> tuple[Suspicion, ...]:
@@ -97,10 +129,5 @@ def _inputs(window: Window) -> list[Suspicion]:
 def _hardware(window: Window, heat: Heat) -> list[Suspicion]:
     if window.first_at is None or window.last_at is None:
         return []
-    hot = [e for e in heat.episodes if e.overlaps(window.first_at, window.last_at)]
-    return [
-        Suspicion(
-            "hardware", f"node {e.node} was throttled at level {e.level} since {e.since:%H:%M:%S}"
-        )
-        for e in hot[-3:]
-    ]
+    hot = [e for e in heat.during(window.first_at, window.last_at) if e.cause == HARDWARE]
+    return [Suspicion(HARDWARE, e.evidence) for e in hot[-3:]]

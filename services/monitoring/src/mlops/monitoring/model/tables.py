@@ -12,7 +12,9 @@ from dataclasses import dataclass, replace
 from mlops.monitoring.model.alarm import Kind, Sign, signs
 from mlops.monitoring.model.bins import Value
 from mlops.monitoring.model.drift import WindowVerdict, judge
-from mlops.monitoring.model.performance import Measured, Promise, can_measure, measure
+from mlops.monitoring.model.measured import Measured
+from mlops.monitoring.model.metrics import can_measure, measure
+from mlops.monitoring.model.performance import Promise
 from mlops.monitoring.model.reference import freeze
 
 PREDICTION = "prediction"

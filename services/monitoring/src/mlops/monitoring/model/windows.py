@@ -7,22 +7,26 @@ A window belongs to one version: at a deployment the open windows of the other v
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from itertools import islice
 from typing import TypeVar
 
 from mlops.monitoring.model.alarm import Alarm
 from mlops.monitoring.model.bins import Value
 from mlops.monitoring.model.candidates import Candidate
-from mlops.monitoring.model.performance import SHOWING_WINDOWS, Measured
+from mlops.monitoring.model.measured import Measured
+from mlops.monitoring.model.performance import SHOWING_WINDOWS
 
 LABELLED_ENOUGH = 0.8
+LABELLED_LEAST = 50
 VERSIONS_KEPT = 20
 _LATER_WINDOWS = 2
 _REFERENCE_WINDOWS = 2
 _REFERENCE_ROWS = 1000
+_ROWS_AT_ONCE = 10_000
 _ON_REFERENCE = "reference_"
 
 T = TypeVar("T")
@@ -80,7 +84,8 @@ class Summary:
 class Window:
     """Consecutive predictions of one version; `index` is given when it is full, `stored` ends with its rows.
 
-    `missed`: its value is worse than promised; `degraded`: and that was not only bad luck.
+    `missed`: its value is worse than promised; `degraded`: and that was not only bad luck. `full_at_s`: how long its
+    model had been listened to when it was full.
     """
 
     number: int
@@ -97,6 +102,7 @@ class Window:
     degraded: bool = False
     inputs: Summary | None = None
     stored: bool = True
+    full_at_s: float | None = None
 
     @property
     def room(self) -> int:
@@ -114,17 +120,28 @@ class Window:
             last_at=max([*times, *([self.last_at] if self.last_at else [])]),
         )
 
-    def due(self, windows_full: int) -> bool:
-        """Return whether it is time to measure: all labels are there, or enough and no more are to be expected.
+    def due(
+        self, windows_full: int, listened_s: float = 0.0, horizon_s: float | None = None
+    ) -> bool:
+        """Return whether it is time to measure: all labels are there, or no more are to be expected.
 
-        *windows_full* is how many windows of the model have been filled so far.
+        That is when the horizon is over, or without one when enough are there and some windows more are full.
+        *windows_full* is how many windows of the model have been filled so far, *listened_s* for how long.
         """
         if self.phase is not Phase.FULL or self.index is None:
             return False
         if self.labelled >= self.rows:
             return True
+        if horizon_s is not None and self.full_at_s is not None:
+            return listened_s - self.full_at_s >= horizon_s
         later = windows_full - 1 - self.index
         return self.labelled >= LABELLED_ENOUGH * self.rows and later >= _LATER_WINDOWS
+
+    def labels_needed(self, *, by_horizon: bool) -> int:
+        """Return how many labels measure it: 80 % of its rows, and where a horizon ends the wait at least 50."""
+        if by_horizon:
+            return min(LABELLED_LEAST, self.rows)
+        return math.ceil(LABELLED_ENOUGH * self.rows)
 
 
 @dataclass(frozen=True)
@@ -146,7 +163,8 @@ class Watched:
 
     `version` is what is deployed (None until that is told); `expected` is what each version promised and `shown`
     how it did at first, both of the newest `VERSIONS_KEPT`; `reference_from` is the first window index of the
-    reference that is being collected; `candidate` is the version that is being rolled out beside it.
+    reference that is being collected; `candidate` is the version that is being rolled out beside it;
+    `listened_s` is for how long it has been listened to, as far as windows wait for labels by a horizon.
     """
 
     key: ModelKey
@@ -161,6 +179,7 @@ class Watched:
     alarms: Mapping[str, Alarm] = field(default_factory=dict)
     reference_from: int = 0
     candidate: Candidate | None = None
+    listened_s: float = 0.0
 
     def judges(self, version: int) -> bool:
         """Return whether windows of *version* speak for the model: it is deployed, or nothing is known."""
@@ -231,6 +250,25 @@ def columns_of(rows: Sequence[Row]) -> dict[str, list[Value]]:
     """Return the features of *rows* by column; a row without a column has None there."""
     names = dict.fromkeys(name for row in rows for name in row.features)
     return {name: [row.features.get(name) for row in rows] for name in names}
+
+
+def in_parts(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """Yield lists of rows, few enough to be held in memory however large the window is."""
+    left = iter(rows)
+    while part := list(islice(left, _ROWS_AT_ONCE)):
+        yield part
+
+
+def evenly(items: Iterable[T], most: int) -> list[T]:
+    """Return evenly spaced items: all of them below twice *most*, else at least *most*."""
+    kept: list[T] = []
+    step = 1
+    for place, item in enumerate(items):
+        if place % step == 0:
+            kept.append(item)
+            if len(kept) == 2 * most:
+                kept, step = kept[::2], 2 * step
+    return kept
 
 
 def _without_reference(known: Mapping[str, float]) -> dict[str, float]:
