@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,9 +15,11 @@ from mlops.contracts.message import Message
 from mlops.contracts.monitoring import AlertResolved
 from mlops.monitoring.adapters.memory import MemoryLedger
 from mlops.monitoring.adapters.sqlite import SqliteLedger
+from mlops.monitoring.model.adwin import Adwin
 from mlops.monitoring.model.alarm import Alarm
+from mlops.monitoring.model.early import Watch
 from mlops.monitoring.model.windows import ModelKey, Phase, Row, Summary, Truth, Watched, Window
-from mlops.monitoring.ports import Baseline, Ledger, Page, ReportJob
+from mlops.monitoring.ports import Baseline, Ledger, Page, Pair, ReportJob
 
 RAIN = ModelKey("rainfall", "rain")
 SNOW = ModelKey("rainfall", "snow")
@@ -49,11 +52,11 @@ async def write(ledger: Ledger, message_id: str, *rows: Row, window: int = 0) ->
 
 
 async def rows_of(ledger: Ledger, window: int = 0) -> list[Row]:
-    return await ledger.look(lambda page: page.rows.of(RAIN, window))
+    return await ledger.look(lambda page: list(page.rows.of(RAIN, window)))
 
 
-async def label(ledger: Ledger, message_id: str, *truths: Truth) -> dict[int, int]:
-    counted: dict[int, int] = {}
+async def label(ledger: Ledger, message_id: str, *truths: Truth) -> dict[int, list[Pair]]:
+    counted: dict[int, list[Pair]] = {}
 
     def change(page: Page) -> Sequence[Message]:
         counted.update(page.rows.label(RAIN, truths))
@@ -119,7 +122,7 @@ async def test_a_label_finds_its_row(ledger: Ledger) -> None:
 
     counted = await label(ledger, "m2", truth("b", 0))
 
-    assert counted == {3: 1}
+    assert counted == {3: [(1, 0)]}
     assert [(kept.labelled, kept.label) for kept in await rows_of(ledger, 3)] == [
         (False, None),
         (True, 0),
@@ -129,7 +132,7 @@ async def test_a_label_finds_its_row(ledger: Ledger) -> None:
 async def test_a_label_may_come_before_its_prediction(ledger: Ledger) -> None:
     counted = await label(ledger, "m1", truth("a", 1))
 
-    added: list[int] = []
+    added: list[list[Pair]] = []
 
     def change(page: Page) -> Sequence[Message]:
         added.append(page.rows.add(RAIN, 0, [row("a"), row("b")]))
@@ -137,7 +140,7 @@ async def test_a_label_may_come_before_its_prediction(ledger: Ledger) -> None:
 
     await ledger.apply("m2", change)
     assert counted == {}
-    assert added == [1]
+    assert added == [[(1, 1)]]
     assert [kept.labelled for kept in await rows_of(ledger)] == [True, False]
 
 
@@ -202,6 +205,7 @@ async def test_windows_come_back_by_phase_and_age(ledger: Ledger) -> None:
 
     await ledger.apply("m1", change)
 
+    assert await ledger.look(lambda page: page.windows.open(RAIN)) == [opened]
     assert await ledger.look(lambda page: page.windows.unfinished(RAIN)) == [full, opened]
     assert await ledger.look(lambda page: page.windows.latest(RAIN, 2)) == [full, opened]
     assert await ledger.look(lambda page: page.windows.latest(RAIN, 9)) == [done, full, opened]
@@ -248,9 +252,29 @@ async def test_a_model_is_kept_whole(ledger: Ledger) -> None:
     assert await ledger.look(lambda page: page.models.all()) == [model]
 
 
+async def test_an_early_warning_is_kept_whole(ledger: Ledger) -> None:
+    watch = Watch(2, {"error": Adwin().after([0.1, 0.7, 1e50] * 20)[0], "label": Adwin()})
+
+    def change(page: Page) -> Sequence[Message]:
+        page.watches.put(RAIN, Watch(1))
+        page.watches.put(RAIN, watch)
+        return []
+
+    await ledger.apply("m1", change)
+
+    assert await ledger.look(lambda page: page.watches.get(RAIN)) == watch
+    assert await ledger.look(lambda page: page.watches.get(SNOW)) is None
+
+
 async def test_a_baseline_belongs_to_its_version(ledger: Ledger) -> None:
     first = Baseline(
-        1, NOON, "windows 0 to 1", 500, {"wind": [0.5, None], "sky": ["a", "b"]}, [1, 0]
+        1,
+        NOON,
+        "windows 0 to 1",
+        500,
+        {"wind": [0.5, None], "sky": ["a", "b"]},
+        [1, 0],
+        [NOON, NOON + timedelta(seconds=1)],
     )
     second = Baseline(2, NOON, "a.csv", 500, {"wind": [1.0]}, [None])
 
@@ -265,6 +289,26 @@ async def test_a_baseline_belongs_to_its_version(ledger: Ledger) -> None:
     assert await ledger.look(lambda page: page.baselines.get(RAIN, 1)) == first
     assert await ledger.look(lambda page: page.baselines.get(RAIN, 2)) is None
     assert await ledger.look(lambda page: page.baselines.get(SNOW, 1)) is None
+
+
+async def test_truths_are_of_the_reference_of_their_version(ledger: Ledger) -> None:
+    baseline = Baseline(1, NOON, "a.csv", 500, {"wind": [1.0]}, [None])
+
+    def change(page: Page) -> Sequence[Message]:
+        for version in (1, 2, 3):
+            page.baselines.put(RAIN, replace(baseline, version=version))
+            page.baselines.keep_truths(RAIN, version, [1, "a"])
+        page.baselines.keep_truths(RAIN, 1, [1, 0.5, "a", None, True])
+        page.baselines.drop(RAIN, 2)
+        page.baselines.put(RAIN, replace(baseline, version=3))
+        return []
+
+    await ledger.apply("m1", change)
+
+    found = await ledger.look(
+        lambda page: [page.baselines.truths(RAIN, version) for version in (1, 2, 3)]
+    )
+    assert found == [[1, 0.5, "a", None, True], [], []]
 
 
 async def test_jobs_wait_in_turn_and_failed_ones_behind(ledger: Ledger) -> None:

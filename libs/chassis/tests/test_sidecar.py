@@ -45,7 +45,13 @@ def slow():
 def talk():
     return "x" * 100_000
 
-serve({f.__name__: f for f in (add, refuse, fail, hang, die, pid, slow, talk)})
+def count(to, tell=None):
+    for number in range(to):
+        if tell:
+            tell({"done": number + 1, "whole": to})
+    return to
+
+serve({f.__name__: f for f in (add, refuse, fail, hang, die, pid, slow, talk, count)})
 """
 SOON = timedelta(seconds=20)
 
@@ -60,6 +66,18 @@ async def sidecar(tmp_path: Path) -> AsyncIterator[Sidecar]:
 
 async def test_calls_are_answered_whatever_the_library_prints(sidecar: Sidecar) -> None:
     assert await sidecar.call("add", SOON, a=2, b=3) == 5
+
+
+async def test_a_long_call_tells_how_far_it_is_to_those_who_want_to_hear_it(
+    sidecar: Sidecar,
+) -> None:
+    heard: list[dict[str, int]] = []
+
+    answer = await sidecar.call("count", SOON, hear=heard.append, to=3)
+    silently = await sidecar.call("count", SOON, to=3)
+
+    assert (answer, silently) == (3, 3)
+    assert heard == [{"done": number, "whole": 3} for number in (1, 2, 3)]
 
 
 async def test_errors_keep_their_family(sidecar: Sidecar) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from libs.cli.tests.conftest import Door
 
-from mlops.cli.commands.energy import amount
+from mlops.cli.amounts import amount
 
 FIGURES = {"joules": 7200.0, "wh": 2.0, "measured_j": 3600.0}
 ROWS: dict[str, list[dict[str, Any]]] = {

@@ -218,7 +218,7 @@ def test_a_platform_elsewhere_is_named_by_the_environment(
 ) -> None:
     address = json.loads((door.home / "endpoints.json").read_text())["gateway"]
     elsewhere = Door(tmp_path / "none")
-    door.answers["/api/v1/overview"] = {"alerts": []}
+    door.answers["/api/v1/alerts"] = {"alerts": []}
     monkeypatch.setenv("MLOPS_GATEWAY_URL", f"{address}/")
     locked = elsewhere.run("alerts")
     monkeypatch.setenv("MLOPS_TOKEN", "open-sesame")

@@ -80,6 +80,21 @@ def test_all_eight_services_are_modules_with_their_port(site: Site) -> None:
     assert services["gateway"].env["GATEWAY_GRPC_PORT"] == "8001"
 
 
+@pytest.mark.parametrize(
+    ("url", "workspace"),
+    [("", "{home}/evidently"), ("s3://reports/ml/", "s3://reports/ml/evidently")],
+)
+def test_evidently_shows_what_monitoring_keeps(
+    site: Site, monkeypatch: pytest.MonkeyPatch, url: str, workspace: str
+) -> None:
+    monkeypatch.setenv("MONITORING_REPORTS_URL", url)
+
+    command = everything(site)[-1].command
+
+    shown = command[command.index("--workspace") + 1]
+    assert shown == workspace.format(home=site.home.root)
+
+
 def test_addresses_are_complete_and_without_evidently_when_it_is_left_out(site: Site) -> None:
     all_of_it = endpoints_of(site, everything(site))
     without = endpoints_of(site, selected(everything(site), [], ["evidently"]))

@@ -101,6 +101,40 @@ async def test_cookie_reads_but_never_writes(stranger: httpx.AsyncClient, house:
     assert house.bus.published == []
 
 
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Sec-Fetch-Site": "same-origin", "Origin": "http://gateway"}, 202),
+        ({"Sec-Fetch-Site": "same-site", "Origin": "http://gateway:8080"}, 403),
+        ({"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"}, 403),
+        ({"Origin": "https://evil.example"}, 403),
+    ],
+)
+async def test_cookie_silences_alerts_from_the_page_itself_only(
+    stranger: httpx.AsyncClient, house: House, headers: dict[str, str], status: int
+) -> None:
+    await stranger.get("/", params={"token": TOKEN})
+    silence = {"project": "rainfall", "for_s": 3600}
+
+    answer = await stranger.post("/api/v1/alerts/silences", json=silence, headers=headers)
+
+    assert answer.status_code == status
+    assert len(house.bus.published) == (status == 202)
+
+
+async def test_without_a_cookie_the_pages_buttons_open_nothing(
+    stranger: httpx.AsyncClient, house: House
+) -> None:
+    answers = [
+        await stranger.post("/api/v1/alerts/silences", json={"project": "rainfall", "for_s": 1}),
+        await stranger.post("/api/v1/alerts/a-1/acknowledge", json={}),
+        await stranger.post("/api/v1/alerts/channels/chat/test"),
+    ]
+
+    assert [one.status_code for one in answers] == [401, 401, 401]
+    assert house.bus.published == []
+
+
 async def test_page_escapes_what_comes_from_outside(house: House) -> None:
     attack = '<script>alert("x")</script>'
     settings = {"name": "rainfall", "description": attack}
@@ -114,6 +148,8 @@ async def test_page_escapes_what_comes_from_outside(house: House) -> None:
             severity=Severity.CRITICAL,
             title=f"{attack} broke",
             dedup_key="k",
+            kind=attack,
+            suggestion=attack,
         ),
     )
 

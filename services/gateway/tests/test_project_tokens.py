@@ -119,6 +119,7 @@ async def test_lists_hold_only_the_callers_projects(house: House) -> None:
         "/api/v1/energy?project=tropics",
         "/api/v1/query/serving/get?project=tropics&model=m",
         "/api/v1/query/gateway/comparison?model=m",
+        "/api/v1/query/versioning/open?project=tropics&name=days",
     ],
 )
 async def test_another_project_is_refused_by_name(house: House, path: str) -> None:

@@ -6,28 +6,44 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
 
 from mlops.chassis.bus_memory import MemoryBus
+from mlops.chassis.clock import utc_now
 from mlops.chassis.sidecar import Sidecar
+from mlops.contracts.alerts import AlertSettings
+from mlops.contracts.energy import EnergyUse
 from mlops.contracts.gateway import Label, LabelRecorded
 from mlops.contracts.message import Message
+from mlops.contracts.monitoring import (
+    DriftCleared,
+    DriftDetected,
+    DriftKind,
+    Severity,
+    Window,
+)
+from mlops.contracts.orchestration_bridge import WorkflowCompleted, WorkflowKind
 from mlops.contracts.serving import DeploymentCompleted, Prediction, PredictionLogged, Scalar
 from mlops.contracts.settings import MonitorSettings, ProjectSettings
 from mlops.contracts.workspaces import ProjectRegistered
 from mlops.monitoring.adapters.memory import MemoryLedger, MemoryReports
+from mlops.monitoring.adapters.memory_channels import MemoryChannels
 from mlops.monitoring.adapters.sqlite import SqliteLedger
 from mlops.monitoring.adapters.tables import FileTables
-from mlops.monitoring.app import wire
-from mlops.monitoring.ports import Ledger
+from mlops.monitoring.app import wire, wire_notices
+from mlops.monitoring.model.notices import Channel
+from mlops.monitoring.ports import Alert, Ledger
 
 M = TypeVar("M", bound=Message)
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 WINDOW = 250
+SEEN = Window(index=3, rows=500, first_at=NOON, last_at=NOON)
+WORKFLOW = {"workflow_key": "rainfall-7", "kind": WorkflowKind.RETRAIN, "model": "rain"}
 
 
 @dataclass
@@ -41,18 +57,30 @@ class World:
     model: str = "rain"
     sent: int = 0
     minutes: int = 0
+    elapsed_s: float = 0.0
+    alerts: AlertSettings = field(default_factory=AlertSettings)
+    channels: MemoryChannels = field(default_factory=MemoryChannels)
 
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng(0)
+        claims = (f"claim-{number}" for number in count())
+        self.notifier = wire_notices(self.bus, self.channels, utc_now, lambda: next(claims))
         wire(
-            self.bus, self.ledger, self.reports, FileTables(Sidecar("mlops.absent")), keep_windows=8
+            self.bus,
+            self.ledger,
+            self.reports,
+            FileTables(Sidecar("mlops.absent")),
+            keep_windows=8,
+            elapsed_s=lambda: self.elapsed_s,
         )
 
     async def register(
         self, path: Path | None = None, revision: int = 1, **monitor: object
     ) -> None:
         settings = ProjectSettings(
-            name=self.project, monitor=MonitorSettings.model_validate({"window": WINDOW, **monitor})
+            name=self.project,
+            monitor=MonitorSettings.model_validate({"window": WINDOW, **monitor}),
+            alerts=self.alerts,
         )
         where = None if path is None else str(path)
         await self.tell(
@@ -153,3 +181,91 @@ def world() -> World:
 def kept_world(tmp_path: Path) -> World:
     """Return a world that remembers in SQLite."""
     return World(SqliteLedger(tmp_path / "ledger.db"))
+
+
+@dataclass
+class Office:
+    """Monitoring, its channels, and a clock that we turn."""
+
+    bus: MemoryBus = field(default_factory=MemoryBus)
+    now: datetime = NOON
+    rung: int = 0
+    channels: MemoryChannels = field(
+        default_factory=lambda: MemoryChannels(
+            rules={"chat": Channel(least=2), "call": Channel(least=2), "pager": Channel(least=3)}
+        )
+    )
+
+    def __post_init__(self) -> None:
+        wire(
+            self.bus,
+            MemoryLedger(),
+            MemoryReports(),
+            FileTables(Sidecar("mlops.absent")),
+            ring=self.ring,
+        )
+        self.notifier = self.replica("one")
+
+    def ring(self) -> None:
+        self.rung += 1
+
+    def replica(self, name: str) -> Any:
+        claims = (f"{name}-{number}" for number in count())
+        return wire_notices(
+            self.bus, self.channels, lambda: self.now, lambda: next(claims), self.ring
+        )
+
+    async def register(self, **alerts: Any) -> None:
+        wanted = AlertSettings.model_validate({"notify": ["chat"], "escalate": ["call"], **alerts})
+        settings = ProjectSettings(name="rainfall", alerts=wanted)
+        await self.hear(ProjectRegistered, settings=settings, revision=1)
+
+    async def hear(self, what: type[Message], /, **fields: Any) -> None:
+        message = what.model_validate({"project": "rainfall", "time": self.now, **fields})
+        await self.bus.publish(message)
+        await self.bus.settle()
+
+    async def drift(self, severity: Severity = Severity.WARNING) -> None:
+        await self.hear(
+            DriftDetected,
+            model="rain",
+            version=1,
+            kind=DriftKind.PREDICTION,
+            severity=severity,
+            share_drifted_ratio=0.5,
+            window=SEEN,
+            suggestion="Look at the report.",
+        )
+
+    async def calm(self) -> None:
+        await self.hear(
+            DriftCleared, model="rain", version=1, kind=DriftKind.PREDICTION, window=SEEN
+        )
+
+    async def train(self, seconds: float, joules: float | None = None) -> None:
+        energy = None if joules is None else EnergyUse(joules=joules, measured=True)
+        await self.hear(
+            WorkflowCompleted, **WORKFLOW, dag_id="d", dag_run_id="r", duration_s=seconds,
+            energy=energy,
+        )  # fmt: skip
+
+    async def look(self, after: timedelta = timedelta(0)) -> list[str]:
+        """Let the notifier look, and return what was told in this round."""
+        self.now += after
+        before = len(self.channels.told)
+        async for message in self.notifier.tell():
+            await self.bus.publish(message)
+        return [f"{name}: {letter.why}" for name, letter in self.channels.told[before:]]
+
+    async def alert(self) -> Alert:
+        (found,) = (await self.bus.documents("monitoring_alerts", Alert).all()).values()
+        return found
+
+    def heard(self, kind: type[M]) -> list[M]:
+        return [message for message in self.bus.published if isinstance(message, kind)]
+
+
+@pytest.fixture
+def office() -> Office:
+    """Return an office at noon."""
+    return Office()

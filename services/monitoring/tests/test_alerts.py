@@ -5,12 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from mlops.chassis.bus import Documents
 from mlops.chassis.errors import RejectedError
+from mlops.contracts.alerts import AlertSettings
 from mlops.contracts.commands import CommandRefused
 from mlops.contracts.monitoring import (
     AcknowledgeAlert,
@@ -21,10 +23,27 @@ from mlops.contracts.monitoring import (
     Severity,
 )
 from mlops.monitoring.handlers.alerts import AlertHandlers
-from mlops.monitoring.ports import Alert
+from mlops.monitoring.ports import Alert, Costs, WatchedProject
+
+AT_ONCE = AlertSettings(settle=timedelta(0))
+
+
+async def test_trouble_that_comes_back_soon_is_the_same_alert(world: Any) -> None:
+    await world.register()
+    await world.deploy(accuracy=0.9)
+
+    for right in (0.6, 0.9, 0.6):
+        await world.window(right=right)
+
+    raised, resolved = world.heard(AlertRaised), world.heard(AlertResolved)
+    assert [one.count for one in raised] == [1, 2]
+    assert raised[0].alert_id == raised[1].alert_id == resolved[0].alert_id
+    answer = await world.bus.ask("monitoring", "alerts", {"open": True})
+    assert [one["alert_id"] for one in answer["alerts"]] == [raised[0].alert_id]
 
 
 async def test_one_alert_per_trouble_until_it_is_over(world: Any) -> None:
+    world.alerts = AT_ONCE
     await world.register()
     await world.deploy(accuracy=0.9)
 
@@ -126,21 +145,24 @@ async def test_models_with_long_names_do_not_share_an_alert(world: Any) -> None:
 
 
 async def test_an_acknowledgement_that_comes_late_does_not_take_the_next_alert(world: Any) -> None:
+    world.alerts = AT_ONCE
     await world.register()
     await world.deploy(accuracy=0.9)
     await world.window(right=0.5)
     (first,) = world.heard(AlertRaised)
     alerts = world.bus.documents("monitoring_alerts", Alert)
     slow = _AllOfBefore(alerts, await alerts.all())
+    projects = world.bus.documents("monitoring_projects", WatchedProject)
+    costs = world.bus.documents("monitoring_costs", Costs)
     for right in (0.9, 0.5):
         await world.window(right=right)
 
     with pytest.raises(RejectedError, match="is over"):
-        await AlertHandlers(slow).do_acknowledge_alert(
+        await AlertHandlers(slow, projects, costs, lambda: None).do_acknowledge_alert(
             AcknowledgeAlert(project="rainfall", alert_id=first.alert_id, by="ada")
         )
 
-    (now,) = (await alerts.all()).values()
+    (now,) = [one for one in (await alerts.all()).values() if one.was_raised]
     assert (now.open, now.acknowledged_by) == (True, None)
 
 

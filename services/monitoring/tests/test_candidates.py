@@ -14,7 +14,8 @@ from services.monitoring.tests.conftest import NOON
 from mlops.contracts.monitoring import AlertRaised, AlertResolved, PerformanceDegraded
 from mlops.contracts.serving import DeploymentFailed, DeploymentReverted, DeploymentStarted
 from mlops.monitoring.model.candidates import FIRST_LOOK, Candidate, is_worse, owes
-from mlops.monitoring.model.performance import Measured, Promise
+from mlops.monitoring.model.measured import Measured
+from mlops.monitoring.model.performance import Promise
 
 
 async def start(world: Any, version: int = 2, previous: int | None = 1, minutes: int = 2) -> None:

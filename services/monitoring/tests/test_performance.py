@@ -1,66 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Metrics are those of scikit-learn; a promise is broken by more than bad luck."""
+"""A promise is broken by more than bad luck."""
 
 from __future__ import annotations
 
-import math
-
-import numpy as np
 import pytest
-from sklearn import metrics
 
-from mlops.monitoring.model.performance import Measured, Promise, can_measure, measure, plain_name
-
-RNG = np.random.default_rng(0)
-SAID = [int(v) for v in RNG.integers(0, 2, 300)]
-TRUE = [int(v) for v in RNG.integers(0, 2, 300)]
-NUMBERS = [float(v) for v in RNG.normal(size=300)]
-CLASSES = [str(v) for v in RNG.choice(["a", "b", "c"], 300)]
-OTHERS = [str(v) for v in RNG.choice(["a", "b", "c"], 300)]
-
-
-@pytest.mark.parametrize(
-    ("metric", "said", "true", "expected"),
-    [
-        ("accuracy", SAID, TRUE, metrics.accuracy_score(TRUE, SAID)),
-        ("error", SAID, TRUE, 1 - metrics.accuracy_score(TRUE, SAID)),
-        ("f1", SAID, TRUE, metrics.f1_score(TRUE, SAID)),
-        ("f1", CLASSES, OTHERS, metrics.f1_score(OTHERS, CLASSES, average="macro")),
-        ("mae", NUMBERS, NUMBERS[::-1], metrics.mean_absolute_error(NUMBERS[::-1], NUMBERS)),
-        ("mse", NUMBERS, NUMBERS[::-1], metrics.mean_squared_error(NUMBERS[::-1], NUMBERS)),
-        ("rmse", NUMBERS, NUMBERS[::-1], metrics.root_mean_squared_error(NUMBERS[::-1], NUMBERS)),
-        ("val_accuracy_score", SAID, TRUE, metrics.accuracy_score(TRUE, SAID)),
-    ],
-)
-def test_metrics(
-    metric: str, said: list[float | str], true: list[float | str], expected: float
-) -> None:
-    found = measure(metric, list(zip(said, true, strict=True)))
-
-    assert found is not None
-    assert found.value == pytest.approx(expected)
-
-
-def test_the_error_of_a_mean_is_the_usual_one() -> None:
-    found = measure("mae", [(value, 0.0) for value in NUMBERS])
-
-    assert found is not None
-    assert found.error == pytest.approx(np.abs(NUMBERS).std() / math.sqrt(300))
-
-
-def test_one_answer_in_three_spellings_is_right() -> None:
-    found = measure("accuracy", [(1, True), (1.0, 1), (0, False), ("1", 1)])
-
-    assert found is not None
-    assert found.value == 0.75
-
-
-def test_what_cannot_be_measured_is_none() -> None:
-    assert measure("loss", [(1, 1)]) is None
-    assert measure("accuracy", []) is None
-    assert measure("mae", [("a", "b")]) is None
-    assert not can_measure("val_loss")
-    assert plain_name(" Test_F1_Score ") == "f1"
+from mlops.monitoring.model.measured import Measured
+from mlops.monitoring.model.performance import Promise
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,6 @@ async def test_a_project_is_told_what_was_made_for_it(world: Any) -> None:
     assert (told.component, told.revision) == ("monitoring", 1)
     assert told.names == {
         "reports": "memory:///rainfall",
-        "evidently_project": "rainfall",
+        "evidently_projects": "rainfall / <model>",
         "performance": "accuracy",
     }

@@ -20,7 +20,7 @@ from mlops.monitoring.handlers.telling import drift_detected
 from mlops.monitoring.model.alarm import Alarm, Kind
 from mlops.monitoring.model.bins import Value
 from mlops.monitoring.model.drift import ColumnVerdict, WindowVerdict, judge
-from mlops.monitoring.model.performance import measure
+from mlops.monitoring.model.metrics import measure, names
 from mlops.monitoring.model.reference import freeze
 from mlops.monitoring.model.windows import ModelKey, Window
 
@@ -32,12 +32,14 @@ HUGE = 10**400
 NUMBERS: list[Value] = [HUGE, -HUGE, 1e308, -1e308, 1e200, 5e-324, 0.0, 1, True, None, "text"]
 
 
-@pytest.mark.parametrize("metric", ["accuracy", "error", "f1", "mae", "mse", "rmse"])
+@pytest.mark.parametrize(
+    "metric", names().replace("ndcg@k", "ndcg@3").replace(" and ", ", ").split(", ")
+)
 @given(st.lists(st.tuples(st.sampled_from(NUMBERS), st.sampled_from(NUMBERS)), max_size=20))
 def test_any_answers_and_truths_can_be_measured(
     metric: str, pairs: list[tuple[Value, Value]]
 ) -> None:
-    found = measure(metric, pairs)
+    found = measure(metric, pairs, [str(i % 3) for i in range(len(pairs))])
 
     assert found is None or (found.value < 1e300 and found.error < 1e300)
 

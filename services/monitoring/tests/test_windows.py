@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
 from mlops.monitoring.model.alarm import Alarm
-from mlops.monitoring.model.performance import Measured
+from mlops.monitoring.model.measured import Measured
 from mlops.monitoring.model.suspects import Heat, advice, suspects
 from mlops.monitoring.model.windows import (
     VERSIONS_KEPT,
@@ -19,6 +20,8 @@ from mlops.monitoring.model.windows import (
     Watched,
     Window,
     columns_of,
+    evenly,
+    in_parts,
     reference_windows,
 )
 
@@ -142,3 +145,33 @@ def test_a_version_that_answers_on_is_not_forgotten_for_others_that_came_and_wen
         model = model.showing(1, "accuracy", Measured(0.3, 0.01))
 
     assert model.has_shown(1, "accuracy")[0] == Measured(0.8, 0.01)
+
+
+@pytest.mark.parametrize(("items", "kept"), [(7, 7), (19, 19), (20, 10), (1000, 16)])
+def test_evenly_spaced_rows_are_few_and_span_all(items: int, kept: int) -> None:
+    found = evenly(range(items), 10)
+
+    assert len(found) == kept
+    assert found[0] == 0
+    assert len({after - before for before, after in pairwise(found)}) == 1
+
+
+def test_parts_hold_every_row_once_and_in_order() -> None:
+    rows = [Row(str(i), NOON, {}, i) for i in range(25_001)]
+
+    parts = list(in_parts(iter(rows)))
+
+    assert [len(part) for part in parts] == [10_000, 10_000, 5_001]
+    assert [row for part in parts for row in part] == rows
+
+
+@pytest.mark.parametrize(
+    ("labelled", "listened_s", "due"),
+    [(500, 10, True), (499, 69, False), (499, 70, True), (0, 70, True)],
+)
+def test_a_horizon_decides_when_labels_are_waited_for_no_longer(
+    labelled: int, listened_s: float, *, due: bool
+) -> None:
+    window = Window(0, 1, 500, 500, labelled, phase=Phase.FULL, index=0, full_at_s=10)
+
+    assert window.due(100, listened_s, horizon_s=60) is due

@@ -120,6 +120,36 @@ async def test_without_a_word_of_the_machine_predictions_are_told_alone(stage: A
     assert one.predictions > 0
 
 
+async def test_a_window_tells_requests_failures_and_answer_times(stage: Any) -> None:
+    await stage.first()
+    machine = Machine(stage)
+    for minute in range(1, 12):
+        times = {"20": 95 * minute, "32": 5 * minute}
+        await machine.minute(100, 12, requests=100 * minute, errors=minute, latencies=times)
+
+    [one] = told(stage)
+
+    assert (one.requests, one.failed, one.replicas) == (900, 9, 1)
+    assert one.latency_counts == {"20": 855, "32": 45}
+    assert (one.latency_p50_ms, one.latency_p95_ms) == (4.0, 4.0)
+
+
+async def test_answers_from_before_a_restart_are_not_counted_again(stage: Any) -> None:
+    await stage.first()
+    machine = Machine(stage)
+    for minute in range(1, 5):
+        await machine.minute(100, 12, requests=100 * minute)
+    stage.start()
+    for minute in range(5, 12):
+        await machine.minute(100, 12, requests=100 * minute)
+
+    [one] = told(stage)
+
+    assert one.predictions == 900
+    assert one.requests is not None
+    assert one.requests <= 600  # those of before it heard the replica again are not known
+
+
 async def test_replicas_of_a_version_count_together_and_never_more_than_all(stage: Any) -> None:
     await stage.first()
     machine = Machine(stage)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from mlops.contracts.monitoring import PerformanceDegraded, Window
+from mlops.contracts.monitoring import LATENCY_P95, PerformanceDegraded, Window
 from mlops.contracts.serving import DeploymentReverted, DeploymentStarted
 from mlops.contracts.settings import ServeSettings
 from mlops.contracts.workspaces import ProjectUpdated
@@ -54,6 +54,17 @@ async def test_during_its_rollout_a_worse_version_is_taken_back_with_the_numbers
     assert told.reason == ("accuracy is 0.6 by 150 labels, 0.8 was promised, the bound is 0.75")
     assert (told.to_version, told.causation_id) == (1, word.id)
     assert await stage.routes() == {1: 1.0}
+
+
+async def test_slow_answers_take_nothing_back_here_for_it_may_be_the_machine(stage: Any) -> None:
+    await stage.first()
+    await stage.tell(stage.promoted(2))
+    await stage.turn(times=6)
+
+    await stage.tell(worse(stage, 2).model_copy(update={"metric": LATENCY_P95}))
+    await stage.turn(times=4)
+
+    assert not [one for one in stage.bus.published if isinstance(one, DeploymentReverted)]
 
 
 async def test_a_canary_that_is_worse_than_the_old_version_is_taken_back_naming_it(

@@ -4,29 +4,35 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import AsyncIterator, Sequence
-from datetime import timedelta
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa  # type: ignore[import-untyped]  # it has no types
-import pyarrow.parquet as pq  # type: ignore[import-untyped]  # it has no types
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from mlops.chassis.errors import RejectedError
+from mlops.chassis.errors import RejectedError, UnavailableError
 from mlops.chassis.sidecar import Sidecar
-from mlops.monitoring.adapters.evidently import WORKER, EvidentlyReports
+from mlops.monitoring.adapters.evidently import WORKER, EvidentlyReports, project_id
 from mlops.monitoring.adapters.memory import MemoryReports
+from mlops.monitoring.adapters.places import Place
 from mlops.monitoring.adapters.tables import FileTables
 from mlops.monitoring.model.bins import Value
-from mlops.monitoring.model.windows import ModelKey
+from mlops.monitoring.model.windows import ModelKey, Window
 from mlops.monitoring.ports import ReportJob, Reports, Table
 
 pytestmark = pytest.mark.timeout(240)
 
 KEY = ModelKey("rainfall", "rain/fall")
+NOON, HOUR = datetime(2026, 5, 1, 12, tzinfo=UTC), timedelta(hours=1)
 
 
 @pytest.fixture
@@ -38,8 +44,27 @@ async def sidecar() -> AsyncIterator[Sidecar]:
 
 def real(folder: Path, sidecar: Sidecar) -> EvidentlyReports:
     return EvidentlyReports(
-        folder / "reports", folder / "evidently", sidecar, timeout=timedelta(seconds=200), keep=2
+        Place(str(folder / "reports")),
+        Place(str(folder / "evidently")),
+        sidecar,
+        timeout=timedelta(seconds=200),
+        keep=2,
+        keep_for=timedelta(days=30),
     )
+
+
+def window(index: int) -> Window:
+    return Window(index, 1, 300, 300, first_at=NOON, last_at=NOON + index * HOUR, index=index)
+
+
+def files(folder: Path, *patterns: str) -> list[Path]:
+    return [path for pattern in patterns for path in folder.rglob(pattern)]
+
+
+def shown(folder: Path, key: ModelKey) -> list[dict[str, Any]]:
+    """Return the snapshots that Evidently's interface has of a model, oldest first."""
+    kept = (folder / "evidently" / str(project_id(key)) / "snapshots").glob("*.json")
+    return sorted((json.loads(path.read_text()) for path in kept), key=lambda it: it["timestamp"])
 
 
 @pytest.fixture(params=["memory", "evidently"])
@@ -71,7 +96,7 @@ async def test_a_report_is_written_where_it_was_promised(shelf: Reports) -> None
 
     assert size > 0
     assert shelf.uri(KEY, "v1-w00000-drift") == uri
-    assert shelf.names("rainfall").keys() == {"reports", "evidently_project"}
+    assert shelf.names("rainfall").keys() == {"reports", "evidently_projects"}
 
 
 async def test_nothing_to_compare_is_rejected(shelf: Reports) -> None:
@@ -87,14 +112,67 @@ async def test_evidently_names_the_drifted_columns(tmp_path: Path, sidecar: Side
 
     reports = Path(urlsplit(shelf.uri(KEY, "any")).path).parent
     kept = sorted(path.name for path in reports.iterdir())
-    folder = tmp_path / "evidently" / shelf.names("rainfall")["evidently_project"]
+    folder = tmp_path / "evidently" / str(project_id(KEY))
     snapshots = list((folder / "snapshots").glob("*.json"))
     assert kept == ["v1-w00001-drift.html", "v1-w00002-drift.html"]
-    assert json.loads((folder / "metadata.json").read_text())["name"] == "rainfall"
+    assert json.loads((folder / "metadata.json").read_text())["name"] == "rainfall / rain/fall"
     assert len(snapshots) == 2
     html = (reports / kept[0]).read_text()
     assert "wind" in html
     assert "Drift is detected" in html
+
+
+async def test_nothing_to_compare_makes_no_snapshot(shelf: Reports) -> None:
+    with pytest.raises(RejectedError, match=r"nothing to compare|no column has values"):
+        await shelf.snapshot(KEY, window(1), {"wind": [None, None]}, {"wind": [1.0, 2.0]})
+
+
+async def test_every_model_has_curves_of_its_windows(tmp_path: Path, sidecar: Sidecar) -> None:
+    shelf, other = real(tmp_path, sidecar), ModelKey("rainfall", "snow")
+
+    for key, index in ((KEY, 1), (KEY, 2), (KEY, 3), (other, 1)):
+        await shelf.snapshot(key, window(index), columns(300, 1.0), columns(600, 0.0))
+
+    kept = shown(tmp_path, KEY)
+    assert [one["timestamp"][:16] for one in kept] == ["2026-05-01T14:00", "2026-05-01T15:00"]
+    assert len(shown(tmp_path, other)) == 1
+    folder = tmp_path / "evidently" / str(project_id(KEY))
+    panels = json.loads((folder / "dashboard.json").read_text())["panels"]
+    assert len(panels) == 3
+    words = json.dumps(kept[0])
+    assert [
+        it for it in ("RowCount", "MissingValueCount", "DriftedColumnsCount") if it not in words
+    ] == []
+    assert "plotly" not in words
+
+
+async def test_what_is_too_old_goes_with_the_next_one(tmp_path: Path, sidecar: Sidecar) -> None:
+    shelf = real(tmp_path, sidecar)
+    await shelf.snapshot(KEY, window(1), columns(300, 1.0), columns(600, 0.0))
+    await shelf.write(job(0), columns(300, 1.0), columns(600, 0.0))
+    for path in files(tmp_path, "snapshots/*.json", "*.html"):
+        os.utime(path, (0, 0))
+
+    await shelf.write(job(1), columns(300, 1.0), columns(600, 0.0))
+
+    assert [path.name for path in files(tmp_path, "*.html")] == ["v1-w00001-drift.html"]
+    assert len(shown(tmp_path, KEY)) == 1
+
+
+async def test_after_its_writer_was_killed_the_next_report_is_written_by_a_new_one(
+    tmp_path: Path, sidecar: Sidecar
+) -> None:
+    shelf = real(tmp_path, sidecar)
+    await shelf.snapshot(KEY, window(1), columns(300, 1.0), columns(600, 0.0))
+    for child in psutil.Process().children():
+        if WORKER in child.cmdline():
+            child.kill()
+            child.wait(10)
+
+    with suppress(UnavailableError):  # whose death the first call may be the one to find
+        await shelf.write(job(0), columns(300, 1.0), columns(600, 0.0))
+
+    assert await shelf.write(job(0), columns(300, 1.0), columns(600, 0.0)) > 0
 
 
 async def test_parquet_is_read_as_csv_is(tmp_path: Path, sidecar: Sidecar) -> None:

@@ -6,7 +6,8 @@ the service stays small and alive; the child starts at the first call and ends w
 
 The child runs `serve({"name": function})`: it reads `{"call": name, "with": {...}}` lines from standard input and
 writes `{"ok": ...}` or `{"error": ..., "kind": "rejected" | "unavailable"}` lines to what was its standard output;
-prints of the library go to standard error.
+prints of the library go to standard error. To a caller that wants to hear it a long call tells how far it is, in
+`{"so_far": ...}` lines before its answer.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ from mlops.chassis.errors import RejectedError, UnavailableError
 IDLE = timedelta(seconds=60)
 LEAVE = timedelta(seconds=10)
 
+Hear = Callable[[Any], None]
+
+_SO_FAR = b'{"so_far"'
 _LINE_LIMIT = 64 * 1024 * 1024
 _CHUNK = 1024 * 1024
 _READ_AWAY_S = 2.0
@@ -57,8 +61,10 @@ class Sidecar:
         self._leaving: set[asyncio.Task[None]] = set()
         self._log = log.get_logger("sidecar")
 
-    async def call(self, function: str, timeout: timedelta, **arguments: Any) -> Any:
-        """Call a function of the child.
+    async def call(
+        self, function: str, timeout: timedelta, *, hear: Hear | None = None, **arguments: Any
+    ) -> Any:
+        """Call a function of the child; with *hear* the function gets a `tell`, and *hear* what it is told.
 
         Raises RejectedError when the child says that it can never work, UnavailableError when it failed, hung
         for *timeout*, or died; a hung child is killed, the next call starts a new one.
@@ -69,7 +75,7 @@ class Sidecar:
             try:
                 async with asyncio.timeout(timeout.total_seconds()):
                     child = await self._running(closings)
-                    reply = await self._exchange(child, function, arguments)
+                    reply = await self._exchange(child, function, arguments, hear)
             except TimeoutError as error:
                 await self._kill()
                 raise UnavailableError(
@@ -116,12 +122,27 @@ class Sidecar:
         return self._child
 
     async def _exchange(
-        self, child: asyncio.subprocess.Process, function: str, arguments: Mapping[str, Any]
+        self,
+        child: asyncio.subprocess.Process,
+        function: str,
+        arguments: Mapping[str, Any],
+        hear: Hear | None,
     ) -> dict[str, Any]:
+        request = {"call": function, "with": arguments, "heard": hear is not None}
+        line = await self._line_after(child, function, json.dumps(request).encode() + b"\n")
+        while hear is not None and line.startswith(_SO_FAR):
+            hear(json.loads(line)["so_far"])
+            line = await self._line_after(child, function, b"")
+        reply: dict[str, Any] = json.loads(line)
+        return reply
+
+    async def _line_after(
+        self, child: asyncio.subprocess.Process, function: str, request: bytes
+    ) -> bytes:
         if child.stdin is None or child.stdout is None:
             raise UnavailableError(f"{self._module} was started without pipes")
         try:
-            child.stdin.write(json.dumps({"call": function, "with": arguments}).encode() + b"\n")
+            child.stdin.write(request)
             await child.stdin.drain()
             line = await child.stdout.readline()
         except (BrokenPipeError, ConnectionResetError) as error:
@@ -135,8 +156,7 @@ class Sidecar:
         if not line:
             await self._kill()
             raise UnavailableError(f"{self._module} died during {function}")
-        reply: dict[str, Any] = json.loads(line)
-        return reply
+        return line
 
     async def _kill(self) -> None:
         child, self._child = self._child, None
@@ -196,19 +216,27 @@ async def _let_go(child: asyncio.subprocess.Process, within_s: float) -> None:
 def serve(functions: Mapping[str, Callable[..., Any]]) -> None:
     """Answer calls until standard input ends; what the child's `__main__` calls.
 
-    A function may be plain (blocking): calls come one at a time.
+    A function may be plain (blocking): calls come one at a time. One that is heard gets a keyword `tell`, which takes
+    whatever JSON can say.
     """
     replies = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # whatever the library prints must not look like a reply
-    for line in sys.stdin:
-        request = json.loads(line)
-        replies.write(json.dumps(_answer(functions, request)) + "\n")
+
+    def say(line: Mapping[str, Any]) -> None:
+        replies.write(json.dumps(line) + "\n")
         replies.flush()
 
+    for line in sys.stdin:
+        request = json.loads(line)
+        heard = {"tell": lambda so_far: say({"so_far": so_far})} if request.get("heard") else {}
+        say(_answer(functions, request, heard))
 
-def _answer(functions: Mapping[str, Callable[..., Any]], request: dict[str, Any]) -> dict[str, Any]:
+
+def _answer(
+    functions: Mapping[str, Callable[..., Any]], request: dict[str, Any], heard: dict[str, Any]
+) -> dict[str, Any]:
     try:
-        return {"ok": functions[request["call"]](**request["with"])}
+        return {"ok": functions[request["call"]](**request["with"], **heard)}
     except RejectedError as error:
         return {"error": str(error), "kind": "rejected"}
     except UnavailableError as error:

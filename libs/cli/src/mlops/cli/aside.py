@@ -43,7 +43,8 @@ def _place(gateway: Gateway, project: str, wish: dict[str, Any]) -> Path:
         raise InputError(
             f"dataset {dataset!r} of {project} is not known", "`mlops data list` shows them"
         )
-    meant = [one for one in versions if one["version"] == wish.get("version")]
+    wanted = str(wish.get("version") or wish.get("alias") or "")
+    meant = [one for one in versions if wanted in (str(one["version"]), *one.get("aliases", ()))]
     return Path(folder, (meant or versions)[-1]["path"])
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from mlops.client import (
     AsyncMLOpsClient,
+    Dataset,
     Delivery,
     Deployment,
     MLOpsClient,
@@ -37,6 +38,7 @@ _CLASSES = (
     Run,
     ModelHandle,
     Delivery,
+    Dataset,
     Deployment,
     Workflow,
     MonitorResult,

@@ -11,6 +11,9 @@ from mlops.cli.commands import (
     checks,
     dashboard,
     data,
+    data_diff,
+    data_keeping,
+    data_labels,
     demo,
     deployments,
     energy,
@@ -22,7 +25,9 @@ from mlops.cli.commands import (
     node_here,
     package,
     platform,
+    policy,
     projects,
+    report,
     runs,
     simulate,
     spool,
@@ -50,6 +55,12 @@ app.command(rich_help_panel=_PLATFORM)(dashboard.dashboard)
 app.command(rich_help_panel=_WORK)(validate.validate)
 app.command(rich_help_panel=_WORK)(projects.register)
 app.command(rich_help_panel=_WORK)(projects.projects)
+data.app.command()(data_diff.diff)
+data.app.command()(data_labels.alias)
+data.app.command()(data_labels.tag)
+data.app.command()(data_labels.remove)
+data.app.command()(data_keeping.verify)
+data.app.command()(data_keeping.gc)
 app.add_typer(data.app, name="data", rich_help_panel=_WORK)
 app.add_typer(workflows.app, name="workflow", rich_help_panel=_WORK)
 app.add_typer(runs.app, name="run", rich_help_panel=_WORK)
@@ -60,7 +71,9 @@ app.command(rich_help_panel=_MODELS)(deployments.undeploy)
 app.command(rich_help_panel=_MODELS)(deployments.deployments)
 app.add_typer(package.app, name="package", rich_help_panel=_MODELS)
 app.add_typer(monitor.app, name="monitor", rich_help_panel=_MODELS)
-app.command(rich_help_panel=_MODELS)(alerts.alerts)
+app.add_typer(policy.app, name="policy", rich_help_panel=_MODELS)
+app.add_typer(alerts.app, name="alerts", rich_help_panel=_MODELS)
+app.command(rich_help_panel=_MODELS)(report.report)
 app.command(rich_help_panel=_BUS)(explain.explain)
 app.add_typer(events.app, name="events", rich_help_panel=_BUS)
 app.command(rich_help_panel=_PLATFORM)(top.top)

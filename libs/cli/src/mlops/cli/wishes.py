@@ -14,10 +14,12 @@ from mlops.cli.gateway import Gateway
 from mlops.cli.home import Home
 from mlops.cli.patience import patiently
 from mlops.cli.progress import Progress
+from mlops.cli.runs import size
 from mlops.cli.summary import summary
 
 _SLOW = "it may still come: `mlops explain {id}` tells, `mlops status` shows whether its owner runs"
 _LOOK_S = 0.5
+_SLICE_S = 1.0  # how often the progress is asked for
 
 
 def wish(
@@ -60,6 +62,49 @@ def answered(
             f"no answer to {type_} {command} within {timeout_s:g} s", _SLOW.format(id=command)
         )
     return command, found
+
+
+def watched(
+    gateway: Gateway,
+    type_: str,
+    project: str,
+    data: Mapping[str, Any],
+    answer: str,
+    progress: Progress,
+    quiet_s: float,
+) -> tuple[str, list[dict[str, Any]]]:
+    """Send a command to versioning and return its id and the events it caused; say meanwhile how far it is.
+
+    Raises InputError when it is refused, CliError when it has gone no further for *quiet_s*.
+    """
+    command = gateway.command(type_, project, data)
+    heard, last = time.monotonic(), ""
+    while time.monotonic() - heard < quiet_s:
+        found = gateway.result(command, [answer], _SLICE_S)
+        refuse(type_, found)
+        if any(event["type"] == answer for event in found):
+            return command, found
+        now = _how_far(gateway, project, command)
+        if now not in ("", last):
+            heard, last = time.monotonic(), now
+            progress.now(now)
+    raise CliError(
+        f"{type_} {command} has gone no further for {quiet_s:g} s", _SLOW.format(id=command)
+    )
+
+
+def _how_far(gateway: Gateway, project: str, command: str) -> str:
+    try:
+        found = gateway.query("versioning", "progress", project=project, command=command)
+    except CliError:
+        return ""  # it is started again meanwhile; the command is stored
+    step, unit = str(found.get("step", "")), found.get("unit")
+    done, whole = float(found.get("done") or 0), float(found.get("whole") or 0)
+    if not whole:
+        return step
+    if unit == "bytes":
+        return f"{step} {size(done)} of {size(whole)}"
+    return f"{step} {done:.0f} of {whole:.0f} {unit}"
 
 
 def refuse(type_: str, found: Sequence[Mapping[str, Any]]) -> None:

@@ -7,57 +7,21 @@ from typing import ClassVar
 
 from pydantic import AwareDatetime, Field
 
-from mlops.contracts.message import Part, ProjectCommand, ProjectEvent
+from mlops.contracts import verdicts
+from mlops.contracts.message import ProjectCommand, ProjectEvent
 from mlops.contracts.units import OpenEnum, Ratio
 
+# Readers find beside a message what it is made of.
+ColumnDrift = verdicts.ColumnDrift
+DriftKind = verdicts.DriftKind
+Severity = verdicts.Severity
+Suspect = verdicts.Suspect
+Window = verdicts.Window
 
-class DriftKind(OpenEnum):
-    """What drifted."""
-
-    DATA = "data"
-    PREDICTION = "prediction"
-    CONCEPT = "concept"
-    MISSING = "missing"
-    UNKNOWN = "unknown"
-
-
-class Severity(OpenEnum):
-    """How much a person should care."""
-
-    INFO = "info"
-    WARNING = "warning"
-    CRITICAL = "critical"
-    UNKNOWN = "unknown"
-
-
-class ColumnDrift(Part):
-    """How far one column is from its reference."""
-
-    name: str = Field(max_length=256, description="The column.")
-    test: str = Field(max_length=64, description="The statistical test.")
-    score: float = Field(description="Effect size of the test.")
-    threshold: float = Field(description="The effect from which on the column counts as drifted.")
-    p_value: Ratio | None = Field(default=None, description="Corrected for all columns.")
-    drifted: bool = Field(description="Whether the column left its reference.")
-
-
-class Window(Part):
-    """The rows a statement is about."""
-
-    index: int = Field(ge=0, description="Counts the windows of the model.")
-    rows: int = Field(ge=0, description="Predictions in the window.")
-    labelled: int = Field(
-        default=0, ge=0, description="Predictions of the window whose truth is known."
-    )
-    first_at: AwareDatetime = Field(description="Time of the first prediction of the window.")
-    last_at: AwareDatetime = Field(description="Time of the last prediction of the window.")
-
-
-class Suspect(Part):
-    """A possible cause, with what speaks for it."""
-
-    cause: str = Field(max_length=64, description="data, concept, hardware, version …")
-    evidence: str = Field(max_length=500, description="What was seen that speaks for the cause.")
+# The scope of what is about every project; a project of this name, if there is one, stands for itself.
+ALL_PROJECTS = "all-projects"
+# The metric by which a model is told to be slow: the 95th percentile of its answer times.
+LATENCY_P95 = "latency_p95_ms"
 
 
 class _ModelWatched(ProjectEvent):
@@ -65,6 +29,29 @@ class _ModelWatched(ProjectEvent):
 
     model: str = Field(max_length=256, description="Registered model.")
     version: int = Field(ge=1, description="Version in the registry.")
+
+
+class Series(OpenEnum):
+    """A series of numbers, one for each prediction, whose level is watched."""
+
+    ANSWER = "answer"
+    ERROR = "error"
+    LABEL = "label"
+    UNKNOWN = "unknown"
+
+
+class ChangeSuspected(_ModelWatched):
+    """The level of a series has changed: an early warning, before any window is judged; nothing acts on it."""
+
+    type: ClassVar[str] = "change.suspected"
+
+    series: Series = Field(
+        description="What changed: the model's answers, its errors, or the truth."
+    )
+    before: float = Field(description="Mean of the rows before the change.")
+    after: float = Field(description="Mean of the rows since the change.")
+    rows: int = Field(ge=1, description="Rows since the change.")
+    suggestion: str = Field(default="", max_length=1000, description="What a person could do.")
 
 
 class DriftDetected(_ModelWatched):
@@ -103,6 +90,11 @@ class PerformanceMeasured(_ModelWatched):
 
     metric: str = Field(max_length=128, description="Name of the metric, as in [evaluate].")
     value: float = Field(description="The metric over the labelled rows of the window.")
+    standard_error: float | None = Field(
+        default=None,
+        ge=0,
+        description="By how much the value varies by chance, if the rows are independent.",
+    )
     expected: float | None = Field(
         default=None,
         description="The metric the version was promoted with, or showed in its first windows if that was better.",
@@ -115,8 +107,18 @@ class PerformanceMeasured(_ModelWatched):
     )
 
 
+class PerformanceUnmeasured(_ModelWatched):
+    """A window was given up: too few of its labels came in time."""
+
+    type: ClassVar[str] = "performance.unmeasured"
+
+    metric: str = Field(max_length=128, description="Name of the metric, as in [evaluate].")
+    window: Window = Field(description="The rows this is about.")
+    reason: str = Field(max_length=500, description="Why nothing can be said about them.")
+
+
 class PerformanceDegraded(_ModelWatched):
-    """A model does worse than promised, by its labels."""
+    """A model does worse than promised, by its labels; or it answers slower than it used to."""
 
     type: ClassVar[str] = "performance.degraded"
 
@@ -140,6 +142,11 @@ class PerformanceDegraded(_ModelWatched):
     report_uri: str | None = Field(default=None, max_length=1024, description="The full report.")
     suggestion: str = Field(default="", max_length=1000, description="What a person could do.")
 
+    @property
+    def about_speed(self) -> bool:
+        """Return whether it is about slow answers; no training mends those."""
+        return self.metric == LATENCY_P95
+
 
 class PerformanceRecovered(_ModelWatched):
     """A model does as promised again."""
@@ -150,6 +157,11 @@ class PerformanceRecovered(_ModelWatched):
     value: float = Field(description="The metric over the labelled rows of the window.")
     threshold: float = Field(description="The value that counts as degraded.")
     window: Window = Field(description="The rows this is about.")
+
+    @property
+    def about_speed(self) -> bool:
+        """Return whether it is about slow answers; no training mends those."""
+        return self.metric == LATENCY_P95
 
 
 class ReferenceChosen(_ModelWatched):
@@ -176,7 +188,10 @@ class ReportPublished(ProjectEvent):
     type: ClassVar[str] = "report.published"
     about: ClassVar[str | None] = "uri"
 
-    kind: str = Field(max_length=64, description="drift, performance, demo …")
+    kind: str = Field(
+        max_length=64,
+        description="drift, performance, evaluation, demo; of a time: day, week, period.",
+    )
     model: str | None = Field(
         default=None,
         max_length=256,
@@ -188,10 +203,16 @@ class ReportPublished(ProjectEvent):
         default=None, description="Beginning of the time it covers."
     )
     period_to: AwareDatetime | None = Field(default=None, description="End of the time it covers.")
+    figures_uri: str | None = Field(
+        default=None, max_length=1024, description="The same figures as JSON."
+    )
+    picture_uris: tuple[str, ...] = Field(
+        default=(), max_length=16, description="Its pictures as PNG, the first few."
+    )
 
 
 class AlertRaised(ProjectEvent):
-    """Something wants a person's attention; one per dedup key until it is resolved."""
+    """Something wants a person's attention, got worse, or came back; one open alert per dedup key."""
 
     type: ClassVar[str] = "alert.raised"
     about: ClassVar[str | None] = "alert_id"
@@ -204,6 +225,54 @@ class AlertRaised(ProjectEvent):
     )
     dedup_key: str = Field(max_length=256, description="What it is about; one open alert per key.")
     links: tuple[str, ...] = Field(default=(), max_length=16, description="Where to look.")
+    kind: str = Field(default="", max_length=64, description="What is wrong: data, performance …")
+    suggestion: str = Field(
+        default="", max_length=1000, description="What to do, and what that will take."
+    )
+    count: int = Field(default=1, ge=1, description="How often the trouble has begun so far.")
+
+
+class AlertNotified(ProjectEvent):
+    """A channel was told of an alert."""
+
+    type: ClassVar[str] = "alert.notified"
+    about: ClassVar[str | None] = "alert_id"
+
+    alert_id: str = Field(max_length=128, description="Names the alert.")
+    channel: str = Field(max_length=64, description="Name of the channel.")
+    why: str = Field(max_length=32, description="raised, worse, escalated, repeated or resolved.")
+    notice_id: str = Field(
+        max_length=128, description="The same at every try; receivers drop what they had before."
+    )
+    tries: int = Field(default=1, ge=1, description="How many tries it took.")
+
+
+class AlertSilenced(ProjectEvent):
+    """Nobody is told of some alerts until a time; they are raised and shown all the same."""
+
+    type: ClassVar[str] = "alert.silenced"
+    about: ClassVar[str | None] = "silence_id"
+
+    silence_id: str = Field(max_length=128, description="Names the silence.")
+    model: str | None = Field(
+        default=None, max_length=256, description="Registered model; None means every one."
+    )
+    kind: str | None = Field(
+        default=None, max_length=64, description="What is wrong; None means whatever it is."
+    )
+    until: AwareDatetime = Field(description="When the silence ends by itself.")
+    why: str = Field(default="", max_length=500, description="Why it was asked for.")
+    by: str = Field(default="", max_length=256, description="Who asked for it.")
+
+
+class AlertUnsilenced(ProjectEvent):
+    """A silence was ended before its time."""
+
+    type: ClassVar[str] = "alert.unsilenced"
+    about: ClassVar[str | None] = "silence_id"
+
+    silence_id: str = Field(max_length=128, description="Names the silence.")
+    by: str = Field(default="", max_length=256, description="Who ended it.")
 
 
 class AlertAcknowledged(ProjectEvent):
@@ -259,6 +328,18 @@ class EvaluateWindow(ProjectCommand):
     model: str = Field(max_length=256, description="Registered model.")
 
 
+class MakeReport(ProjectCommand):
+    """Write a report of a project over a time; of the project `all-projects`, over all of them."""
+
+    type: ClassVar[str] = "cmd.report.make"
+
+    period: str = Field(
+        default="day",
+        max_length=80,
+        description="day or week (up to now), or FROM..TO: dates, or times as in ISO 8601.",
+    )
+
+
 class AcknowledgeAlert(ProjectCommand):
     """Say that a person has seen the alert."""
 
@@ -267,3 +348,29 @@ class AcknowledgeAlert(ProjectCommand):
 
     alert_id: str = Field(max_length=128, description="Names the alert.")
     by: str = Field(default="", max_length=256, description="Who has seen it.")
+
+
+class SilenceAlerts(ProjectCommand):
+    """Tell nobody of some alerts of the project until a time."""
+
+    type: ClassVar[str] = "cmd.alert.silence"
+
+    model: str | None = Field(
+        default=None, max_length=256, description="Registered model; None means every one."
+    )
+    kind: str | None = Field(
+        default=None, max_length=64, description="What is wrong; None means whatever it is."
+    )
+    until: AwareDatetime = Field(description="When the silence ends by itself.")
+    why: str = Field(default="", max_length=500, description="Why, for those who read later.")
+    by: str = Field(default="", max_length=256, description="Who asks for it.")
+
+
+class UnsilenceAlerts(ProjectCommand):
+    """End a silence before its time."""
+
+    type: ClassVar[str] = "cmd.alert.unsilence"
+    about: ClassVar[str | None] = "silence_id"
+
+    silence_id: str = Field(max_length=128, description="The silence, as in alert.silenced.")
+    by: str = Field(default="", max_length=256, description="Who ends it.")

@@ -172,6 +172,28 @@ class DeploymentMetered(_DeploymentEvent):
     joules_per_1000: float | None = Field(
         default=None, ge=0, description="Joules per 1000 predictions; None without predictions."
     )
+    requests: int | None = Field(
+        default=None,
+        ge=0,
+        description="Requests it was asked, several rows each; None when unknown.",
+    )
+    failed: int | None = Field(
+        default=None, ge=0, description="Requests that ended in an error; None when unknown."
+    )
+    latency_counts: dict[str, int] = Field(
+        default_factory=dict,
+        max_length=81,
+        description="Answers by place of the edge in ms that they did not exceed: edge n is 0.125 * 2**(n/4).",
+    )
+    latency_p50_ms: float | None = Field(
+        default=None, ge=0, description="Median answer time in the replicas; None without answers."
+    )
+    latency_p95_ms: float | None = Field(
+        default=None, ge=0, description="95th percentile of the answer times; None without answers."
+    )
+    replicas: int | None = Field(
+        default=None, ge=0, description="Replicas that spoke in its last minute."
+    )
 
 
 class Prediction(Part):

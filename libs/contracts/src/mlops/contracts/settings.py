@@ -8,6 +8,8 @@ from typing import Annotated
 
 from pydantic import Field, WithJsonSchema, model_validator
 
+from mlops.contracts.alerts import AlertSettings
+from mlops.contracts.datasets import DataSettings
 from mlops.contracts.message import Part, Scope
 from mlops.contracts.units import Duration, OpenEnum, Ratio
 
@@ -155,14 +157,6 @@ class FederatedSettings(Part):
         return self
 
 
-class DataSettings(Part):
-    """`[data]`: dataset name to path, relative to the project's folder."""
-
-    datasets: dict[str, str] = Field(
-        default_factory=dict, description="Name to path; each is versioned before a training."
-    )
-
-
 class EvaluateSettings(Part):
     """`[evaluate]`: the gate, challenger against champion on the same rows."""
 
@@ -285,6 +279,12 @@ class DriftSettings(Part):
     persist_windows: int = Field(
         default=2, ge=1, le=20, description="Windows that must alarm before the event goes out."
     )
+    cycle: str = Field(
+        default="auto",
+        pattern=r"^(auto|none|[1-9][0-9]{0,2}[hd])$",
+        description="Rhythm of the rows, `24h` or `7d`: windows are compared with the same hours of the reference. "
+        "`auto` takes the day or the week where the reference shows it, `none` forbids it.",
+    )
 
 
 class PerformanceSettings(Part):
@@ -297,6 +297,11 @@ class PerformanceSettings(Part):
         default=0.05,
         gt=0,
         description="Allowed loss against the metric the version was promoted with, or showed in its first windows if that was better.",
+    )
+    label_horizon: Duration | None = Field(
+        default=None,
+        description="How long the labels of a full window are waited for; then it is measured with those there are, or "
+        "given up. None: until 80 % are there, for as long as its rows are kept.",
     )
 
 
@@ -380,6 +385,7 @@ class ProjectSettings(Part):
     )
     serve: ServeSettings = Field(default=ServeSettings(), description="What it serves.")
     monitor: MonitorSettings = Field(default=MonitorSettings(), description="How it is watched.")
+    alerts: AlertSettings = Field(default=AlertSettings(), description="Who hears of trouble.")
     retrain: RetrainSettings = Field(
         default=RetrainSettings(), description="What starts a retraining."
     )

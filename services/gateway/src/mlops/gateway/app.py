@@ -21,6 +21,7 @@ from mlops.gateway.adapters.files_folder import FilesFolder
 from mlops.gateway.adapters.memory import MemoryOfBus
 from mlops.gateway.adapters.prometheus import PrometheusMeter
 from mlops.gateway.adapters.routes_file import RoutesFile
+from mlops.gateway.http.alerts import Alerts
 from mlops.gateway.http.bodies import Bodies
 from mlops.gateway.http.callers import Callers
 from mlops.gateway.http.comparisons import Comparisons
@@ -101,6 +102,7 @@ def wire(bus: SpokenBus, outside: Outside, settings: Settings, clock: Clock = ut
             OutsideEvents(bus, known, clock, most_bytes),
             Tables(outside.files, settings.files_max_bytes),
             Monitor(bus, judging, most_bytes),
+            Alerts(bus, clock, most_bytes),
             queries,
             Nodes(memory, clock),
             Energy(memory),

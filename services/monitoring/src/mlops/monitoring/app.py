@@ -4,10 +4,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import contextlib
+import os
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import TypeVar
+from zoneinfo import ZoneInfo
 
-from mlops.chassis.bus import Bus, Delivery, Handler
+from mlops.chassis.bus import Bus, DeadLetters, Delivery, Handler
+from mlops.chassis.clock import Clock, utc_now
 from mlops.chassis.service import Service
 from mlops.chassis.sidecar import Sidecar
 from mlops.contracts.gateway import LabelRecorded
@@ -17,55 +24,113 @@ from mlops.contracts.monitoring import (
     DriftCleared,
     DriftDetected,
     EvaluateWindow,
+    MakeReport,
     PerformanceDegraded,
     PerformanceRecovered,
     SetReference,
+    SilenceAlerts,
+    UnsilenceAlerts,
+)
+from mlops.contracts.orchestration_bridge import (
+    WorkflowApproved,
+    WorkflowCancelled,
+    WorkflowCompleted,
+    WorkflowFailed,
+    WorkflowQueued,
+    WorkflowStarted,
 )
 from mlops.contracts.serving import (
     DeploymentCompleted,
     DeploymentFailed,
+    DeploymentMetered,
+    DeploymentProgressed,
     DeploymentRemoved,
     DeploymentReverted,
     DeploymentStarted,
     PredictionLogged,
 )
 from mlops.contracts.telemetry_agent import TelemetrySampled, ThermalRecovered, ThermalThrottled
+from mlops.contracts.tracking import ModelNominated, ModelPromoted
 from mlops.contracts.workspaces import ProjectArchived, ProjectRegistered, ProjectUpdated
 from mlops.monitoring import sources
+from mlops.monitoring.adapters.apprise import WORKER as CHANNELS_WORKER
+from mlops.monitoring.adapters.apprise import AppriseChannels
+from mlops.monitoring.adapters.channels_file import ChannelsFile
 from mlops.monitoring.adapters.evidently import WORKER, EvidentlyReports
+from mlops.monitoring.adapters.pages import WORKER as PAGE_WORKER
+from mlops.monitoring.adapters.pages import SidecarPages
+from mlops.monitoring.adapters.places import Place
 from mlops.monitoring.adapters.sqlite import SqliteLedger
 from mlops.monitoring.adapters.tables import FileTables
+from mlops.monitoring.handlers import troubles, waiting
+from mlops.monitoring.handlers.alert_queries import AlertQueries
 from mlops.monitoring.handlers.alerts import AlertHandlers
+from mlops.monitoring.handlers.costs import CostHandlers
+from mlops.monitoring.handlers.dead_letters import DeadLetterWatch
 from mlops.monitoring.handlers.deployments import DeploymentHandlers
 from mlops.monitoring.handlers.heat import HeatLog
 from mlops.monitoring.handlers.judging import Judge
+from mlops.monitoring.handlers.listening import Listening
+from mlops.monitoring.handlers.notices import Notifier
 from mlops.monitoring.handlers.projects import ProjectHandlers
 from mlops.monitoring.handlers.queries import Queries
+from mlops.monitoring.handlers.recorded import Records
+from mlops.monitoring.handlers.remembered import RememberedProjects
+from mlops.monitoring.handlers.reports import ReportMaker
 from mlops.monitoring.handlers.rows import RowHandlers
+from mlops.monitoring.handlers.silences import SilenceHandlers
+from mlops.monitoring.handlers.speed import SpeedHandlers
 from mlops.monitoring.handlers.tables import TableHandlers
-from mlops.monitoring.ports import Alert, Ledger, Reports, Tables, WatchedProject
+from mlops.monitoring.ports import (
+    Alert,
+    Channels,
+    Costs,
+    Ledger,
+    MadeReports,
+    PaceBook,
+    Pages,
+    Reports,
+    Silence,
+    Snapshotted,
+    SpokenBus,
+    Tables,
+    WatchedProject,
+)
 from mlops.monitoring.settings import Settings
 
 NAME = "monitoring"
 _PAUSE_S = 1.0
+_ALERTS_EVERY_S = 15.0
+_DEAD_LETTERS_EVERY_S = 60.0
+_LOOK_S = 30.0
 
 M = TypeVar("M", bound=Message)
 
 
 def wire(
-    bus: Bus, ledger: Ledger, reports: Reports, tables: Tables, keep_windows: int = 20
+    bus: Bus,
+    ledger: Ledger,
+    reports: Reports,
+    tables: Tables,
+    keep_windows: int = 20,
+    ring: Callable[[], None] = lambda: None,
+    elapsed_s: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Subscribe everything; rows, labels and deployments one at a time, so that they keep their order."""
-    projects = bus.documents("monitoring_projects", WatchedProject)
+    """Subscribe everything; rows, labels and deployments one at a time, so that they keep their order.
+
+    *ring* is called when an alert may have changed.
+    """
+    documents = bus.documents("monitoring_projects", WatchedProject)
+    projects = RememberedProjects(documents, elapsed_s)
     alerts = bus.documents("monitoring_alerts", Alert)
     heat = HeatLog()
     judge = Judge(reports, heat)
-    rows = RowHandlers(projects, ledger, judge, keep_windows)
+    rows = RowHandlers(projects, ledger, judge, keep_windows, Listening(elapsed_s))
     deployments = DeploymentHandlers(projects, ledger, judge)
     brought = TableHandlers(projects, ledger, judge, tables)
     settings = ProjectHandlers(projects, reports)
-    alarms = AlertHandlers(alerts)
-    queries = Queries(projects, alerts, ledger)
+    alarms = AlertHandlers(alerts, projects, bus.documents("monitoring_costs", Costs), ring)
+    queries = Queries(projects, ledger)
     in_order = Delivery(concurrency=1)
 
     bus.on(NAME, ProjectRegistered, settings.on_project_changed, in_order)
@@ -74,25 +139,94 @@ def wire(
     bus.on(NAME, PredictionLogged, rows.on_prediction_logged, in_order)
     bus.on(NAME, LabelRecorded, rows.on_label_recorded, in_order)
     bus.on(NAME, DeploymentStarted, deployments.on_deployment_started, in_order)
-    completed = _both(deployments.on_deployment_completed, alarms.on_rollout_ended)
+    completed = _both(deployments.on_deployment_completed, alarms.on(troubles.of_deployed))
+    speed = SpeedHandlers(bus.documents("monitoring_pace", PaceBook), heat)
+    completed = _both(completed, speed.on_deployment_completed)
     bus.on(NAME, DeploymentCompleted, completed, in_order)
-    ended = _both(deployments.on_deployment_ended, alarms.on_rollout_ended)
-    bus.on(NAME, DeploymentFailed, ended, in_order)
-    bus.on(NAME, DeploymentReverted, ended, in_order)
-    bus.on(NAME, DeploymentRemoved, ended, in_order)
+    bus.on(NAME, DeploymentProgressed, speed.on_deployment_progressed, in_order)
+    bus.on(NAME, DeploymentMetered, speed.on_deployment_metered, in_order)
+    ended = deployments.on_deployment_ended
+    failed = _both(ended, alarms.on(troubles.of_deployment_failed))
+    bus.on(NAME, DeploymentFailed, failed, in_order)
+    reverted = _both(ended, alarms.on(troubles.of_deployment_reverted))
+    bus.on(NAME, DeploymentReverted, reverted, in_order)
+    removed = _both(ended, alarms.on(troubles.of_deployed))
+    bus.on(NAME, DeploymentRemoved, removed, in_order)
     bus.on(NAME, SetReference, brought.do_set_reference, in_order)
     bus.on(NAME, EvaluateWindow, deployments.do_evaluate_window)
     bus.on(NAME, TelemetrySampled, heat.on_telemetry_sampled, in_order)
-    bus.on(NAME, ThermalThrottled, heat.on_thermal_throttled, in_order)
-    bus.on(NAME, ThermalRecovered, heat.on_thermal_recovered, in_order)
-    bus.on(NAME, DriftDetected, alarms.on_drift_detected, in_order)
-    bus.on(NAME, DriftCleared, alarms.on_drift_cleared, in_order)
-    bus.on(NAME, PerformanceDegraded, alarms.on_performance_degraded, in_order)
-    bus.on(NAME, PerformanceRecovered, alarms.on_performance_recovered, in_order)
-    bus.on(NAME, AcknowledgeAlert, alarms.do_acknowledge_alert)
+    hot = _both(heat.on_thermal_throttled, alarms.on(troubles.of_heat))
+    bus.on(NAME, ThermalThrottled, hot, in_order)
+    cooled = _both(heat.on_thermal_recovered, alarms.on(troubles.of_cooled))
+    bus.on(NAME, ThermalRecovered, cooled, in_order)
+    _wire_troubles(bus, alarms)
     bus.answer(NAME, "models", queries.models)
-    bus.answer(NAME, "alerts", queries.alerts)
     bus.answer(NAME, "judge", brought.judge)
+
+
+def wire_reports(bus: SpokenBus, pages: Pages, zone: ZoneInfo) -> ReportMaker:
+    """Subscribe the reports over a time; return what makes those that are due by the clock."""
+    maker = ReportMaker(
+        bus.documents("monitoring_projects", WatchedProject),
+        bus.documents("monitoring_reports", MadeReports),
+        Records(bus),
+        pages,
+        zone,
+    )
+    bus.on(NAME, MakeReport, maker.do_make_report, Delivery(concurrency=1))
+    return maker
+
+
+def wire_notices(
+    bus: Bus,
+    channels: Channels,
+    clock: Clock,
+    new_claim: Callable[[], str],
+    ring: Callable[[], None] = lambda: None,
+) -> Notifier:
+    """Subscribe what people say about alerts, and return what tells them."""
+    alerts = bus.documents("monitoring_alerts", Alert)
+    silences = bus.documents("monitoring_silences", Silence)
+    projects = bus.documents("monitoring_projects", WatchedProject)
+    quiet = SilenceHandlers(silences, clock, ring)
+    asked = AlertQueries(alerts, silences, projects, channels, clock)
+    bus.on(NAME, SilenceAlerts, quiet.do_silence_alerts)
+    bus.on(NAME, UnsilenceAlerts, quiet.do_unsilence_alerts)
+    bus.answer(NAME, "alerts", asked.alerts)
+    bus.answer(NAME, "silences", asked.silences)
+    bus.answer(NAME, "channels", asked.channels)
+    bus.answer(NAME, "try_channel", asked.try_channel)
+    return Notifier(alerts, silences, projects, channels, clock, new_claim)
+
+
+def watch_of_dead_letters(
+    bus: Bus, letters: DeadLetters, clock: Clock, ring: Callable[[], None] = lambda: None
+) -> DeadLetterWatch:
+    """Return what raises alerts about messages that were given up."""
+    alerts = bus.documents("monitoring_alerts", Alert)
+    projects = bus.documents("monitoring_projects", WatchedProject)
+    alarms = AlertHandlers(alerts, projects, bus.documents("monitoring_costs", Costs), ring)
+    return DeadLetterWatch(letters, alerts, alarms, clock)
+
+
+def _wire_troubles(bus: Bus, alarms: AlertHandlers) -> None:
+    """Subscribe what raises and resolves alerts, but for deployments: a service hears of each message once."""
+    in_order = Delivery(concurrency=1)
+    costs = CostHandlers(bus.documents("monitoring_costs", Costs))
+    completed = _both(costs.on_workflow_completed, alarms.on(troubles.of_workflow_completed))
+    bus.on(NAME, DriftDetected, alarms.on(troubles.of_drift), in_order)
+    bus.on(NAME, DriftCleared, alarms.on(troubles.of_drift_cleared), in_order)
+    bus.on(NAME, PerformanceDegraded, alarms.on(troubles.of_degraded), in_order)
+    bus.on(NAME, PerformanceRecovered, alarms.on(troubles.of_recovered), in_order)
+    bus.on(NAME, WorkflowFailed, alarms.on(troubles.of_workflow_failed), in_order)
+    bus.on(NAME, WorkflowCompleted, completed, in_order)
+    bus.on(NAME, WorkflowQueued, alarms.on(waiting.of_queued), in_order)
+    bus.on(NAME, WorkflowApproved, alarms.on(waiting.of_decided), in_order)
+    bus.on(NAME, WorkflowStarted, alarms.on(waiting.of_decided), in_order)
+    bus.on(NAME, WorkflowCancelled, alarms.on(waiting.of_decided), in_order)
+    bus.on(NAME, ModelNominated, alarms.on(waiting.of_nominated), in_order)
+    bus.on(NAME, ModelPromoted, alarms.on(waiting.of_promoted), in_order)
+    bus.on(NAME, AcknowledgeAlert, alarms.do_acknowledge_alert)
 
 
 def _both(one: Handler[M], other: Handler[M]) -> Handler[M]:
@@ -110,16 +244,69 @@ async def build(service: Service) -> None:
     ledger = SqliteLedger(settings.state_dir(NAME) / "ledger.db")
     sidecar = Sidecar(WORKER, env={"DO_NOT_TRACK": "1"}, idle=settings.report_idle)
     shelf = EvidentlyReports(
-        settings.reports_dir,
-        settings.evidently_dir,
+        Place(settings.reports_root).at("reports"),
+        Place(settings.reports_root).at("evidently"),
         sidecar,
         timeout=settings.report_timeout,
         keep=settings.keep_reports,
+        keep_for=timedelta(days=settings.keep_reports_days),
     )
     tables = FileTables(sidecar, settings.brought_dir)
-    wire(service.bus, ledger, shelf, tables, settings.keep_windows)
+    rung = asyncio.Event()
+    wire(service.bus, ledger, shelf, tables, settings.keep_windows, rung.set)
+    channels = AppriseChannels(
+        ChannelsFile(settings.alerts_file, os.environ),
+        Sidecar(CHANNELS_WORKER, idle=settings.report_idle),
+    )
+    notifier = wire_notices(service.bus, channels, utc_now, lambda: str(uuid.uuid4()), rung.set)
+    service.source("alerts", lambda: sources.looks(notifier.tell, lambda: _rung(rung)))
+    watch = watch_of_dead_letters(service.bus, service.bus, utc_now, rung.set)
+    service.source(
+        "dead-letters",
+        lambda: sources.looks(watch.tell, lambda: asyncio.sleep(_DEAD_LETTERS_EVERY_S)),
+    )
     service.source(
         "reports", lambda: sources.reports(ledger, shelf, lambda: asyncio.sleep(_PAUSE_S))
     )
+    _add_snapshots(service, settings, ledger, shelf)
+    _add_period_reports(service, settings)
     service.at_stop(ledger.close)
+    service.at_stop(channels.close)
     service.at_stop(sidecar.close)
+
+
+def _add_snapshots(service: Service, settings: Settings, ledger: Ledger, shelf: Reports) -> None:
+    every_s = settings.snapshots_every_s
+    if not every_s:
+        return
+    taken = service.bus.documents("monitoring_snapshots", Snapshotted)
+    service.source(
+        "snapshots",
+        lambda: sources.snapshots(ledger, shelf, taken, lambda: asyncio.sleep(every_s)),
+    )
+
+
+def _add_period_reports(service: Service, settings: Settings) -> None:
+    drawer = Sidecar(PAGE_WORKER, idle=settings.report_idle)
+    pages = SidecarPages(
+        Place(settings.reports_root).at("reports", "_periods"),  # no project can have this name
+        drawer,
+        settings.zone,
+        timeout=settings.report_timeout,
+        keep=settings.keep_period_reports,
+    )
+    maker, reports_at = wire_reports(service.bus, pages, settings.zone), settings.reports_time
+    if reports_at is not None:
+        service.source(
+            "scheduled-reports",
+            lambda: maker.scheduled(reports_at, utc_now, lambda: asyncio.sleep(_LOOK_S)),
+        )
+    service.at_stop(drawer.close)
+
+
+async def _rung(bell: asyncio.Event) -> None:
+    # Not only when somebody rings: alerts also escalate, repeat and settle by the clock.
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_ALERTS_EVERY_S):
+            await bell.wait()
+    bell.clear()

@@ -6,28 +6,37 @@ Its two documents stand here too: what a project wants watched, and one alert pe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeVar
 
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, Field
 
+from mlops.chassis.bus import Bus, History
+from mlops.contracts.alerts import AlertSettings
 from mlops.contracts.message import Message, Part
 from mlops.contracts.monitoring import Severity
 from mlops.contracts.settings import EvaluateSettings, MonitorSettings
 from mlops.monitoring.model.bins import Value
+from mlops.monitoring.model.costs import Spent
+from mlops.monitoring.model.early import Watch
+from mlops.monitoring.model.notices import Channel, Notice
+from mlops.monitoring.model.reports import Report
+from mlops.monitoring.model.speed import Pace
 from mlops.monitoring.model.windows import ModelKey, Row, Truth, Watched, Window
 
 EVALUATION = "evaluation"
 
 T = TypeVar("T")
 Columns = Mapping[str, Sequence[Value]]
+Pair = tuple[Value, Value]
+"""A prediction and its label."""
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """The rows of a reference, in time order; `origin` says where they are from."""
+    """The rows of a reference, in time order; `origin` says where they are from, `times` is empty when not known."""
 
     version: int
     made_at: datetime
@@ -35,6 +44,7 @@ class Baseline:
     window_rows: int
     features: Columns
     predictions: Sequence[Value]
+    times: Sequence[datetime] = ()
 
 
 @dataclass(frozen=True)
@@ -70,6 +80,9 @@ class Models(Protocol):
 class Windows(Protocol):
     """The windows of models, by the number the model gave them."""
 
+    def open(self, key: ModelKey) -> list[Window]:
+        """Return the windows that are not full, oldest first; there is one for each version that is asked."""
+
     def unfinished(self, key: ModelKey) -> list[Window]:
         """Return the open and the full windows, oldest first."""
 
@@ -89,20 +102,30 @@ class Rows(Protocol):
     def unknown(self, key: ModelKey, request_ids: Collection[str]) -> set[str]:
         """Return those request ids that no kept prediction has."""
 
-    def add(self, key: ModelKey, window: int, rows: Sequence[Row]) -> int:
-        """Add predictions to a window, in order; return how many have their label already."""
+    def add(self, key: ModelKey, window: int, rows: Sequence[Row]) -> list[Pair]:
+        """Add predictions to a window, in order; return those that have their label already, with it."""
 
-    def label(self, key: ModelKey, truths: Sequence[Truth]) -> dict[int, int]:
-        """Keep labels and return how many rows of each window got their first one.
+    def label(self, key: ModelKey, truths: Sequence[Truth]) -> dict[int, list[Pair]]:
+        """Keep labels and return the predictions of each window that got their first one, with it.
 
         Of two labels for one prediction the later known one holds.
         """
 
-    def of(self, key: ModelKey, window: int) -> list[Row]:
-        """Return the rows of a window with their labels, in the order they came."""
+    def of(self, key: ModelKey, window: int) -> Iterator[Row]:
+        """Yield the rows of a window with their labels, in the order they came, one at a time: there may be a million."""
 
     def clear(self, key: ModelKey, windows: Collection[int]) -> None:
         """Forget the rows of windows, labels included; the windows themselves stay."""
+
+
+class Watches(Protocol):
+    """The early warning of every model."""
+
+    def get(self, key: ModelKey) -> Watch | None:
+        """Return what is watched, or None."""
+
+    def put(self, key: ModelKey, watch: Watch) -> None:
+        """Keep what is watched, in place of that before."""
 
 
 class Baselines(Protocol):
@@ -112,10 +135,16 @@ class Baselines(Protocol):
         """Return the reference rows of a version, or None."""
 
     def put(self, key: ModelKey, baseline: Baseline) -> None:
-        """Keep the reference rows of a version, in place of those before."""
+        """Keep the reference rows of a version, in place of those before; its truths are then collected anew."""
 
     def drop(self, key: ModelKey, version: int) -> None:
-        """Forget the reference of a version."""
+        """Forget the reference of a version, its truths too."""
+
+    def truths(self, key: ModelKey, version: int) -> list[Value]:
+        """Return the labels that are the reference of labels, as far as they are collected."""
+
+    def keep_truths(self, key: ModelKey, version: int, truths: Sequence[Value]) -> None:
+        """Keep the labels that are the reference of labels, in place of those before."""
 
 
 class Jobs(Protocol):
@@ -145,6 +174,10 @@ class Page(Protocol):
     @property
     def rows(self) -> Rows:
         """Return the rows."""
+
+    @property
+    def watches(self) -> Watches:
+        """Return the early warnings."""
 
     @property
     def baselines(self) -> Baselines:
@@ -191,6 +224,11 @@ class Reports(Protocol):
         Raises RejectedError when these rows can never make one, UnavailableError when it failed this time.
         """
 
+    async def snapshot(
+        self, key: ModelKey, window: Window, current: Columns, reference: Columns
+    ) -> None:
+        """Keep the figures of a judged window, without pictures; raises as `write` does."""
+
 
 @dataclass(frozen=True)
 class Table:
@@ -210,6 +248,42 @@ class Tables(Protocol):
         """
 
 
+@dataclass(frozen=True)
+class Written:
+    """Where a page, its figures and its pictures are."""
+
+    uri: str
+    figures_uri: str
+    picture_uris: tuple[str, ...]
+    size_bytes: int
+
+
+class Pages(Protocol):
+    """Reports over a time, for people."""
+
+    async def write(self, report: Report) -> Written:
+        """Write the page of a report; the same period of the same project replaces its page.
+
+        Raises UnavailableError when it failed this time.
+        """
+
+
+class SpokenBus(Bus, History, Protocol):
+    """The bus, and what was said on it before."""
+
+
+class Snapshotted(Part):
+    """The last window of a model of which a snapshot was kept; a document of `monitoring_snapshots`."""
+
+    upto: int
+
+
+class MadeReports(Part):
+    """Up to when reports of each kind were made by the clock; a document of `monitoring_reports`, by scope."""
+
+    until: dict[str, AwareDatetime] = Field(default_factory=dict)
+
+
 class WatchedProject(Part):
     """What a project wants watched; a document of `monitoring_projects`, by the project's name.
 
@@ -218,6 +292,7 @@ class WatchedProject(Part):
 
     evaluate: EvaluateSettings = EvaluateSettings()
     monitor: MonitorSettings = MonitorSettings()
+    alerts: AlertSettings = AlertSettings()
     path: str | None = None
     revision: int = 0
     archived: bool = False
@@ -229,7 +304,11 @@ class WatchedProject(Part):
 
 
 class Alert(Part):
-    """One thing that is, or was, wrong; a document of `monitoring_alerts`, by its dedup key."""
+    """One thing that is, or was, wrong; a document of `monitoring_alerts`, by its dedup key.
+
+    `raised_by` is the event that raised it last: first, worse, or again; empty where none ever did. `ended_at` is None for those that ended
+    before it was noted.
+    """
 
     alert_id: str
     project: str
@@ -238,14 +317,78 @@ class Alert(Part):
     severity: Severity
     title: str
     links: tuple[str, ...] = ()
+    suggestion: str = ""
     raised_by: str
+    story_id: str = ""
     raised_at: AwareDatetime
     heard_at: AwareDatetime
+    count: int = 1
     acknowledged_by: str | None = None
     resolved_by: str | None = None
+    ended_at: AwareDatetime | None = None
     reason: str = ""
+    notices: tuple[Notice, ...] = ()
+
+    @property
+    def was_raised(self) -> bool:
+        """Return whether there ever was an alert; else this only notes when it was last heard that all is well."""
+        return bool(self.raised_by)
 
     @property
     def open(self) -> bool:
         """Return whether it still waits for somebody."""
         return self.resolved_by is None
+
+
+class Silence(Part):
+    """What nobody is told of until a time; a document of `monitoring_silences`, by its id."""
+
+    project: str
+    model: str | None = None
+    kind: str | None = None
+    until: AwareDatetime
+    why: str = ""
+    by: str = ""
+    ended_by: str | None = None
+
+
+class PaceBook(Part):
+    """How fast one model answers; a document of `monitoring_pace`, by project and model."""
+
+    pace: Pace
+
+
+class Costs(Part):
+    """What the last retrainings of a project took; a document of `monitoring_costs`, by the project's name."""
+
+    spent: tuple[Spent, ...] = ()
+
+
+@dataclass(frozen=True)
+class Letter:
+    """What a channel is told; the same `notice_id` at every try."""
+
+    notice_id: str
+    why: str
+    dedup_key: str
+    alert: Alert
+
+
+class Channels(Protocol):
+    """Where people hear of alerts, by name. Each promise is a test in tests/conformance/test_channels.py.
+
+    1. A channel that cannot be told, or that nobody knows, raises UnavailableError with the reason and no secret.
+    2. `log` is always there.
+    """
+
+    async def known(self) -> Mapping[str, Channel]:
+        """Return what every channel wants to hear."""
+
+    async def usual(self) -> tuple[str, ...]:
+        """Return the channels of projects that name none."""
+
+    async def problem(self) -> str | None:
+        """Return why the installation's channels cannot be used, or None."""
+
+    async def tell(self, name: str, letter: Letter) -> None:
+        """Tell one channel; it returns once the other side has taken it."""

@@ -1,25 +1,38 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Promised reports get written, one after another, after the events that named them; a failing one delays nobody."""
+"""What nobody sends a message for: promised reports get written, one after another, and people are told of alerts."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
 import structlog
 from structlog.typing import FilteringBoundLogger
 
+from mlops.chassis.bus import Documents
 from mlops.chassis.errors import RejectedError, UnavailableError
 from mlops.contracts.commands import CommandRefused
 from mlops.contracts.message import Message, follow_up_id
 from mlops.contracts.monitoring import EvaluateWindow, ReportPublished
 from mlops.monitoring.model.bins import Value
-from mlops.monitoring.model.windows import columns_of
-from mlops.monitoring.ports import EVALUATION, Columns, Ledger, Page, ReportJob, Reports
+from mlops.monitoring.model.windows import ModelKey, Window, columns_of, evenly
+from mlops.monitoring.ports import (
+    EVALUATION,
+    Columns,
+    Ledger,
+    Page,
+    ReportJob,
+    Reports,
+    Snapshotted,
+)
 
 _MOST_TRIES = 3
 _MOST_ROWS = 2000
+_LOOK_BACK = 200
+_NOTHING: tuple[Message, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -48,9 +61,70 @@ async def reports(
             await _end(ledger, job)
 
 
+async def snapshots(
+    ledger: Ledger,
+    shelf: Reports,
+    taken: Documents[Snapshotted],
+    pause: Callable[[], Awaitable[None]],
+) -> AsyncIterator[Message]:
+    """Keep a snapshot of every window that was judged, all of them in one go; *pause* between. It tells nothing.
+
+    One by one would wake the writer for each, which costs a hundred times more than a snapshot.
+    """
+    while True:
+        for model in await ledger.look(lambda page: page.models.all()):
+            await _catch_up(ledger, shelf, taken, model.key)
+        await pause()
+        for message in _NOTHING:
+            yield message
+
+
+async def looks(
+    look: Callable[[], AsyncIterator[Message]], pause: Callable[[], Awaitable[None]]
+) -> AsyncIterator[Message]:
+    """Yield what one look after the other finds, at what people are to be told or at dead letters; *pause* between."""
+    while True:
+        async for message in look():
+            yield message
+        await pause()
+
+
+async def _catch_up(
+    ledger: Ledger, shelf: Reports, taken: Documents[Snapshotted], key: ModelKey
+) -> None:
+    """Take the snapshots of a model that are missing, oldest first, as far as the rows are kept."""
+    name = f"{key.project}.{hashlib.sha256(key.model.encode()).hexdigest()[:32]}"
+    known = await taken.get(name)
+    upto = -1 if known is None else known.upto
+    windows = await ledger.look(lambda page: page.windows.latest(key, _LOOK_BACK))
+    for window in windows:
+        if window.index is None or window.index <= upto or not _is_judged(window):
+            continue
+        material = await ledger.look(
+            partial(_material, key=key, number=window.number, version=window.version)
+        )
+        try:
+            if material is not None:
+                await shelf.snapshot(key, window, material.current, material.reference)
+        except RejectedError as error:
+            _log().warning("snapshot.given_up", window=window.index, reason=str(error))
+        except UnavailableError as error:
+            _log().warning("snapshot.failed", window=window.index, error=str(error))
+            return  # the next round goes on here
+        await _note(taken, name, window.index)
+
+
+async def _note(taken: Documents[Snapshotted], name: str, index: int) -> None:
+    await taken.change(name, lambda _: Snapshotted(upto=index), applied=f"{name}/{index}")
+
+
+def _is_judged(window: Window) -> bool:
+    return window.stored and window.inputs is not None and window.inputs.unjudged is None
+
+
 async def _written(ledger: Ledger, shelf: Reports, job: ReportJob) -> Message | None:
     """Write one report and return what is to be told: None when it failed and nobody waits for an answer."""
-    material = await ledger.look(lambda page: _material(page, job))
+    material = await ledger.look(lambda page: _material(page, job.key, job.window, job.version))
     if material is None:
         return await _given_up(ledger, job, "its rows or its reference are no longer kept")
     try:
@@ -102,9 +176,9 @@ def _log() -> FilteringBoundLogger:
     return logger
 
 
-def _material(page: Page, job: ReportJob) -> _Material | None:
-    rows = page.rows.of(job.key, job.window)
-    baseline = page.baselines.get(job.key, job.version)
+def _material(page: Page, key: ModelKey, number: int, version: int) -> _Material | None:
+    rows = evenly(page.rows.of(key, number), _MOST_ROWS)
+    baseline = page.baselines.get(key, version)
     if not rows or baseline is None:
         return None
     times = [row.at for row in rows]

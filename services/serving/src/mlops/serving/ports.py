@@ -76,12 +76,34 @@ class NodeHeat(Part):
     cause: str = ""
 
 
+class Answers(Part):
+    """What was asked of a version within a window, and how long its answers took, as `Latencies.as_json` writes it."""
+
+    requests: int = 0
+    failed: int = 0
+    latencies: dict[str, int] = Field(default_factory=dict)
+
+    def plus(self, last: Report, now: Report) -> Answers:
+        """Return the sum with what a replica has counted between two of its reports."""
+        added = Latencies.read(now.latencies).since(Latencies.read(last.latencies))
+        return Answers(
+            requests=self.requests + max(0, now.requests - last.requests),
+            failed=self.failed + max(0, now.errors - last.errors),
+            latencies=Latencies.read(self.latencies).plus(added).as_json(),
+        )
+
+
 class Page(Part):
-    """A window that has ended, and what its version took of its machines within it."""
+    """A window that has ended, and what its version took of its machines within it.
+
+    *answers* is None where the process has heard no replica within the window.
+    """
 
     window: Window
     until: AwareDatetime
     taken: Taken
+    answers: Answers | None = None
+    replicas: int | None = None
 
     @property
     def energy(self) -> EnergyUse | None:

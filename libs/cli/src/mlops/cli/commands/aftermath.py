@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.text import Text
 
-from mlops.cli.commands.energy import amount
+from mlops.cli.amounts import amount
 
 
 def lines(found: Mapping[str, Any]) -> Iterator[Text]:

@@ -11,6 +11,7 @@ import typer
 from rich.text import Text
 
 from mlops.cli import output
+from mlops.cli.amounts import amount
 from mlops.cli.gateway import Gateway
 from mlops.cli.options import AnyProjectOption, HomeOption, JsonOption, home_of
 from mlops.cli.runs import day, short
@@ -54,16 +55,6 @@ def energy(
     output.print_rows((*columns, "energy", ""), shown, none, spare)
     if rows:
         _sum_up(found)
-
-
-def amount(joules: float | None) -> str:
-    """Return an energy in the unit that suits it."""
-    if joules is None:
-        return "not known"
-    for least, size, unit in ((3.6e6, 3.6e6, "kWh"), (1000.0, 3600.0, "Wh")):
-        if joules >= least:
-            return f"{joules / size:.3g} {unit}"
-    return f"{joules:.3g} J"
 
 
 def _bar(one: Row, most: float) -> Text:

@@ -10,21 +10,30 @@ from mlops.contracts.message import Message
 from mlops.contracts.monitoring import (
     AcknowledgeAlert,
     AlertAcknowledged,
+    AlertNotified,
     AlertRaised,
     AlertResolved,
+    AlertSilenced,
+    AlertUnsilenced,
+    ChangeSuspected,
     ColumnDrift,
     DriftCleared,
     DriftDetected,
     DriftKind,
     EvaluateWindow,
+    MakeReport,
     PerformanceDegraded,
     PerformanceMeasured,
     PerformanceRecovered,
+    PerformanceUnmeasured,
     ReferenceChosen,
     ReportPublished,
     SetReference,
+    Series,
     Severity,
+    SilenceAlerts,
     Suspect,
+    UnsilenceAlerts,
     Window,
 )
 
@@ -36,6 +45,14 @@ _ALERT_ID = "rainfall-rain-performance"
 _MODEL: dict[str, Any] = {"project": "rainfall", "model": "rain", "version": 3}
 _WINDOW: dict[str, Any] = {
     "window": Window(index=12, rows=500, labelled=480, first_at=_FIRST_AT, last_at=_LAST_AT)
+}
+_SILENCE: dict[str, Any] = {
+    "project": "rainfall",
+    "model": "rain",
+    "kind": "data",
+    "until": datetime(2026, 3, 2, 8, 0, 0, tzinfo=UTC),
+    "why": "the sensor is being replaced",
+    "by": "ada",
 }
 
 EXAMPLES: tuple[Message, ...] = (
@@ -64,9 +81,24 @@ EXAMPLES: tuple[Message, ...] = (
         **_WINDOW,
         metric="accuracy",
         value=0.66,
+        standard_error=0.021,
         expected=0.74,
         degraded=True,
         partial=True,
+    ),
+    PerformanceUnmeasured(
+        **_MODEL,
+        **_WINDOW,
+        metric="accuracy",
+        reason="41 of 500 labels came within 7 days; 50 are needed",
+    ),
+    ChangeSuspected(
+        **_MODEL,
+        series=Series.ERROR,
+        before=0.21,
+        after=0.38,
+        rows=96,
+        suggestion="Wait for the window to be measured.",
     ),
     PerformanceDegraded(
         **_MODEL,
@@ -90,6 +122,8 @@ EXAMPLES: tuple[Message, ...] = (
         size_bytes=3_412_008,
         period_from=_FIRST_AT,
         period_to=_LAST_AT,
+        figures_uri="file:///home/ada/.mlops/reports/_periods/rainfall/2026-03-01--2026-03-02-day.json",
+        picture_uris=("file:///home/ada/.mlops/reports/_periods/rainfall/2026-03-01--2026-03-02-day/story.png",),
     ),
     AlertRaised(
         project="rainfall",
@@ -99,7 +133,20 @@ EXAMPLES: tuple[Message, ...] = (
         about_model="rain",
         dedup_key="rain:performance",
         links=(_REPORT,),
+        kind="performance",
+        suggestion="Retrain on the newest rows. A retraining takes about 42 s and 310 J (as the last one did).",
+        count=2,
     ),
+    AlertNotified(
+        project="rainfall",
+        alert_id=_ALERT_ID,
+        channel="team-chat",
+        why="raised",
+        notice_id="0b8e7a44-7e0c-5d4f-9a53-6a3c5a1f2b10",
+        tries=2,
+    ),
+    AlertSilenced(**_SILENCE, silence_id="s-1"),
+    AlertUnsilenced(project="rainfall", silence_id="s-1", by="ada"),
     AlertAcknowledged(project="rainfall", alert_id=_ALERT_ID, by="ada"),
     AlertResolved(project="rainfall", alert_id=_ALERT_ID, reason="accuracy is 0.78 again"),
     SetReference(
@@ -110,5 +157,8 @@ EXAMPLES: tuple[Message, ...] = (
         target="rain_tomorrow",
     ),
     EvaluateWindow(project="rainfall", model="rain"),
+    MakeReport(project="rainfall", period="2026-03-01..2026-03-08"),
     AcknowledgeAlert(project="rainfall", alert_id=_ALERT_ID, by="ada"),
+    SilenceAlerts(**_SILENCE),
+    UnsilenceAlerts(project="rainfall", silence_id="s-1", by="ada"),
 )

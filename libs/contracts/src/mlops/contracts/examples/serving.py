@@ -93,6 +93,12 @@ EXAMPLES: tuple[Message, ...] = (
             how="package counter; share of processor time",
         ),
         joules_per_1000=35.0,
+        requests=1790,
+        failed=2,
+        latency_counts={"18": 1700, "22": 70, "26": 20},
+        latency_p50_ms=2.8284,
+        latency_p95_ms=2.8284,
+        replicas=2,
     ),
     PredictionLogged(
         project="rainfall",

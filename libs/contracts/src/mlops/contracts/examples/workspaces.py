@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from mlops.contracts.alerts import AlertSettings
+from mlops.contracts.datasets import DataSettings
 from mlops.contracts.message import Message
 from mlops.contracts.settings import (
     Accelerator,
     CheckpointSettings,
     CheckpointSignal,
     Consent,
-    DataSettings,
     DriftSettings,
     EvaluateSettings,
     FederatedSettings,
@@ -58,7 +59,12 @@ _SETTINGS = ProjectSettings(
         min_nodes=2,
         rounds=5,
     ),
-    data=DataSettings(datasets={"weather": "data/weather.csv"}),
+    data=DataSettings(
+        datasets={"weather": "data/weather.csv"},
+        remote="s3://datasets/rainfall",
+        quota_gb=50,
+        read_only=True,
+    ),
     evaluate=EvaluateSettings(
         metric="accuracy",
         goal=Goal.MAX,
@@ -89,8 +95,15 @@ _SETTINGS = ProjectSettings(
     ),
     monitor=MonitorSettings(
         window=500,
-        drift=DriftSettings(share=0.5, alpha=0.05, persist_windows=2),
-        accuracy=PerformanceSettings(min=0.6, drop=0.05),
+        drift=DriftSettings(share=0.5, alpha=0.05, persist_windows=2, cycle="24h"),
+        accuracy=PerformanceSettings(min=0.6, drop=0.05, label_horizon=timedelta(days=7)),
+    ),
+    alerts=AlertSettings(
+        notify=("team-chat", "mail"),
+        escalate=("on-call",),
+        escalate_after=timedelta(minutes=30),
+        repeat_every=timedelta(hours=4),
+        settle=timedelta(minutes=10),
     ),
     retrain=RetrainSettings(
         on=("performance.degraded",),

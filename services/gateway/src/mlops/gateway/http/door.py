@@ -12,7 +12,7 @@ from mlops.gateway.errors import CallerError
 from mlops.gateway.http.answers import refusal
 from mlops.gateway.http.callers import Callers, let_in, of_projects_only
 from mlops.gateway.http.render import locked
-from mlops.gateway.model.access import Entry, Keys, is_of_projects, said_in
+from mlops.gateway.model.access import Entry, Keys, is_of_page, is_of_projects, said_in
 from mlops.gateway.model.inference_paths import is_inference
 from mlops.gateway.model.mlflow_paths import PREFIX, same_origin
 
@@ -54,8 +54,11 @@ class Door:
         if path.startswith(PREFIX):
             return self._of_mlflow(Request(scope), path)
         header = _header(scope)
-        if not header and scope["method"] in _READING:
-            return self._callers.cookie(Request(scope).cookies.get(COOKIE, ""), path)
+        if not header and is_of_page(scope["method"], path):
+            request = Request(scope)
+            if scope["method"] not in _READING and not same_origin(request.headers):
+                raise _error(Entry.ELSEWHERE, path)
+            return self._callers.cookie(request.cookies.get(COOKIE, ""), path)
         caller = self._callers.bearer(header, path)
         if caller.projects is not None and not is_of_projects(path):
             raise of_projects_only(caller.projects, path)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
+from mlops.gateway.http import alert_cells
 from mlops.gateway.http.chart import chart
 from mlops.gateway.model.facts import Fact
 from mlops.gateway.model.ledger import in_words
@@ -202,9 +203,16 @@ def _models(view: ProjectView, world: World) -> str:
 def _alerts(world: World) -> str:
     alerts: list[AlertView] = [one for one in world.alerts.values() if one.state != "resolved"]
     return _rows(
-        ("project", "", "what", "since"),
+        ("project", "", "what", "people", "since", ""),
         (
-            (escape(one.project), _badge(one.severity), escape(one.title), _time(one.at))
+            (
+                escape(one.project),
+                _badge(one.severity),
+                alert_cells.what(one),
+                alert_cells.people(one),
+                _time(one.at),
+                alert_cells.buttons(one),
+            )
             for one in alerts[-_ALERTS:][::-1]
         ),
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import binascii
 import hmac
+import re
 from base64 import b64decode
 from enum import Enum
 from hashlib import sha256
@@ -18,6 +19,7 @@ _OF_PROJECTS = (
     "/api/v1/predict",
     "/api/v1/commands",
     "/api/v1/labels",
+    "/api/v1/alerts",
     "/api/v1/events",
     "/api/v1/projects",
     "/api/v1/deployments",
@@ -26,13 +28,20 @@ _OF_PROJECTS = (
     "/api/v1/explain/",
     "/api/v1/energy",
     "/api/v1/query/serving/get",
+    "/api/v1/query/versioning/",
     "/api/v1/query/gateway/comparison",
 )
+_OF_PAGE = re.compile(r"/api/v1/alerts/(silences|[^/]+/acknowledge)")
 
 
 def is_of_projects(path: str) -> bool:
     """Return whether a token of projects may ask for a path; what answers it looks at the project."""
     return path.startswith(_OF_PROJECTS)
+
+
+def is_of_page(method: str, path: str) -> bool:
+    """Return whether the page's cookie opens a request: reading, and what its buttons about alerts send."""
+    return method in ("GET", "HEAD") or (method == "POST" and _OF_PAGE.fullmatch(path) is not None)
 
 
 class Entry(Enum):
@@ -51,7 +60,7 @@ def said_in(header: str) -> tuple[str, str]:
 
 
 class Keys:
-    """The token, and the cookie made of it: a browser keeps the cookie, which opens reading only."""
+    """The token, and the cookie made of it: a browser keeps the cookie, which opens what `is_of_page` says."""
 
     def __init__(self, token: str) -> None:
         self._token = token.encode()

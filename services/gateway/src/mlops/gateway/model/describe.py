@@ -170,6 +170,18 @@ _WORDS: dict[str, Callable[[Fields], str]] = {
     "data.versioned": _dataset("stored"),
     "data.pushed": _dataset("pushed"),
     "data.restored": _dataset("restored"),
+    "data.aliased": lambda data: f"{_dataset('named')(data)} {data.text('alias')}",
+    "data.unaliased": lambda data: f"{_dataset('no longer named')(data)} {data.text('alias')}",
+    "data.tagged": _dataset("tagged"),
+    "data.removed": _dataset("given up"),
+    "data.verified": lambda data: (
+        f"data {data.text('name') or 'of all datasets'} read again: {data.whole('versions')} versions, "
+        f"{data.whole('repaired')} objects repaired, {data.whole('damaged_versions')} versions not whole"
+    ),
+    "data.collected": lambda data: (
+        f"{data.whole('objects')} objects of removed versions "
+        f"{'counted' if data.flag('dry_run') else 'deleted'}"
+    ),
     "workflow.queued": lambda data: f"{_workflow(data)} queued: {data.text('why')}",
     "workflow.declined": lambda data: f"{data.text('kind')} declined: {data.text('reason')}",
     "workflow.approved": lambda data: (
@@ -205,6 +217,12 @@ _WORDS: dict[str, Callable[[Fields], str]] = {
     "performance.measured": lambda data: (
         f"{_model(data)}: {_measured(data)}, window {_window(data)}"
     ),
+    "performance.unmeasured": lambda data: (
+        f"{_model(data)}: window {_window(data)} given up: {data.text('reason')}"
+    ),
+    "change.suspected": lambda data: (
+        f"{_model(data)}: level of {data.text('series')} changed over {data.whole('rows')} rows"
+    ),
     "performance.degraded": lambda data: (
         f"{_model(data)} degraded: {_measured(data)}{_beside(data)}"
     ),
@@ -212,6 +230,11 @@ _WORDS: dict[str, Callable[[Fields], str]] = {
     "report.published": lambda data: f"{data.text('kind')} report {data.text('uri')}",
     "alert.raised": lambda data: f"alert, {data.text('severity')}: {data.text('title')}",
     "alert.acknowledged": lambda data: f"alert seen by {data.text('by') or 'somebody'}",
+    "alert.notified": lambda data: f"alert {data.text('why')}: {data.text('channel')} was told",
+    "alert.silenced": lambda data: (
+        f"alerts silenced until {data.text('until')[:16]} by {data.text('by') or 'somebody'}: {data.text('why')}"
+    ),
+    "alert.unsilenced": lambda data: f"silence ended by {data.text('by') or 'somebody'}",
     "alert.resolved": lambda data: f"alert resolved {data.text('reason')}",
     "telemetry.sampled": lambda data: (
         f"processors {_percent(data.inner('sample').number('cpu_busy_ratio'))} busy"

@@ -7,10 +7,9 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 
-from mlops.gateway.model import metering, workflows
+from mlops.gateway.model import alerts, metering, workflows
 from mlops.gateway.model.facts import Fact
 from mlops.gateway.model.views import (
-    AlertView,
     DeploymentView,
     DriftView,
     Measure,
@@ -158,23 +157,6 @@ def _replace_others(world: World, winner: DeploymentView) -> None:
             world.deployments[key] = replace(view, state="replaced", traffic_ratio=0.0)
 
 
-def _alert(world: World, fact: Fact) -> None:
-    name = fact.data.text("alert_id")
-    known = world.alerts.get(name)
-    if known is None:
-        known = AlertView(fact.scope, name, "unknown", "", "", "", (), fact.time)
-    if fact.type == "alert.raised":
-        links = tuple(sorted(fact.data.strings("links")))
-        known = replace(
-            known,
-            severity=fact.data.text("severity"),
-            title=fact.data.text("title"),
-            model=fact.data.text("about_model"),
-            links=links,
-        )
-    put(world.alerts, name, replace(known, state=fact.happened, at=fact.time))
-
-
 def _measured(world: World, fact: Fact) -> None:
     value = fact.data.number("value")
     if value is None:
@@ -249,7 +231,7 @@ _CHANGES: dict[str, Callable[[World, Fact], None]] = {
     "deployment.*": _deployment,
     "workflow.*": workflows.changed,
     "checkpoint.requested": workflows.asked,
-    "alert.*": _alert,
+    "alert.*": alerts.changed,
     "performance.measured": _measured,
     "drift.*": _drift,
     "thermal.*": _heat,

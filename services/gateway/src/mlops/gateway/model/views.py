@@ -130,6 +130,11 @@ class AlertView:
     model: str
     links: tuple[str, ...]
     at: str
+    kind: str = ""
+    suggestion: str = ""
+    count: int = 1
+    by: str = ""
+    told: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

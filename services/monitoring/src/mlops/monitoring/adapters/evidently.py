@@ -7,11 +7,12 @@ import hashlib
 import re
 import uuid
 from datetime import timedelta
-from pathlib import Path
+from typing import Any
 
 from mlops.chassis.errors import RejectedError
 from mlops.chassis.sidecar import Sidecar
-from mlops.monitoring.model.windows import ModelKey
+from mlops.monitoring.adapters.places import Place
+from mlops.monitoring.model.windows import ModelKey, Window
 from mlops.monitoring.ports import Columns, ReportJob
 
 WORKER = "mlops.monitoring.adapters.evidently_worker"
@@ -22,23 +23,31 @@ class EvidentlyReports:
     """Reports under *folder*, and as snapshots in the *workspace* that Evidently's own interface shows."""
 
     def __init__(
-        self, folder: Path, workspace: Path, sidecar: Sidecar, *, timeout: timedelta, keep: int
+        self,
+        folder: Place,
+        workspace: Place,
+        sidecar: Sidecar,
+        *,
+        timeout: timedelta,
+        keep: int,
+        keep_for: timedelta,
     ) -> None:
         self._folder = folder
         self._workspace = workspace
         self._sidecar = sidecar
         self._timeout = timeout
         self._keep = keep
+        self._keep_days = keep_for / timedelta(days=1)
 
     def uri(self, key: ModelKey, name: str) -> str:
         """Return where the report of this name is, or will be."""
-        return self._path(key, name).as_uri()
+        return self._page(key, name).uri
 
     def names(self, project: str) -> dict[str, str]:
-        """Return the project's folder of reports and the id of its project in Evidently's interface."""
+        """Return the project's folder of reports and what its models are called in Evidently's interface."""
         return {
-            "reports": str(self._folder / project),
-            "evidently_project": str(_project_id(project)),
+            "reports": self._folder.at(project).address,
+            "evidently_projects": shown_as(ModelKey(project, "<model>")),
         }
 
     async def write(self, job: ReportJob, current: Columns, reference: Columns) -> int:
@@ -46,14 +55,9 @@ class EvidentlyReports:
         written = await self._sidecar.call(
             "report",
             self._timeout,
-            path=str(self._path(job.key, job.name)),
-            current={name: list(values) for name, values in current.items()},
-            reference={name: list(values) for name, values in reference.items()},
+            path=self._page(job.key, job.name).address,
             title=f"{job.key.model} v{job.version}: {job.kind}",
-            keep=self._keep,
-            workspace=str(self._workspace),
-            project=job.key.project,
-            project_id=str(_project_id(job.key.project)),
+            **self._shown(job.key, current, reference),
         )
         if not isinstance(written, int):
             raise RejectedError(
@@ -61,8 +65,33 @@ class EvidentlyReports:
             )
         return written
 
-    def _path(self, key: ModelKey, name: str) -> Path:
-        return self._folder / key.project / _folder_of(key.model) / f"{name}.html"
+    async def snapshot(
+        self, key: ModelKey, window: Window, current: Columns, reference: Columns
+    ) -> None:
+        """Keep the figures of a window for Evidently's curves; pictures are made for reports only."""
+        if window.last_at is None:
+            raise RejectedError(f"window {window.number} of {key.model!r} is empty")
+        await self._sidecar.call(
+            "snapshot",
+            self._timeout,
+            title=f"{key.model} v{window.version}: window {window.index}",
+            at=window.last_at.isoformat(),
+            **self._shown(key, current, reference),
+        )
+
+    def _shown(self, key: ModelKey, current: Columns, reference: Columns) -> dict[str, Any]:
+        return {
+            "current": {name: list(values) for name, values in current.items()},
+            "reference": {name: list(values) for name, values in reference.items()},
+            "keep": self._keep,
+            "keep_days": self._keep_days,
+            "workspace": self._workspace.address,
+            "project": shown_as(key),
+            "project_id": str(project_id(key)),
+        }
+
+    def _page(self, key: ModelKey, name: str) -> Place:
+        return self._folder.at(key.project, _folder_of(key.model), f"{name}.html")
 
 
 def _folder_of(model: str) -> str:
@@ -73,5 +102,11 @@ def _folder_of(model: str) -> str:
     return f"{safe}-{hashlib.sha256(model.encode()).hexdigest()[:8]}"
 
 
-def _project_id(project: str) -> uuid.UUID:
-    return uuid.uuid5(uuid.NAMESPACE_URL, f"mlops:evidently:{project}")
+def shown_as(key: ModelKey) -> str:
+    """Return what a model is called in Evidently's interface."""
+    return f"{key.project} / {key.model}"
+
+
+def project_id(key: ModelKey) -> uuid.UUID:
+    """Return the id of a model's project in Evidently's interface: always the same."""
+    return uuid.uuid5(uuid.NAMESPACE_URL, f"mlops:evidently:{key.project}:{key.model}")

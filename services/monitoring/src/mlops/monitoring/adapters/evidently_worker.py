@@ -13,25 +13,32 @@ import traceback
 import uuid
 import warnings
 from collections import deque
-from pathlib import Path
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa  # type: ignore[import-untyped]  # it has no types
-import pyarrow.parquet as pq  # type: ignore[import-untyped]  # it has no types
+import pyarrow as pa
+import pyarrow.parquet as pq
 from evidently import DataDefinition, Dataset, Report
 from evidently.core.report import Snapshot
-from evidently.metrics import MissingValueCount, RowCount
+from evidently.metrics import (
+    DatasetMissingValueCount,
+    DriftedColumnsCount,
+    MissingValueCount,
+    RowCount,
+)
 from evidently.presets import DataDriftPreset
-from evidently.sdk.models import ProjectModel
-from evidently.ui.workspace import Workspace
+from evidently.tests import gte, lt, lte
 
 from mlops.chassis.errors import RejectedError
 from mlops.chassis.sidecar import serve
+from mlops.monitoring.adapters.evidently_workspace import show
+from mlops.monitoring.adapters.report_store import Kept, prune, save
 
 _FEW_DISTINCT = 10
 _LEAST_ROWS = 2
+_MORE_MISSING, _MANY_DRIFTED = 0.05, 0.5
 _NICENESS = 10
 _MOST_HELD = 256 * 1024 * 1024
 _AT_ONCE = 200  # rows; a small file may hold huge ones
@@ -62,6 +69,7 @@ def report(
     reference: dict[str, list[Any]],
     title: str,
     keep: int,
+    keep_days: float,
     workspace: str,
     project: str,
     project_id: str,
@@ -74,17 +82,35 @@ def report(
             f"{title}: no column has values on both sides, so there is nothing to compare"
         )
     snapshot = _snapshot(now[columns], then[columns], title)
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_suffix(".part")
-    draft.write_text(snapshot.get_html_str(as_iframe=False), encoding="utf-8")
-    draft.replace(target)
-    _prune(target.parent, "*.html", keep)
+    size = save(path, snapshot.get_html_str(as_iframe=False).encode())
+    kept = Kept(keep, keep_days)
+    prune(path.rpartition("/")[0], ".html", kept)
     try:
-        _show(snapshot, Path(workspace), project, uuid.UUID(project_id), keep)
+        show(snapshot, workspace, project, uuid.UUID(project_id), kept)
     except Exception:  # noqa: BLE001 - the report is written; Evidently's own interface is a courtesy
         traceback.print_exc()
-    return target.stat().st_size
+    return size
+
+
+def snapshot(
+    current: dict[str, list[Any]],
+    reference: dict[str, list[Any]],
+    title: str,
+    at: str,
+    keep: int,
+    keep_days: float,
+    workspace: str,
+    project: str,
+    project_id: str,
+) -> dict[str, str]:
+    """Keep the light snapshot of a window in Evidently's workspace; return its tests and how each ended."""
+    now, then = pd.DataFrame(current), pd.DataFrame(reference)
+    names = _comparable(now, then)
+    if not names:
+        raise RejectedError(f"{title}: no column has values on both sides")
+    taken = _light(now[names], then[names], title, datetime.fromisoformat(at))
+    show(taken, workspace, project, uuid.UUID(project_id), Kept(keep, keep_days))
+    return {str(one["name"]): str(one["status"].value) for one in taken.dict()["tests"]}
 
 
 def columns(path: str, newest: int) -> dict[str, Any]:
@@ -157,6 +183,34 @@ def _comparable(now: pd.DataFrame, then: pd.DataFrame) -> list[str]:
 
 
 def _snapshot(now: pd.DataFrame, then: pd.DataFrame, title: str) -> Snapshot:
+    metrics = [
+        RowCount(),
+        DataDriftPreset(**_METHODS),
+        *(MissingValueCount(column=c) for c in now.columns),
+    ]
+    return _ran(Report(metrics, metadata={"title": title}, tags=[title]), now, then)
+
+
+def _light(now: pd.DataFrame, then: pd.DataFrame, title: str, at: datetime) -> Snapshot:
+    """Return a snapshot without pictures: a tenth of the cost. Its tests are told, not left to Evidently's guess."""
+    missing = [
+        MissingValueCount(
+            column=name, share_tests=[lte(float(then[name].isna().mean()) + _MORE_MISSING)]
+        )
+        for name in now.columns
+    ]
+    metrics = [
+        RowCount(tests=[gte(_LEAST_ROWS)]),
+        DriftedColumnsCount(**_METHODS, share_tests=[lt(_MANY_DRIFTED)]),
+        DatasetMissingValueCount(),
+        *missing,
+    ]
+    return _ran(Report(metrics, metadata={"title": title}, tags=["window"]), now, then, at)
+
+
+def _ran(
+    report: Report, now: pd.DataFrame, then: pd.DataFrame, at: datetime | None = None
+) -> Snapshot:
     numeric = [
         name
         for name in now.columns
@@ -167,16 +221,12 @@ def _snapshot(now: pd.DataFrame, then: pd.DataFrame, title: str) -> Snapshot:
     for name in categorical:
         now[name], then[name] = _texts(now[name]), _texts(then[name])
     definition = DataDefinition(numerical_columns=numeric, categorical_columns=categorical)
-    metrics = [
-        RowCount(),
-        DataDriftPreset(**_METHODS),
-        *(MissingValueCount(column=c) for c in now.columns),
-    ]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return Report(metrics, metadata={"title": title}, tags=[title]).run(
+        return report.run(
             Dataset.from_pandas(now, data_definition=definition),
             Dataset.from_pandas(then, data_definition=definition),
+            timestamp=at,
         )
 
 
@@ -197,20 +247,6 @@ def _text(value: object) -> str:
     return str(int(value)) if isinstance(value, int | float) else str(value)
 
 
-def _show(snapshot: Snapshot, folder: Path, project: str, project_id: uuid.UUID, keep: int) -> None:
-    workspace = Workspace.create(str(folder))
-    if workspace.get_project(project_id) is None:
-        workspace.add_project(ProjectModel(id=project_id, name=project))
-    workspace.add_run(project_id, snapshot, include_data=False)
-    _prune(folder / str(project_id) / "snapshots", "*.json", keep)
-
-
-def _prune(folder: Path, pattern: str, keep: int) -> None:
-    oldest_first = sorted(folder.glob(pattern), key=lambda path: path.stat().st_mtime)
-    for path in oldest_first[:-keep]:
-        path.unlink(missing_ok=True)
-
-
 if __name__ == "__main__":
     os.nice(_NICENESS)
-    serve({"report": report, "columns": columns})
+    serve({"report": report, "snapshot": snapshot, "columns": columns})

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from pydantic_core import to_json
@@ -13,8 +13,9 @@ from mlops.chassis.errors import RejectedError, UnavailableError
 from mlops.contracts.catalogue import read
 from mlops.contracts.message import Message
 from mlops.monitoring.model.bins import Value, is_missing
+from mlops.monitoring.model.early import Watch
 from mlops.monitoring.model.windows import ModelKey, Phase, Row, Truth, Watched, Window
-from mlops.monitoring.ports import Baseline, Columns, Page, ReportJob, T
+from mlops.monitoring.ports import Baseline, Columns, Page, Pair, ReportJob, T
 
 
 class MemoryPage:
@@ -24,6 +25,7 @@ class MemoryPage:
         self.rows = _Rows()
         self.models = _Models()
         self.windows = _Windows(self.rows)
+        self.watches = _Watches()
         self.baselines = _Baselines()
         self.jobs = _Jobs()
 
@@ -34,7 +36,9 @@ class MemoryPage:
         fresh.windows.kept = {key: dict(found) for key, found in self.windows.kept.items()}
         fresh.rows.kept = {key: dict(found) for key, found in self.rows.kept.items()}
         fresh.rows.truths = {key: dict(found) for key, found in self.rows.truths.items()}
+        fresh.watches.kept = dict(self.watches.kept)
         fresh.baselines.kept = dict(self.baselines.kept)
+        fresh.baselines.labels = dict(self.baselines.labels)
         fresh.jobs.kept = dict(self.jobs.kept)
         return fresh
 
@@ -57,6 +61,9 @@ class _Windows:
     def __init__(self, rows: _Rows) -> None:
         self._rows = rows
         self.kept: dict[ModelKey, dict[int, Window]] = {}
+
+    def open(self, key: ModelKey) -> list[Window]:
+        return [w for w in self._of(key) if w.phase is Phase.OPEN]
 
     def unfinished(self, key: ModelKey) -> list[Window]:
         return [w for w in self._of(key) if w.phase in (Phase.OPEN, Phase.FULL)]
@@ -85,32 +92,34 @@ class _Rows:
     def unknown(self, key: ModelKey, request_ids: Collection[str]) -> set[str]:
         return set(request_ids) - self.kept.get(key, {}).keys()
 
-    def add(self, key: ModelKey, window: int, rows: Sequence[Row]) -> int:
+    def add(self, key: ModelKey, window: int, rows: Sequence[Row]) -> list[Pair]:
         kept = self.kept.setdefault(key, {})
         kept.update({row.request_id: (window, row) for row in rows})
-        return sum(row.request_id in self.truths.get(key, {}) for row in rows)
+        truths = self.truths.get(key, {})
+        return [
+            (row.prediction, truths[row.request_id].label)
+            for row in rows
+            if row.request_id in truths
+        ]
 
-    def label(self, key: ModelKey, truths: Sequence[Truth]) -> dict[int, int]:
+    def label(self, key: ModelKey, truths: Sequence[Truth]) -> dict[int, list[Pair]]:
         kept, known = self.kept.get(key, {}), self.truths.setdefault(key, {})
-        windows: dict[int, int] = {}
+        windows: dict[int, list[Pair]] = {}
         for truth in truths:
             before = known.get(truth.request_id)
             if before is None or _order(before) < _order(truth):
                 known[truth.request_id] = truth
             if before is None and truth.request_id in kept:
-                number = kept[truth.request_id][0]
-                windows[number] = windows.get(number, 0) + 1
+                number, row = kept[truth.request_id]
+                windows.setdefault(number, []).append((row.prediction, truth.label))
         return windows
 
-    def of(self, key: ModelKey, window: int) -> list[Row]:
+    def of(self, key: ModelKey, window: int) -> Iterator[Row]:
         known = self.truths.get(key, {})
-        return [
-            replace(row, label=known[row.request_id].label, labelled=True)
-            if row.request_id in known
-            else row
-            for number, row in self.kept.get(key, {}).values()
-            if number == window
-        ]
+        for number, row in self.kept.get(key, {}).values():
+            if number == window:
+                truth = known.get(row.request_id)
+                yield row if truth is None else replace(row, label=truth.label, labelled=True)
 
     def clear(self, key: ModelKey, windows: Collection[int]) -> None:
         kept, known = self.kept.get(key, {}), self.truths.get(key, {})
@@ -119,18 +128,38 @@ class _Rows:
             known.pop(request_id, None)
 
 
+class _Watches:
+    def __init__(self) -> None:
+        self.kept: dict[ModelKey, Watch] = {}
+
+    def get(self, key: ModelKey) -> Watch | None:
+        return self.kept.get(key)
+
+    def put(self, key: ModelKey, watch: Watch) -> None:
+        self.kept[key] = watch
+
+
 class _Baselines:
     def __init__(self) -> None:
         self.kept: dict[tuple[ModelKey, int], Baseline] = {}
+        self.labels: dict[tuple[ModelKey, int], list[Value]] = {}
 
     def get(self, key: ModelKey, version: int) -> Baseline | None:
         return self.kept.get((key, version))
 
     def put(self, key: ModelKey, baseline: Baseline) -> None:
         self.kept[key, baseline.version] = baseline
+        self.labels.pop((key, baseline.version), None)
 
     def drop(self, key: ModelKey, version: int) -> None:
         self.kept.pop((key, version), None)
+        self.labels.pop((key, version), None)
+
+    def truths(self, key: ModelKey, version: int) -> list[Value]:
+        return list(self.labels.get((key, version), []))
+
+    def keep_truths(self, key: ModelKey, version: int, truths: Sequence[Value]) -> None:
+        self.labels[key, version] = list(truths)
 
 
 class _Jobs:
@@ -181,6 +210,7 @@ class MemoryReports:
 
     failures: int = 0
     written: dict[str, tuple[Columns, Columns]] = field(default_factory=dict)
+    snapshots: list[tuple[ModelKey, int]] = field(default_factory=list)
 
     def uri(self, key: ModelKey, name: str) -> str:
         """Return where the report of this name is, or will be."""
@@ -188,7 +218,7 @@ class MemoryReports:
 
     def names(self, project: str) -> dict[str, str]:
         """Return where the reports of a project are to be found."""
-        return {"reports": f"memory:///{project}", "evidently_project": project}
+        return {"reports": f"memory:///{project}", "evidently_projects": f"{project} / <model>"}
 
     async def write(self, job: ReportJob, current: Columns, reference: Columns) -> int:
         """Keep the columns; return how many values they have."""
@@ -200,6 +230,18 @@ class MemoryReports:
             raise RejectedError(f"{job.name}: there is nothing to compare")
         self.written[self.uri(job.key, job.name)] = (current, reference)
         return sum(len(values) for values in current.values())
+
+    async def snapshot(
+        self, key: ModelKey, window: Window, current: Columns, reference: Columns
+    ) -> None:
+        """Keep which window it was."""
+        if self.failures:
+            self.failures -= 1
+            raise UnavailableError("the shelf fails on purpose")
+        both = [name for name in current if name in reference]
+        if not any(_has_values(current[name]) and _has_values(reference[name]) for name in both):
+            raise RejectedError(f"window {window.number}: there is nothing to compare")
+        self.snapshots.append((key, window.number))
 
 
 def _has_values(values: Sequence[Value]) -> bool:

@@ -5,11 +5,14 @@ from __future__ import annotations
 
 import sqlite3
 import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from pydantic import TypeAdapter
+from pydantic_core import from_json, to_json
 
 from mlops.monitoring.adapters.sqlite_rows import SqliteRows
+from mlops.monitoring.model.bins import Value
+from mlops.monitoring.model.early import Watch
 from mlops.monitoring.model.windows import ModelKey, Phase, Watched, Window
 from mlops.monitoring.ports import Baseline, ReportJob
 
@@ -30,7 +33,12 @@ CREATE INDEX IF NOT EXISTS predictions_of_window ON predictions (project, model,
 CREATE TABLE IF NOT EXISTS labels (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, project TEXT NOT NULL, model TEXT NOT NULL, request_id TEXT NOT NULL,
     label TEXT NOT NULL, at TEXT NOT NULL, UNIQUE (project, model, request_id));
+CREATE TABLE IF NOT EXISTS watches (
+    project TEXT NOT NULL, model TEXT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (project, model)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS baselines (
+    project TEXT NOT NULL, model TEXT NOT NULL, version INTEGER NOT NULL, body BLOB NOT NULL,
+    PRIMARY KEY (project, model, version)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS truths (
     project TEXT NOT NULL, model TEXT NOT NULL, version INTEGER NOT NULL, body BLOB NOT NULL,
     PRIMARY KEY (project, model, version)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS jobs (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE NOT NULL,
@@ -39,6 +47,7 @@ CREATE TABLE IF NOT EXISTS jobs (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT 
 
 _WATCHED = TypeAdapter(Watched)
 _WINDOW = TypeAdapter(Window)
+_WATCH = TypeAdapter(Watch)
 _BASELINE = TypeAdapter(Baseline)
 _JOB = TypeAdapter(ReportJob)
 
@@ -50,23 +59,33 @@ class SqlitePage:
         self.models = _Models(db)
         self.windows = _Windows(db)
         self.rows = SqliteRows(db)
+        self.watches = _Watches(db)
         self.baselines = _Baselines(db)
         self.jobs = _Jobs(db)
+
+    def begun(self) -> None:
+        """Forget what was read before this transaction."""
+        self.models.read.clear()
 
 
 class _Models:
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
+        # One message asks for its model again and again.
+        self.read: dict[ModelKey, Watched | None] = {}
 
     def get(self, key: ModelKey) -> Watched | None:
-        found = self._db.execute(
-            "SELECT body FROM models WHERE project = ? AND model = ?", (key.project, key.model)
-        ).fetchone()
-        return None if found is None else _WATCHED.validate_json(found[0])
+        if key not in self.read:
+            found = self._db.execute(
+                "SELECT body FROM models WHERE project = ? AND model = ?", (key.project, key.model)
+            ).fetchone()
+            self.read[key] = None if found is None else _WATCHED.validate_json(found[0])
+        return self.read[key]
 
     def put(self, model: Watched) -> None:
         values = (model.key.project, model.key.model, _WATCHED.dump_json(model))
         self._db.execute("INSERT OR REPLACE INTO models VALUES (?, ?, ?)", values)
+        self.read[model.key] = model
 
     def all(self) -> list[Watched]:
         found = self._db.execute("SELECT body FROM models ORDER BY project, model")
@@ -77,12 +96,11 @@ class _Windows:
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
 
+    def open(self, key: ModelKey) -> list[Window]:
+        return self._in_phase(key, Phase.OPEN)
+
     def unfinished(self, key: ModelKey) -> list[Window]:
-        found = self._db.execute(
-            "SELECT body FROM windows WHERE project = ? AND model = ? AND phase IN (?, ?) ORDER BY number",
-            (key.project, key.model, Phase.OPEN, Phase.FULL),
-        )
-        return [_WINDOW.validate_json(body) for (body,) in found]
+        return self._in_phase(key, Phase.OPEN, Phase.FULL)
 
     def latest(self, key: ModelKey, most: int) -> list[Window]:
         found = self._db.execute(
@@ -93,9 +111,19 @@ class _Windows:
 
     def put(self, key: ModelKey, window: Window) -> None:
         self._db.execute(
-            "INSERT OR REPLACE INTO windows VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO windows VALUES (?, ?, ?, ?, ?)"  # replacing it would write its indexes again
+            " ON CONFLICT DO UPDATE SET phase = excluded.phase, body = excluded.body",
             (key.project, key.model, window.number, window.phase, _WINDOW.dump_json(window)),
         )
+
+    def _in_phase(self, key: ModelKey, *phases: Phase) -> list[Window]:
+        marks = ", ".join("?" * len(phases))
+        found = self._db.execute(
+            f"SELECT body FROM windows WHERE project = ? AND model = ? AND phase IN ({marks})"  # noqa: S608 - marks only
+            " ORDER BY number",
+            (key.project, key.model, *phases),
+        )
+        return [_WINDOW.validate_json(body) for (body,) in found]
 
     def drop(self, key: ModelKey, numbers: Collection[int]) -> None:
         SqliteRows(self._db).clear(key, numbers)
@@ -103,6 +131,21 @@ class _Windows:
             "DELETE FROM windows WHERE project = ? AND model = ? AND number = ?",
             [(key.project, key.model, number) for number in numbers],
         )
+
+
+class _Watches:
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def get(self, key: ModelKey) -> Watch | None:
+        found = self._db.execute(
+            "SELECT body FROM watches WHERE project = ? AND model = ?", (key.project, key.model)
+        ).fetchone()
+        return None if found is None else _WATCH.validate_json(found[0])
+
+    def put(self, key: ModelKey, watch: Watch) -> None:
+        values = (key.project, key.model, _WATCH.dump_json(watch))
+        self._db.execute("INSERT OR REPLACE INTO watches VALUES (?, ?, ?)", values)
 
 
 class _Baselines:
@@ -119,11 +162,31 @@ class _Baselines:
     def put(self, key: ModelKey, baseline: Baseline) -> None:
         body = zlib.compress(_BASELINE.dump_json(baseline))
         values = (key.project, key.model, baseline.version, body)
+        self._forget_truths(key, baseline.version)
         self._db.execute("INSERT OR REPLACE INTO baselines VALUES (?, ?, ?, ?)", values)
 
     def drop(self, key: ModelKey, version: int) -> None:
+        self._forget_truths(key, version)
         self._db.execute(
             "DELETE FROM baselines WHERE project = ? AND model = ? AND version = ?",
+            (key.project, key.model, version),
+        )
+
+    def truths(self, key: ModelKey, version: int) -> list[Value]:
+        found = self._db.execute(
+            "SELECT body FROM truths WHERE project = ? AND model = ? AND version = ?",
+            (key.project, key.model, version),
+        ).fetchone()
+        return [] if found is None else list(from_json(zlib.decompress(found[0])))
+
+    def keep_truths(self, key: ModelKey, version: int, truths: Sequence[Value]) -> None:
+        body = zlib.compress(to_json(list(truths)))
+        values = (key.project, key.model, version, body)
+        self._db.execute("INSERT OR REPLACE INTO truths VALUES (?, ?, ?, ?)", values)
+
+    def _forget_truths(self, key: ModelKey, version: int) -> None:
+        self._db.execute(
+            "DELETE FROM truths WHERE project = ? AND model = ? AND version = ?",
             (key.project, key.model, version),
         )
 

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from pydantic_core import from_json, to_json
 
 from mlops.monitoring.model.windows import ModelKey, Row, Truth
+from mlops.monitoring.ports import Pair
 
 # Labels of predictions that were never seen (or are forgotten) are kept until this many newer ones have come.
 _STRAYS = 200_000
@@ -23,11 +25,10 @@ class SqliteRows:
 
     def unknown(self, key: ModelKey, request_ids: Collection[str]) -> set[str]:
         """Return those request ids that no kept prediction has."""
-        # One by one: SQLite's json_each, which could do it at once, cuts a text at its first NUL.
-        return {name for name in request_ids if self._window_of(key, name) is None}
+        return set(request_ids) - self._kept(key, request_ids).keys()
 
-    def add(self, key: ModelKey, window: int, rows: Sequence[Row]) -> int:
-        """Add predictions to a window; return how many have their label already."""
+    def add(self, key: ModelKey, window: int, rows: Sequence[Row]) -> list[Pair]:
+        """Add predictions to a window; return those that have their label already, with it."""
         self._db.executemany(
             "INSERT INTO predictions (project, model, request_id, number, at, features, prediction)"
             " VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -44,29 +45,40 @@ class SqliteRows:
                 for row in rows
             ],
         )
-        return sum(self._is_labelled(key, row.request_id) for row in rows)
+        labels = self._labels(key, [row.request_id for row in rows])
+        return [
+            (row.prediction, from_json(labels[row.request_id][1]))
+            for row in rows
+            if row.request_id in labels
+        ]
 
-    def label(self, key: ModelKey, truths: Sequence[Truth]) -> dict[int, int]:
-        """Keep labels; return how many rows of each window got their first one."""
-        windows: dict[int, int] = {}
+    def label(self, key: ModelKey, truths: Sequence[Truth]) -> dict[int, list[Pair]]:
+        """Keep labels; return the predictions of each window that got their first one, with it."""
+        names = {truth.request_id for truth in truths}
+        known, predictions = self._labels(key, names), self._kept(key, names)
+        windows: dict[int, list[Pair]] = {}
+        changed: dict[str, tuple[datetime, str]] = {}
         for truth in truths:
-            if (
-                self._keep(key, truth)
-                and (number := self._window_of(key, truth.request_id)) is not None
-            ):
-                windows[number] = windows.get(number, 0) + 1
+            told, before = (truth.at, _json(truth.label)), known.get(truth.request_id)
+            if before is not None and before >= told:
+                continue
+            known[truth.request_id] = changed[truth.request_id] = told
+            if before is None and truth.request_id in predictions:
+                number, prediction = predictions[truth.request_id]
+                windows.setdefault(number, []).append((from_json(prediction), truth.label))
+        self._keep(key, changed)
         return windows
 
-    def of(self, key: ModelKey, window: int) -> list[Row]:
-        """Return the rows of a window with their labels."""
+    def of(self, key: ModelKey, window: int) -> Iterator[Row]:
+        """Yield the rows of a window with their labels."""
         found = self._db.execute(
             "SELECT p.request_id, p.at, p.features, p.prediction, l.label FROM predictions p"
             " LEFT JOIN labels l USING (project, model, request_id)"
             " WHERE p.project = ? AND p.model = ? AND p.number = ? ORDER BY p.seq",
             (key.project, key.model, window),
         )
-        return [
-            Row(
+        for request_id, at, features, prediction, label in found:
+            yield Row(
                 request_id=request_id,
                 at=datetime.fromisoformat(at),
                 features=from_json(features),
@@ -74,8 +86,6 @@ class SqliteRows:
                 label=None if label is None else from_json(label),
                 labelled=label is not None,
             )
-            for request_id, at, features, prediction, label in found
-        ]
 
     def clear(self, key: ModelKey, windows: Collection[int]) -> None:
         """Forget the rows of windows, labels included."""
@@ -100,37 +110,36 @@ class SqliteRows:
             (_STRAYS,),
         )
 
-    def _keep(self, key: ModelKey, truth: Truth) -> bool:
-        """Keep a label; return whether it is the first one of its prediction."""
-        where = (key.project, key.model, truth.request_id)
-        before = self._db.execute(
-            "SELECT at, label FROM labels WHERE project = ? AND model = ? AND request_id = ?", where
-        ).fetchone()
-        if before is not None and (datetime.fromisoformat(before[0]), before[1]) >= (
-            truth.at,
-            _json(truth.label),
-        ):
-            return False
-        self._db.execute(
+    def _keep(self, key: ModelKey, labels: Mapping[str, tuple[datetime, str]]) -> None:
+        self._db.executemany(
             "INSERT INTO labels (project, model, request_id, label, at) VALUES (?, ?, ?, ?, ?)"
             " ON CONFLICT DO UPDATE SET label = excluded.label, at = excluded.at",
-            (*where, _json(truth.label), truth.at.isoformat()),
+            [
+                (key.project, key.model, name, label, at.isoformat())
+                for name, (at, label) in labels.items()
+            ],
         )
-        return before is None
 
-    def _is_labelled(self, key: ModelKey, request_id: str) -> bool:
-        where = (key.project, key.model, request_id)
-        found = self._db.execute(
-            "SELECT 1 FROM labels WHERE project = ? AND model = ? AND request_id = ?", where
-        )
-        return found.fetchone() is not None
+    def _labels(
+        self, key: ModelKey, request_ids: Collection[str]
+    ) -> dict[str, tuple[datetime, str]]:
+        found = self._named("labels", "at, label", key, request_ids)
+        return {name: (datetime.fromisoformat(at), label) for name, at, label in found}
 
-    def _window_of(self, key: ModelKey, request_id: str) -> int | None:
-        found = self._db.execute(
-            "SELECT number FROM predictions WHERE project = ? AND model = ? AND request_id = ?",
-            (key.project, key.model, request_id),
-        ).fetchone()
-        return None if found is None else int(found[0])
+    def _kept(self, key: ModelKey, request_ids: Collection[str]) -> dict[str, tuple[int, str]]:
+        found = self._named("predictions", "number, prediction", key, request_ids)
+        return {name: (int(number), prediction) for name, number, prediction in found}
+
+    def _named(
+        self, table: str, columns: str, key: ModelKey, request_ids: Collection[str]
+    ) -> list[tuple[str, Any, str]]:
+        # Bound one by one, in one statement: json_each, which needs no list of marks, cuts a text at its first NUL.
+        marks = ", ".join("?" * len(request_ids))
+        return self._db.execute(
+            f"SELECT request_id, {columns} FROM {table}"  # noqa: S608 - our own names; values are bound
+            f" WHERE project = ? AND model = ? AND request_id IN ({marks})",
+            (key.project, key.model, *request_ids),
+        ).fetchall()
 
 
 def _json(value: object) -> str:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ from mlops.monitoring.handlers import telling
 from mlops.monitoring.handlers.judging import promise_of
 from mlops.monitoring.handlers.turn import Turn
 from mlops.monitoring.model.candidates import Candidate, is_worse, owes
-from mlops.monitoring.model.performance import Measured, measure
+from mlops.monitoring.model.metrics import measure_rows
 from mlops.monitoring.model.windows import Row, Window
 
 _LOOK_BACK = 200
@@ -21,7 +22,7 @@ _MOST_ROWS = 20_000
 def compare(turn: Turn) -> None:
     """Tell `performance.degraded` when the candidate does worse than the version beside it, if it is time to look."""
     candidate = turn.model.candidate
-    if candidate is None:
+    if candidate is None or not turn.joined:
         return
     windows = turn.page.windows.latest(turn.key, _LOOK_BACK)
     own = _since(candidate, candidate.version, windows)
@@ -32,7 +33,7 @@ def compare(turn: Turn) -> None:
     turn.page.models.put(replace(turn.model, candidate=candidate.seen(evidence)))
     rows, others = _rows(turn, candidate, own), _rows(turn, candidate, beside)
     promise = promise_of(turn.project, turn.model, None)
-    found, against = _measured(promise.metric, rows), _measured(promise.metric, others)
+    found, against = measure_rows(promise.metric, rows), measure_rows(promise.metric, others)
     if found is None or against is None:
         return
     owed = owes(promise, against)
@@ -54,13 +55,10 @@ def _reaches(window: Window, candidate: Candidate) -> bool:
 
 
 def _rows(turn: Turn, candidate: Candidate, windows: Iterable[Window]) -> list[Row]:
-    found = [row for window in windows for row in turn.page.rows.of(turn.key, window.number)]
-    newest = found[-_MOST_ROWS:]
+    newest = deque[Row](maxlen=_MOST_ROWS)
+    for window in windows:
+        newest.extend(turn.page.rows.of(turn.key, window.number))
     return [row for row in newest if row.labelled and row.at >= candidate.since]
-
-
-def _measured(metric: str, rows: Iterable[Row]) -> Measured | None:
-    return measure(metric, [(row.prediction, row.label) for row in rows])
 
 
 def _told(turn: Turn, windows: Iterable[Window], rows: list[Row]) -> Told:

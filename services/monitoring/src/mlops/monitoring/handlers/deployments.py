@@ -22,7 +22,7 @@ from mlops.monitoring.handlers.judging import Judge, promise_of
 from mlops.monitoring.handlers.tables import version_of
 from mlops.monitoring.handlers.turn import Turn, checked_version
 from mlops.monitoring.model.candidates import Candidate
-from mlops.monitoring.model.performance import measure
+from mlops.monitoring.model.metrics import measure_rows
 from mlops.monitoring.model.windows import ModelKey, Phase, Window
 from mlops.monitoring.ports import EVALUATION, Ledger, Page, WatchedProject
 
@@ -97,13 +97,12 @@ class DeploymentHandlers:
         return await self._ledger.apply(command.id, change)
 
     def _evaluate(self, turn: Turn, window: Window) -> None:
-        rows = [row for row in turn.page.rows.of(turn.key, window.number) if row.labelled]
         promise = promise_of(turn.project, turn.model, window.version)
-        found = measure(promise.metric, [(row.prediction, row.label) for row in rows])
+        found = measure_rows(promise.metric, turn.page.rows.of(turn.key, window.number))
         if found is not None:
             judged = replace(window, degraded=promise.broken_by(found, ()))
             index = turn.model.windows_full
-            turn.tell(telling.measured(turn.key, judged, promise, found.value, index))
+            turn.tell(telling.measured(turn.key, judged, promise, found, index))
         if turn.page.baselines.get(turn.key, window.version) is not None:
             # Made from the command's id, not of it: whoever sends one may call it anything, "../.." too.
             place = follow_up_id(turn.cause.id, ReportPublished.type, 0)[:13]

@@ -8,7 +8,8 @@ from typing import Any
 
 from mlops.monitoring.handlers import telling
 from mlops.monitoring.model.drift import ColumnVerdict
-from mlops.monitoring.model.performance import Measured, Promise
+from mlops.monitoring.model.measured import Measured
+from mlops.monitoring.model.performance import Promise
 from mlops.monitoring.model.tables import Judgement
 from mlops.monitoring.ports import Baseline, Table
 
@@ -46,7 +47,10 @@ def _drift(found: Judgement) -> dict[str, Any]:
         "share_drifted_ratio": verdict.share,
         "columns": [
             *own,
-            *(_column(one, "missing" if one.test == "missing" else "data") for one in columns),
+            *(
+                _column(one, "missing" if one.missing_moved and not one.moved else "data")
+                for one in columns
+            ),
         ],
         "missing_columns": _short(found.missing),
         "unexpected_columns": _short(found.unexpected),

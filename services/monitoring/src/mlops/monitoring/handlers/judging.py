@@ -7,18 +7,23 @@ measures those that are due. So the order in which news of different kinds arriv
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import reduce
 
 from mlops.contracts.settings import Goal
-from mlops.monitoring.handlers import telling
+from mlops.monitoring.handlers import labels, telling
 from mlops.monitoring.handlers.heat import HeatLog
 from mlops.monitoring.handlers.turn import Turn
 from mlops.monitoring.model.alarm import Alarm, Edge, Kind, signs, step
-from mlops.monitoring.model.drift import WindowVerdict, judge
-from mlops.monitoring.model.performance import Promise, measure, plain_name
+from mlops.monitoring.model.drift import WindowVerdict, judge_tally
+from mlops.monitoring.model.metrics import measure_rows, plain_name
+from mlops.monitoring.model.performance import Promise
+from mlops.monitoring.model.phases import lacking
 from mlops.monitoring.model.reference import Reference, freeze
 from mlops.monitoring.model.suspects import suspects
+from mlops.monitoring.model.tally import Tally, count
 from mlops.monitoring.model.windows import (
     ModelKey,
     Phase,
@@ -27,6 +32,7 @@ from mlops.monitoring.model.windows import (
     Watched,
     Window,
     columns_of,
+    in_parts,
     on_reference,
     reference_windows,
 )
@@ -52,8 +58,20 @@ class Judge:
             if window.inputs is None and turn.model.judges(window.version):
                 turn.page.windows.put(turn.key, self._inspect(turn, window))
         for window in _full(turn):
-            if window.due(turn.model.windows_full):
-                self._measure(turn, window)
+            if turn.is_due(window):
+                self.conclude(turn, window, "within the horizon")
+
+    def conclude(self, turn: Turn, window: Window, when: str) -> None:
+        """Measure a window whose labels are waited for no longer, or give it up when they say nothing."""
+        needed = window.labels_needed(by_horizon=turn.horizon_s is not None)
+        if window.labelled >= needed:
+            self._measure(turn, window)
+            labels.inspect(turn, window)
+            return
+        turn.page.windows.put(turn.key, replace(window, phase=Phase.EXPIRED))
+        if window.labelled or turn.horizon_s is not None:  # else nobody ever sends labels
+            metric = turn.project.evaluate.metric
+            turn.tell(telling.unmeasured(turn.key, window, metric, needed, when))
 
     def catch_up(self, turn: Turn) -> None:
         """Look at the inputs of windows that a version filled before the news of its deployment came."""
@@ -67,10 +85,13 @@ class Judge:
         baseline = turn.page.baselines.get(turn.key, window.version)
         if baseline is None:
             return WindowVerdict(unjudged="the reference of this version is still being collected")
-        rows = turn.page.rows.of(turn.key, window.number)
-        predictions = [row.prediction for row in rows]
-        reference = self._reference(turn.key, baseline)
-        return judge(reference, columns_of(rows), predictions, turn.project.monitor.drift.alpha)
+        drift = turn.project.monitor.drift
+        reference = self._reference(turn.key, baseline, drift.cycle)
+        tallies = (
+            count(reference, columns_of(part), [r.prediction for r in part], [r.at for r in part])
+            for part in in_parts(turn.page.rows.of(turn.key, window.number))
+        )
+        return judge_tally(reference, reduce(Tally.plus, tallies), drift.alpha)
 
     def clear_alarms(self, turn: Turn) -> None:
         """End every open alarm, because there is a new version or a new reference."""
@@ -83,13 +104,18 @@ class Judge:
                 turn.tell(telling.drift_cleared(turn.key, last[0], Kind(name)))
         turn.page.models.put(replace(model, alarms={}))
 
-    def _reference(self, key: ModelKey, baseline: Baseline) -> Reference:
-        name = (key, baseline.version, f"{baseline.made_at.isoformat()} {baseline.origin}")
+    def _reference(self, key: ModelKey, baseline: Baseline, cycle: str) -> Reference:
+        made = f"{baseline.made_at.isoformat()} {cycle} {baseline.origin}"
+        name = (key, baseline.version, made)
         if name not in self._frozen:
             if len(self._frozen) >= _MOST_FROZEN:
                 self._frozen.pop(next(iter(self._frozen)))
             self._frozen[name] = freeze(
-                baseline.features, baseline.predictions, baseline.window_rows
+                baseline.features,
+                baseline.predictions,
+                baseline.window_rows,
+                baseline.times,
+                cycle,
             )
         return self._frozen[name]
 
@@ -131,9 +157,8 @@ class Judge:
             turn.promise_report(window, "drift", name, message)
 
     def _measure(self, turn: Turn, window: Window) -> None:
-        rows = [row for row in turn.page.rows.of(turn.key, window.number) if row.labelled]
         promise = promise_of(turn.project, turn.model, window.version)
-        found = measure(promise.metric, [(row.prediction, row.label) for row in rows])
+        found = measure_rows(promise.metric, turn.page.rows.of(turn.key, window.number))
         if found is None:
             turn.page.windows.put(turn.key, replace(window, phase=Phase.MEASURED))
             return
@@ -147,7 +172,7 @@ class Judge:
         )
         turn.page.windows.put(turn.key, window)
         turn.page.models.put(turn.model.showing(window.version, promise.metric, found))
-        turn.tell(telling.measured(turn.key, window, promise, found.value))
+        turn.tell(telling.measured(turn.key, window, promise, found))
         self._compare(turn, window, promise, found.value)
 
     def _compare(self, turn: Turn, window: Window, promise: Promise, value: float) -> None:
@@ -208,6 +233,7 @@ def promise_of(project: WatchedProject, model: Watched, version: int | None) -> 
 def baseline_of(turn: Turn, version: int, rows: Sequence[Row], size: int, origin: str) -> Baseline:
     """Return the reference that *rows* (in the order they came) make."""
     newest = rows[-_MOST_REFERENCE_ROWS:]
+    times = [row.at for row in newest]
     return Baseline(
         version=version,
         made_at=turn.cause.time,
@@ -215,6 +241,7 @@ def baseline_of(turn: Turn, version: int, rows: Sequence[Row], size: int, origin
         window_rows=size,
         features=columns_of(newest),
         predictions=[row.prediction for row in newest],
+        times=times if len(set(times)) > 1 else (),  # a table does not say when its rows were
     )
 
 
@@ -228,11 +255,23 @@ def _collect(turn: Turn, window: Window) -> str:
     ]
     if len(of_version) < needed:
         return f"it is part of the reference, which has {len(of_version)} of {needed} windows"
-    rows = [row for one in of_version for row in turn.page.rows.of(turn.key, one.number)]
+    if short := _too_short(turn, of_version):
+        return f"it is part of the reference, which {short}"
+    rows = deque[Row](maxlen=_MOST_REFERENCE_ROWS)
+    for one in of_version:
+        rows.extend(turn.page.rows.of(turn.key, one.number))
     origin = f"windows {of_version[0].index} to {of_version[-1].index}"
-    baseline = baseline_of(turn, window.version, rows, window.size, origin)
+    baseline = baseline_of(turn, window.version, list(rows), window.size, origin)
     turn.page.baselines.put(turn.key, baseline)
     return f"it is part of the reference ({origin})"
+
+
+def _too_short(turn: Turn, windows: Sequence[Window]) -> str | None:
+    # A cycle that was told wants a longer reference, as far as the rows of one reach.
+    first, last = windows[0].first_at, windows[-1].last_at
+    if first is None or last is None or sum(w.rows for w in windows) >= _MOST_REFERENCE_ROWS:
+        return None
+    return lacking(first, last, turn.project.monitor.drift.cycle)
 
 
 def _collectable(model: Watched, other: Window, upto: Window) -> bool:

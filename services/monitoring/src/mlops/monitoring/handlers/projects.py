@@ -13,7 +13,7 @@ from mlops.contracts.workspaces import (
     ProjectUpdated,
     WorkspaceProvisioned,
 )
-from mlops.monitoring.model.performance import can_measure
+from mlops.monitoring.model.metrics import can_measure, names
 from mlops.monitoring.ports import Reports, WatchedProject
 
 COMPONENT = "monitoring"
@@ -33,6 +33,7 @@ class ProjectHandlers:
         told = WatchedProject(
             evaluate=event.settings.evaluate,
             monitor=event.settings.monitor,
+            alerts=event.settings.alerts,
             path=event.path,
             revision=event.revision,
             told_at=event.time,
@@ -70,7 +71,4 @@ def _performance(project: WatchedProject) -> str:
     metric = project.evaluate.metric
     if can_measure(metric):
         return metric
-    return (
-        f"not measured: {metric!r} does not follow from predictions and labels; "
-        "accuracy, error, f1, mae, mse and rmse do"
-    )
+    return f"not measured: {metric!r} does not follow from predictions and labels; {names()} do"

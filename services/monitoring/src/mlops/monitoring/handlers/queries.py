@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What monitoring answers when asked: how models do, which alerts there are."""
+"""What monitoring answers when asked: how models do."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from mlops.chassis.bus import Documents, Question
 from mlops.monitoring.handlers.judging import promise_of
 from mlops.monitoring.model.windows import Phase, Watched, Window
-from mlops.monitoring.ports import Alert, Ledger, Page, WatchedProject
+from mlops.monitoring.ports import Ledger, Page, WatchedProject
 
 _LATEST = 60
 
@@ -20,27 +20,15 @@ class Queries:
     def __init__(
         self,
         projects: Documents[WatchedProject],
-        alerts: Documents[Alert],
         ledger: Ledger,
     ) -> None:
         self._projects = projects
-        self._alerts = alerts
         self._ledger = ledger
 
     async def models(self, question: Question) -> Mapping[str, Any]:
         """Answer `query.monitoring.models {project?, model?}`."""
         projects = await self._projects.all()
         return await self._ledger.look(lambda page: {"models": _models(page, projects, question)})
-
-    async def alerts(self, question: Question) -> Mapping[str, Any]:
-        """Answer `query.monitoring.alerts {project?, open?}`: the newest first."""
-        project, only_open = question.get("project"), bool(question.get("open"))
-        found = [
-            {"dedup_key": key, "open": alert.open, **alert.model_dump(mode="json")}
-            for key, alert in (await self._alerts.all()).items()
-            if project in (None, alert.project) and (alert.open or not only_open)
-        ]
-        return {"alerts": sorted(found, key=lambda alert: str(alert["raised_at"]), reverse=True)}
 
 
 def _models(

@@ -10,8 +10,9 @@ from mlops.chassis.bus import Documents
 from mlops.contracts.gateway import LabelRecorded
 from mlops.contracts.message import Message
 from mlops.contracts.serving import Prediction, PredictionLogged
-from mlops.monitoring.handlers import candidates
+from mlops.monitoring.handlers import candidates, early
 from mlops.monitoring.handlers.judging import Judge
+from mlops.monitoring.handlers.listening import Listening
 from mlops.monitoring.handlers.turn import Turn, checked_version
 from mlops.monitoring.model.windows import (
     ModelKey,
@@ -31,12 +32,18 @@ class RowHandlers:
     """What happens when a model has answered, and when the truth is known."""
 
     def __init__(
-        self, projects: Documents[WatchedProject], ledger: Ledger, judge: Judge, keep_windows: int
+        self,
+        projects: Documents[WatchedProject],
+        ledger: Ledger,
+        judge: Judge,
+        keep_windows: int,
+        listening: Listening,
     ) -> None:
         self._projects = projects
         self._ledger = ledger
         self._judge = judge
         self._keep = keep_windows
+        self._listening = listening
 
     async def on_prediction_logged(self, event: PredictionLogged) -> Sequence[Message]:
         """Fill windows with a batch of predictions; a project that is not known yet has the defaults."""
@@ -46,9 +53,11 @@ class RowHandlers:
         key, version = ModelKey(event.project, event.model), checked_version(event.version)
 
         def change(page: Page) -> Sequence[Message]:
-            turn = Turn(page, event, key, project)
-            if self._fill(turn, version, _fresh(turn, event.predictions)):
+            turn = self._begin(page, event, key, project)
+            filled = self._fill(turn, version, _fresh(turn, event.predictions))
+            if filled or turn.horizon_s is not None:
                 self._judge.advance(turn)
+            if filled:
                 self._tidy(turn)
             candidates.compare(turn)
             return turn.told
@@ -64,17 +73,27 @@ class RowHandlers:
         truths = [Truth(label.request_id, label.label, label.at) for label in event.labels]
 
         def change(page: Page) -> Sequence[Message]:
-            turn = Turn(page, event, key, project)
+            turn = self._begin(page, event, key, project)
             newly = page.rows.label(key, truths)
+            turn.joined = sum(map(len, newly.values()))
             for window in page.windows.unfinished(key):
-                if window.number in newly:
-                    labelled = window.labelled + newly[window.number]
+                pairs = newly.get(window.number, [])
+                if pairs:
+                    labelled = window.labelled + len(pairs)
                     page.windows.put(key, replace(window, labelled=labelled))
+                    early.of_labels(turn, window.version, pairs)
             self._judge.advance(turn)
             candidates.compare(turn)
             return turn.told
 
         return await self._ledger.apply(event.id, change)
+
+    def _begin(self, page: Page, cause: Message, key: ModelKey, project: WatchedProject) -> Turn:
+        turn = Turn(page, cause, key, project)
+        if turn.horizon_s is not None:
+            turn.listened_s = self._listening.to(turn.model)
+            page.models.put(replace(turn.model, listened_s=turn.listened_s))
+        return turn
 
     def _fill(self, turn: Turn, version: int, rows: Sequence[Row]) -> bool:
         """Put rows into windows; return whether one is full now."""
@@ -82,32 +101,47 @@ class RowHandlers:
         while rows:
             window = _open_window(turn, version)
             taken, rows = rows[: window.room], rows[window.room :]
-            labelled = turn.page.rows.add(turn.key, window.number, taken)
-            window = window.grown(taken, labelled)
+            pairs = turn.page.rows.add(turn.key, window.number, taken)
+            turn.joined += len(pairs)
+            early.of_answers(turn, version, taken)
+            early.of_labels(turn, version, pairs)
+            window = window.grown(taken, len(pairs))
             if window.room == 0:
                 filled = True
                 model = turn.model
-                window = replace(window, phase=Phase.FULL, index=model.windows_full)
+                window = replace(
+                    window,
+                    phase=Phase.FULL,
+                    index=model.windows_full,
+                    full_at_s=None if turn.horizon_s is None else turn.listened_s,
+                )
                 turn.page.models.put(replace(model, windows_full=model.windows_full + 1))
             turn.page.windows.put(turn.key, window)
         return filled
 
     def _tidy(self, turn: Turn) -> None:
         """Forget the rows of old windows, give up the unlabelled ones, drop very old summaries."""
-        model, page = turn.model, turn.page
+        page = turn.page
         keep = max(self._keep, reference_windows(turn.project.monitor.window))
-        recent = page.windows.latest(turn.key, 4 * keep)
-        old = [
-            w
-            for w in recent
-            if w.stored and _is_old(w, model.windows_full, model.windows_made, keep)
-        ]
+        for window in _old(turn, keep):
+            if window.phase is Phase.FULL:
+                self._judge.conclude(turn, window, "before its rows were forgotten")
+        old = _old(turn, keep)
         page.rows.clear(turn.key, [window.number for window in old])
         for window in old:
             phase = Phase.MEASURED if window.phase is Phase.MEASURED else Phase.EXPIRED
             page.windows.put(turn.key, replace(window, phase=phase, stored=False))
-        ended = model.windows_made - _SUMMARIES
+        ended = turn.model.windows_made - _SUMMARIES
         page.windows.drop(turn.key, range(max(0, ended - _DROPPED_AT_ONCE), ended))
+
+
+def _old(turn: Turn, keep: int) -> list[Window]:
+    model, recent = turn.model, turn.page.windows.latest(turn.key, 4 * keep)
+    return [
+        window
+        for window in recent
+        if window.stored and _is_old(window, model.windows_full, model.windows_made, keep)
+    ]
 
 
 def _is_old(window: Window, full: int, made: int, keep: int) -> bool:
@@ -117,8 +151,8 @@ def _is_old(window: Window, full: int, made: int, keep: int) -> bool:
 
 
 def _open_window(turn: Turn, version: int) -> Window:
-    for window in turn.page.windows.unfinished(turn.key):
-        if window.phase is Phase.OPEN and window.version == version:
+    for window in turn.page.windows.open(turn.key):
+        if window.version == version:
             return window
     model = turn.model
     turn.page.models.put(replace(model, windows_made=model.windows_made + 1))

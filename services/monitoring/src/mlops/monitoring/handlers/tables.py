@@ -12,11 +12,11 @@ from mlops.chassis.bus import Documents, Question
 from mlops.chassis.errors import RejectedError
 from mlops.contracts.message import Message
 from mlops.contracts.monitoring import SetReference
-from mlops.monitoring.handlers import telling
+from mlops.monitoring.handlers import labels, telling
 from mlops.monitoring.handlers.judged import answer
 from mlops.monitoring.handlers.judging import Judge, baseline_of, promise_of
 from mlops.monitoring.handlers.turn import Turn
-from mlops.monitoring.model.performance import measure
+from mlops.monitoring.model.metrics import measure
 from mlops.monitoring.model.reference import MIN_ROWS
 from mlops.monitoring.model.tables import (
     Measures,
@@ -89,6 +89,7 @@ class TableHandlers:
         baseline = baseline_of(turn, version, rows, turn.project.monitor.window, origin)
         shown = measure(metric, parts.pairs)
         turn.page.baselines.put(turn.key, baseline)
+        labels.refer(turn, version, parts.labels or ())
         turn.page.models.put(turn.model.referring(version, metric, shown))
         turn.tell(telling.reference_chosen(turn.key, baseline, metric, shown))
 

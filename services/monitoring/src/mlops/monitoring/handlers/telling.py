@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pydantic_core import to_json
 
 from mlops.contracts.monitoring import (
+    ChangeSuspected,
     ColumnDrift,
     DriftCleared,
     DriftDetected,
@@ -15,18 +16,23 @@ from mlops.contracts.monitoring import (
     PerformanceDegraded,
     PerformanceMeasured,
     PerformanceRecovered,
+    PerformanceUnmeasured,
     ReferenceChosen,
+    Series,
     Severity,
     Suspect,
 )
 from mlops.contracts.monitoring import Window as Told
+from mlops.monitoring.model.adwin import Change
 from mlops.monitoring.model.alarm import Alarm, Kind
 from mlops.monitoring.model.candidates import Candidate
 from mlops.monitoring.model.drift import ColumnVerdict, WindowVerdict
-from mlops.monitoring.model.performance import Measured, Promise
+from mlops.monitoring.model.early import ANSWER, ERROR, LABEL
+from mlops.monitoring.model.measured import Measured
+from mlops.monitoring.model.performance import Promise
 from mlops.monitoring.model.suspects import Suspicion, advice
 from mlops.monitoring.model.tables import Judgement
-from mlops.monitoring.model.windows import ModelKey, Window, reference_windows
+from mlops.monitoring.model.windows import ModelKey, Watched, Window, reference_windows
 from mlops.monitoring.ports import Baseline
 
 _MOST_COLUMNS = 64
@@ -35,8 +41,17 @@ _MOST_OF_A_NAME = 64  # in a sentence
 _ADVICE = {
     Kind.DATA: "The inputs changed; that alone says nothing about the model. Look at the report, and wait for labels.",
     Kind.PREDICTION: "The model answers differently than when it was new; check it against labels or retrain.",
+    Kind.LABEL: "The truth itself is distributed differently than at first; that alone says nothing about the model.",
     Kind.MISSING: "More values than usual are missing; look at the source of these columns.",
 }
+
+_EARLY = {
+    ANSWER: "The model answers on another level than before; watch its labels.",
+    ERROR: "The model errs on another level than before; the next labelled windows will say whether that matters.",
+    LABEL: "The truth itself is on another level than before, whatever the model answers.",
+}
+_INPUTS_MOVED = "Its inputs have drifted too."
+_INPUTS_QUIET = "No drift of its inputs was told: what they mean may have changed (concept drift)."
 
 
 def window_of(window: Window, index: int | None = None) -> Told:
@@ -54,7 +69,7 @@ def window_of(window: Window, index: int | None = None) -> Told:
 
 
 def drift_detected(
-    key: ModelKey, window: Window, kind: Kind, alarm: Alarm, verdict: WindowVerdict, uri: str
+    key: ModelKey, window: Window, kind: Kind, alarm: Alarm, verdict: WindowVerdict, uri: str | None
 ) -> DriftDetected:
     """Say that the inputs or answers of a model have left their reference."""
     return DriftDetected(
@@ -68,6 +83,24 @@ def drift_detected(
         window=window_of(window),
         report_uri=uri,
         suggestion=_suggestion(kind, verdict),
+    )
+
+
+def change_suspected(
+    key: ModelKey, version: int, series: str, change: Change, model: Watched
+) -> ChangeSuspected:
+    """Say that the level of a series has changed, before any window is judged."""
+    moved = any(alarm.on for name, alarm in model.alarms.items() if name != Kind.PREDICTION.value)
+    inputs = _INPUTS_MOVED if moved else _INPUTS_QUIET
+    return ChangeSuspected(
+        project=key.project,
+        model=key.model,
+        version=version,
+        series=Series(series),
+        before=change.before,
+        after=change.after,
+        rows=change.rows,
+        suggestion=_EARLY[series] + (f" {inputs}" if series == ERROR else ""),
     )
 
 
@@ -104,7 +137,7 @@ def reference_to_come(key: ModelKey, version: int, window_rows: int) -> Referenc
 
 
 def measured(
-    key: ModelKey, window: Window, promise: Promise, value: float, index: int | None = None
+    key: ModelKey, window: Window, promise: Promise, found: Measured, index: int | None = None
 ) -> PerformanceMeasured:
     """Say how the model did in a labelled window."""
     return PerformanceMeasured(
@@ -112,11 +145,26 @@ def measured(
         model=key.model,
         version=window.version,
         metric=promise.metric,
-        value=value,
+        value=found.value,
+        standard_error=found.error,
         expected=promise.expected,
         degraded=window.degraded,
         window=window_of(window, index),
         partial=window.index is None,
+    )
+
+
+def unmeasured(
+    key: ModelKey, window: Window, metric: str, needed: int, when: str
+) -> PerformanceUnmeasured:
+    """Say that a window is given up."""
+    return PerformanceUnmeasured(
+        project=key.project,
+        model=key.model,
+        version=window.version,
+        metric=metric,
+        window=window_of(window),
+        reason=f"{window.labelled} of {window.rows} labels came {when}; {needed} are needed",
     )
 
 
@@ -199,7 +247,7 @@ def _known(threshold: float | None) -> float:
 
 
 def _columns(kind: Kind, verdict: WindowVerdict) -> tuple[ColumnDrift, ...]:
-    if kind is Kind.PREDICTION:
+    if kind in (Kind.PREDICTION, Kind.LABEL):
         found = [verdict.prediction] if verdict.prediction is not None else []
     else:
         found = sorted(verdict.columns, key=far_first)

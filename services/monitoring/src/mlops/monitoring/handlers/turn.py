@@ -15,18 +15,33 @@ _LATEST_VERSION = 2**31 - 1
 
 @dataclass
 class Turn:
-    """What one write is about; `told` collects its follow-ups in order."""
+    """What one write is about; `told` collects its follow-ups in order, `listened_s` is as in `Watched`.
+
+    `joined` counts the predictions that have got their truth.
+    """
 
     page: Page
     cause: Message
     key: ModelKey
     project: WatchedProject
     told: list[Message] = field(default_factory=list)
+    listened_s: float = 0.0
+    joined: int = 0
 
     @property
     def model(self) -> Watched:
         """Return the model as it is now."""
         return self.page.models.get(self.key) or Watched(self.key)
+
+    @property
+    def horizon_s(self) -> float | None:
+        """Return for how many seconds the project waits for the labels of a full window, if it says so."""
+        horizon = self.project.monitor.accuracy.label_horizon
+        return None if horizon is None else horizon.total_seconds()
+
+    def is_due(self, window: Window) -> bool:
+        """Return whether it is time to measure a window."""
+        return window.due(self.model.windows_full, self.listened_s, self.horizon_s)
 
     def tell(self, message: Message) -> str:
         """Add a follow-up and return the id that it will have on the bus."""

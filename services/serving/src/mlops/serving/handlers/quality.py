@@ -37,7 +37,12 @@ class QualityHandlers:
         self._nudge = nudge
 
     async def on_performance_degraded(self, event: PerformanceDegraded) -> Sequence[Message]:
-        """Take the version's rollout back, or go back to the version before while that is kept warm."""
+        """Take the version's rollout back, or go back to the version before while that is kept warm.
+
+        A slow version is judged by the rollout itself; later it may be its machine.
+        """
+        if event.about_speed:
+            return []
         key, now = key_of(event.project, event.model), self._clock()
         known = await self._deployments.get(key)
         if known is None or not _is_concerned(known.state, event, now):

@@ -16,6 +16,7 @@ from typing import Any
 from mlops.chassis.bus import Documents
 from mlops.chassis.clock import Clock
 from mlops.contracts.attribution import NOTHING, Taken, Use, split
+from mlops.contracts.latency import Latencies
 from mlops.contracts.message import Message, follow_up_id
 from mlops.contracts.metering import Meter as Machine
 from mlops.contracts.metering import Span, between, meter
@@ -25,7 +26,7 @@ from mlops.serving.model import metering
 from mlops.serving.model.apps import app_name
 from mlops.serving.model.metering import Reading, Window
 from mlops.serving.model.state import deployment_of, needed
-from mlops.serving.ports import Deployment, Figures, MeterBook, Page, Report
+from mlops.serving.ports import Answers, Deployment, Figures, MeterBook, Page, Report
 from mlops.serving.sources.vitals import Vitals
 
 Running = Mapping[str, tuple[Deployment, int]]
@@ -35,6 +36,7 @@ _LOOK_S = 5.0
 _WRITE_EVERY = timedelta(seconds=60)
 _FRESH = timedelta(seconds=15)
 _HERE = timedelta(minutes=10)
+_SILENT = timedelta(minutes=1)
 _GONE = timedelta(days=1)
 
 
@@ -67,6 +69,8 @@ class Meter:
         self._book: MeterBook | None = None
         self._pulses: dict[str, Pulse] = {}
         self._heard_at: dict[str, datetime] = {}
+        self._answers: dict[str, Answers] = {}
+        self._reports: dict[str, Report] = {}
         self._written_at: datetime | None = None
         self._writes = 0
         self.vitals = Vitals(clock)
@@ -75,6 +79,7 @@ class Meter:
         """Take in what a replica has counted since its start."""
         now, reading = self._clock(), report.reading
         self.vitals.hear(app, report)
+        self._count(app, report)
         self._pulses[reading.replica] = _pulse(self._pulses.get(reading.replica), app, reading, now)
         if self._book is not None and app in self._book.windows:
             window = metering.heard(self._book.windows[app], self._placed(reading), now)
@@ -169,7 +174,13 @@ class Meter:
         by = {app: deployment_of(one.state, version) for app, (one, version) in running.items()}
         ended = [app for app, one in book.windows.items() if self._ends(one, by.get(app, ""), now)]
         pages = {
-            app: Page(window=book.windows[app], until=now, taken=book.taken.get(app, NOTHING))
+            app: Page(
+                window=book.windows[app],
+                until=now,
+                taken=book.taken.get(app, NOTHING),
+                answers=self._answers.pop(app, None),
+                replicas=_speaking(book.windows[app], now),
+            )
             for app in ended
         }
         worth = {app: page for app, page in pages.items() if _tells_something(page)}
@@ -189,6 +200,16 @@ class Meter:
             machines={name: one for name, one in book.machines.items() if _lives(one, now)},
         )
         return bool(ended or fresh)
+
+    def _count(self, app: str, report: Report) -> None:
+        """Count what was asked of a replica; of one from before this process, only what comes from now on."""
+        name = report.reading.replica
+        windows = self._book.windows if self._book is not None else {}
+        met = self._book is None or (app in windows and name in windows[app].replicas)
+        first = report if met else Report(replace(report.reading, answered=0))
+        last = self._reports.get(name, first)
+        self._reports[name] = report
+        self._answers[app] = self._answers.get(app, Answers()).plus(last, report)
 
     def _ends(self, window: Window, deployment_id: str, now: datetime) -> bool:
         changed = window.deployment_id != deployment_id
@@ -263,9 +284,24 @@ def told(one: Page) -> Message:
         predictions=window.predictions,
         energy=one.energy,
         joules_per_1000=one.joules_per_1000,
+        **_answered(one),
     )
     begun = f"{window.deployment_id}/{window.since.isoformat()}"
     return message.model_copy(update={"id": follow_up_id(begun, message.type, 0)})
+
+
+def _answered(one: Page) -> dict[str, Any]:
+    if one.answers is None:
+        return {}
+    times = Latencies.read(one.answers.latencies)
+    return {
+        "requests": one.answers.requests,
+        "failed": one.answers.failed,
+        "latency_counts": one.answers.latencies,
+        "latency_p50_ms": times.quantile(0.5),
+        "latency_p95_ms": times.quantile(0.95),
+        "replicas": one.replicas,
+    }
 
 
 def parts_of(
@@ -282,6 +318,10 @@ def _use(span: Span, app: str, window: Window, node: str, now: datetime) -> Use:
     lasted_s = min(span.length_s, (now - window.began).total_seconds())
     gpu_s = lasted_s if metering.accelerates(window, node) else 0.0
     return Use(app, lasted_s, window.cpu_s[node], gpu_s)
+
+
+def _speaking(window: Window, now: datetime) -> int:
+    return sum(now - at <= _SILENT for at in window.heard_at.values())
 
 
 def _tells_something(page: Page) -> bool:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from pathlib import Path
 
@@ -12,11 +13,13 @@ from mlops.cli.supervisor.parts.site import HOST, Site, program
 
 def evidently(site: Site, after: tuple[str, ...]) -> Component:
     """Return the component of Evidently's interface, started after all others."""
-    workspace = site.home.root / "evidently"
+    stored = os.environ.get("MONITORING_REPORTS_URL")  # where monitoring keeps it instead
+    folder = site.home.root / "evidently"
+    workspace = f"{stored.rstrip('/')}/evidently" if stored else str(folder)
     options = {
         "host": HOST,
         "port": str(site.ports["evidently"]),
-        "workspace": str(workspace),
+        "workspace": workspace,
         "secret": site.secrets["evidently_secret"],
     }
     return Component(
@@ -29,7 +32,7 @@ def evidently(site: Site, after: tuple[str, ...]) -> Component:
         gate=Gate(url=f"{site.http('evidently')}/api/version", within_s=240),
         needs=after,
         address=site.http("evidently"),
-        prepare=partial(_make, workspace),
+        prepare=partial(_make, folder),
         optional=True,
         fix="look at the log, or leave it out: `mlops up --without evidently`",
     )

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Keeps the status page live: new events on top, the rest fetched anew when something happened.
+// Keeps the status page live: new events on top, the rest fetched anew when something happened; sends what its buttons say.
 "use strict";
 const list = document.getElementById("events");
 const live = document.getElementById("live");
@@ -38,6 +38,20 @@ async function refresh() {
 function soon(ms) {
   if (waiting === null) waiting = setTimeout(() => refresh().catch(() => {}), ms);
 }
+
+async function wish(button) {
+  button.disabled = true;
+  const answer = await fetch(button.dataset.path, {
+    method: "POST", credentials: "same-origin", body: button.dataset.body,
+    headers: { "Content-Type": "application/json" },
+  });
+  button.textContent = answer.ok ? "✓" : `refused: ${answer.status}`;
+  soon(700);
+}
+
+document.addEventListener("click", (event) => {
+  if (event.target.dataset && event.target.dataset.path) wish(event.target).catch(() => soon(0));
+});
 
 if (list) {
   const source = new EventSource("/api/v1/events/stream?summary=true");

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Notifier: tells channels what is due, each thing once; what was told stands in the alert's own document.
+
+A try is claimed in the document before it is made. Whoever dies in the middle leaves a claim that ends by itself: the
+channel is then told once more, under the same id. Several replicas never tell the same thing at the same time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+import structlog
+from structlog.typing import FilteringBoundLogger
+
+from mlops.chassis.bus import Documents
+from mlops.chassis.clock import Clock
+from mlops.chassis.errors import ChassisError
+from mlops.contracts.message import Message, follow_up_id
+from mlops.contracts.monitoring import AlertNotified
+from mlops.monitoring.handlers.alerts import RANK
+from mlops.monitoring.handlers.silences import hushes
+from mlops.monitoring.model.notices import Case, Channel, Hush, Notice, Plan, due, kept
+from mlops.monitoring.ports import Alert, Channels, Letter, Silence, WatchedProject
+
+_LONGEST_ERROR = 300
+
+
+@dataclass(frozen=True)
+class _Round:
+    """What holds for one look at all alerts."""
+
+    now: datetime
+    channels: Mapping[str, Channel]
+    usual: tuple[str, ...]
+    hushes: list[Hush]
+    projects: Mapping[str, WatchedProject]
+
+    def due(self, alert: Alert) -> list[Notice]:
+        """Return what is to be told of an alert."""
+        project = self.projects.get(alert.project, WatchedProject())
+        if project.archived:
+            return []
+        return due(self.case(alert), plan_of(project, self.usual), self.channels, self.now)
+
+    def case(self, alert: Alert) -> Case:
+        """Return what matters of an alert."""
+        about = (alert.project, alert.model, alert.kind)
+        return Case(
+            rank=RANK[alert.severity],
+            ended_at=None if alert.open else alert.ended_at or alert.heard_at,
+            acknowledged=alert.acknowledged_by is not None,
+            silenced=any(hush.covers(*about, self.now) for hush in self.hushes),
+            notices=alert.notices,
+        )
+
+
+class Notifier:
+    """Tells people; *new_claim* names one try apart from those of other replicas."""
+
+    def __init__(
+        self,
+        alerts: Documents[Alert],
+        silences: Documents[Silence],
+        projects: Documents[WatchedProject],
+        channels: Channels,
+        clock: Clock,
+        new_claim: Callable[[], str],
+    ) -> None:
+        self._alerts = alerts
+        self._silences = silences
+        self._projects = projects
+        self._channels = channels
+        self._clock = clock
+        self._new_claim = new_claim
+
+    async def tell(self) -> AsyncIterator[Message]:
+        """Tell what is due now, and yield `alert.notified` for what was taken."""
+        round_ = await self._round()
+        for key, alert in (await self._alerts.all()).items():
+            for notice in round_.due(alert):
+                claimed = await self._claimed(key, notice, round_)
+                if claimed is None:
+                    continue
+                async for message in self._try(key, *claimed):
+                    yield message
+
+    async def _round(self) -> _Round:
+        now = self._clock()
+        return _Round(
+            now,
+            await self._channels.known(),
+            await self._channels.usual(),
+            hushes(await self._silences.all(), now),
+            await self._projects.all(),
+        )
+
+    async def _claimed(
+        self, key: str, notice: Notice, round_: _Round
+    ) -> tuple[Alert, Notice] | None:
+        """Return the alert and the notice as they now are, or None when it is no longer ours to tell."""
+        claim = self._new_claim()
+
+        def change(now: Alert | None) -> Alert:
+            if now is None:
+                raise ValueError(f"alert {key} was removed; alerts are kept")
+            if notice not in round_.due(now):
+                return now  # another replica was faster, or it is over
+            # The time of the try, not of the look: others may have been told for a while before.
+            mine = notice.claimed(RANK[now.severity], self._clock(), claim)
+            return now.model_copy(update={"notices": kept(now.notices, mine)})
+
+        alert = await self._alerts.change(key, change, applied=claim)
+        mine = next((one for one in alert.notices if one.claim == claim), None)
+        return None if mine is None else (alert, mine)
+
+    async def _try(self, key: str, alert: Alert, notice: Notice) -> AsyncIterator[Message]:
+        letter = Letter(notice_id_of(alert, notice), notice.why, key, alert)
+        try:
+            await self._channels.tell(notice.channel, letter)
+        except ChassisError as error:
+            reason = str(error)[:_LONGEST_ERROR]
+            _log().warning("notice.failed", channel=notice.channel, alert=key, error=reason)
+            await self._note(key, replace(notice, error=reason), "failed")
+            return
+        yield AlertNotified(
+            id=follow_up_id(letter.notice_id, AlertNotified.type, 0),
+            correlation_id=alert.story_id or alert.raised_by,
+            causation_id=alert.raised_by,
+            project=alert.project,
+            alert_id=alert.alert_id,
+            channel=notice.channel,
+            why=notice.why,
+            notice_id=letter.notice_id,
+            tries=notice.tries,
+        )
+        await self._note(key, replace(notice, error="", told_at=self._clock()), "told")
+
+    async def _note(self, key: str, notice: Notice, what: str) -> None:
+        def change(now: Alert | None) -> Alert:
+            if now is None:
+                raise ValueError(f"alert {key} was removed; alerts are kept")
+            if not any(one.claim == notice.claim for one in now.notices):
+                return now  # the same trouble began anew, as another alert
+            return now.model_copy(update={"notices": kept(now.notices, notice)})
+
+        await self._alerts.change(key, change, applied=f"{notice.claim}:{what}")
+
+
+def plan_of(project: WatchedProject, usual: tuple[str, ...]) -> Plan:
+    """Return whom a project wants told; the installation's usual channels where it names none."""
+    wanted = project.alerts
+    never = wanted.repeat_every == timedelta(0)
+    return Plan(
+        notify=wanted.notify or usual,
+        escalate=wanted.escalate,
+        escalate_after=wanted.escalate_after,
+        repeat_every=None if never else wanted.repeat_every,
+        settle=wanted.settle,
+    )
+
+
+def notice_id_of(alert: Alert, notice: Notice) -> str:
+    """Return the name of a notice, the same at every try."""
+    return follow_up_id(alert.alert_id, f"{notice.channel}:{notice.why}", notice.number)
+
+
+def _log() -> FilteringBoundLogger:
+    logger: FilteringBoundLogger = structlog.get_logger("alerts")
+    return logger

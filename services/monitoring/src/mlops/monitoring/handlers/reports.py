@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reports over a time: asked for by a command, or due by the clock; the same period is always told once."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import datetime, time
+from zoneinfo import ZoneInfo
+
+from mlops.chassis.bus import Documents
+from mlops.chassis.clock import Clock
+from mlops.chassis.errors import RejectedError
+from mlops.contracts.latency import EDGES_MS
+from mlops.contracts.message import Message, follow_up_id
+from mlops.contracts.monitoring import ALL_PROJECTS, MakeReport, ReportPublished
+from mlops.monitoring.errors import PeriodError
+from mlops.monitoring.handlers.recorded import Records
+from mlops.monitoring.model.reports import Answers, report
+from mlops.monitoring.model.reports_entries import Entry
+from mlops.monitoring.model.reports_machines import Machine
+from mlops.monitoring.model.reports_period import Period, asked, due
+from mlops.monitoring.ports import MadeReports, Pages, WatchedProject
+
+_MOST_PICTURES = 16
+
+
+class ReportMaker:
+    """Reads what was recorded, and has the page of it written."""
+
+    def __init__(
+        self,
+        projects: Documents[WatchedProject],
+        made: Documents[MadeReports],
+        records: Records,
+        pages: Pages,
+        zone: ZoneInfo,
+    ) -> None:
+        self._projects = projects
+        self._made = made
+        self._records = records
+        self._pages = pages
+        self._zone = zone
+
+    async def do_make_report(self, command: MakeReport) -> Sequence[Message]:
+        """Write the report that somebody asks for."""
+        project = await self._project(command.project)
+        try:
+            period = asked(command.period, command.time, self._zone)
+        except PeriodError as error:
+            raise RejectedError(str(error)) from error
+        entries = await self._records.entries(period, project)
+        machines = await self._records.machines(period)
+        return [await self._published(project, period, entries, machines)]
+
+    async def scheduled(
+        self, at: time, clock: Clock, pause: Callable[[], Awaitable[None]]
+    ) -> AsyncIterator[Message]:
+        """Yield `report.published` for ever: every project's and all projects' day and week, once each.
+
+        A project's first ones are of periods that end after it came. After a time in which nobody looked, the newest of
+        each is made; older ones can be asked for.
+        """
+        while True:
+            for period in due(clock(), at, self._zone):
+                async for message in self._missing(period):
+                    yield message
+            await pause()
+
+    async def _missing(self, period: Period) -> AsyncIterator[Message]:
+        scopes = [scope for scope in await self._scopes() if await self._is_missing(scope, period)]
+        if not scopes:
+            return
+        # One reading for all: the history of a week may be long.
+        entries = await self._records.entries(period, None)
+        machines = await self._records.machines(period)
+        for scope in scopes:
+            project = None if scope == ALL_PROJECTS else scope
+            message = await self._published(project, period, entries, machines)
+            scheduled = f"{scope}/{period.name}/{period.until.isoformat()}"
+            yield message.model_copy(update={"id": follow_up_id(scheduled, message.type, 0)})
+            await self._note(scope, period, scheduled)
+
+    async def _scopes(self) -> list[str]:
+        known = await self._projects.all()
+        live = sorted(name for name, one in known.items() if not one.archived)
+        return [*live, ALL_PROJECTS] if live and ALL_PROJECTS not in live else live
+
+    async def _is_missing(self, scope: str, period: Period) -> bool:
+        made = await self._made.get(scope)
+        until = made.until.get(period.name) if made is not None else None
+        if until is None:  # it has just come: its first report is of a period that ends from now on
+            await self._note(scope, period, f"{scope}/{period.name}/begun")
+            return False
+        return until < period.until
+
+    async def _note(self, scope: str, period: Period, scheduled: str) -> None:
+        def change(now: MadeReports | None) -> MadeReports:
+            known: dict[str, datetime] = dict(now.until) if now is not None else {}
+            return MadeReports(until={**known, period.name: period.until})
+
+        await self._made.change(scope, change, applied=scheduled)
+
+    async def _project(self, scope: str) -> str | None:
+        if await self._projects.get(scope) is not None:
+            return scope
+        if scope == ALL_PROJECTS:
+            return None
+        raise RejectedError(
+            f"project {scope!r} is not registered; run `mlops register` in its folder"
+        )
+
+    async def _published(
+        self,
+        project: str | None,
+        period: Period,
+        entries: Sequence[Entry],
+        machines: Sequence[Machine],
+    ) -> ReportPublished:
+        found = report(entries, machines, period, project, Answers(EDGES_MS))
+        written = await self._pages.write(found)
+        return ReportPublished(
+            project=project or ALL_PROJECTS,
+            kind=period.name,
+            uri=written.uri,
+            size_bytes=written.size_bytes,
+            period_from=period.since,
+            period_to=period.until,
+            figures_uri=written.figures_uri,
+            picture_uris=written.picture_uris[:_MOST_PICTURES],
+        )

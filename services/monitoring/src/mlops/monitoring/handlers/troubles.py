@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Troubles: which events mean that something is wrong, in words for people, and which say that it is over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from mlops.contracts.monitoring import (
+    DriftCleared,
+    DriftDetected,
+    DriftKind,
+    PerformanceDegraded,
+    PerformanceRecovered,
+    Severity,
+)
+from mlops.contracts.orchestration_bridge import WorkflowCompleted, WorkflowFailed, WorkflowKind
+from mlops.contracts.serving import (
+    DeploymentCompleted,
+    DeploymentFailed,
+    DeploymentRemoved,
+    DeploymentReverted,
+)
+from mlops.contracts.telemetry_agent import LADDER, ThermalRecovered, ThermalThrottled
+
+CANDIDATE, DEPLOYMENT, PERFORMANCE = "candidate", "deployment", "performance"
+LATENCY = "latency"
+_LONGEST = 300
+_FIRST_LINE = 160
+_DIAGNOSIS = 700
+_LONGEST_KIND = 64
+_DRAINS = 3  # on the ladder of heat
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Something that is wrong with a model; `retrains` says that a retraining may help."""
+
+    model: str
+    kind: str
+    severity: Severity
+    title: str
+    suggestion: str = ""
+    links: tuple[str, ...] = ()
+    retrains: bool = False
+
+
+@dataclass(frozen=True)
+class GoodNews:
+    """Which kinds of trouble of a model are over, and why."""
+
+    model: str
+    kinds: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What an event says about troubles."""
+
+    begun: Trouble | None = None
+    over: Sequence[GoodNews] = field(default=())
+
+
+def of_drift(event: DriftDetected) -> Meaning:
+    """Return the trouble of a drift."""
+    names = [column.name for column in event.columns if column.drifted]
+    title = f"{event.model} v{event.version}: {event.kind.value} drift"
+    title += f" in {', '.join(names[:5])}" if names else ""
+    # Missing values are mended at their source; of the others a new model may be the answer.
+    retrains = event.kind is not DriftKind.MISSING
+    return Meaning(
+        Trouble(
+            event.model,
+            event.kind.value,
+            event.severity,
+            _short(title),
+            event.suggestion,
+            _links(event.report_uri),
+            retrains,
+        )
+    )
+
+
+def of_drift_cleared(event: DriftCleared) -> Meaning:
+    """Return that a drift is over."""
+    reason = "the data are back at their reference, or have a new one"
+    return _over(event.model, (event.kind.value,), reason)
+
+
+def of_degraded(event: PerformanceDegraded) -> Meaning:
+    """Return the trouble of a model, or of a version that is rolled out beside another."""
+    title = (
+        f"{event.model} v{event.version}: {event.metric} is {event.value:.3f}, "
+        f"worse than {event.threshold:.3f}"
+    )
+    links = _links(event.report_uri)
+    if event.about_speed:
+        return Meaning(_slow(event))
+    if event.against_version is None:
+        title = _short(title)
+        severity = Severity.CRITICAL
+        return Meaning(
+            Trouble(event.model, PERFORMANCE, severity, title, event.suggestion, links, True)
+        )
+    title = _short(f"{title}, while it is rolled out beside v{event.against_version}")
+    severity = Severity.WARNING
+    return Meaning(Trouble(event.model, CANDIDATE, severity, title, event.suggestion, links))
+
+
+def _slow(event: PerformanceDegraded) -> Trouble:
+    causes = "; ".join(one.evidence for one in event.suspects[:2])
+    title = (
+        f"{event.model} v{event.version} is slow: 95 % of answers within {event.value:.3g} ms, "
+        f"{event.expected or 0:.3g} ms before{': ' if causes else ''}{causes}"
+    )
+    severity = Severity.WARNING
+    return Trouble(event.model, LATENCY, severity, _short(title), event.suggestion)
+
+
+def of_recovered(event: PerformanceRecovered) -> Meaning:
+    """Return that a model does as promised."""
+    reason = f"{event.metric} is {event.value:.3f} again with version {event.version}"
+    return _over(event.model, (LATENCY if event.about_speed else PERFORMANCE,), reason)
+
+
+def of_deployed(event: DeploymentCompleted | DeploymentRemoved) -> Meaning:
+    """Return that a rollout has ended well, or that its version is gone."""
+    how = event.type.rpartition(".")[2]
+    kinds = (CANDIDATE, DEPLOYMENT) if isinstance(event, DeploymentCompleted) else (CANDIDATE,)
+    reason = f"the rollout of version {event.version} has ended: {how}"
+    return _over(event.model, kinds, reason)
+
+
+def of_deployment_failed(event: DeploymentFailed) -> Meaning:
+    """Return the trouble of a version that could not be brought up; the one before still answers."""
+    title = f"{event.model} v{event.version} could not be rolled out: {_first_line(event.reason)}"
+    advice = "The version before still answers. `mlops deployments` shows the rollout, `mlops logs serving` its end."
+    severity = Severity.CRITICAL
+    trouble = Trouble(event.model, DEPLOYMENT, severity, _short(title), advice)
+    return Meaning(trouble, _ended(event.model, event.version, "failed"))
+
+
+def of_deployment_reverted(event: DeploymentReverted) -> Meaning:
+    """Return the trouble of a rollout that was taken back."""
+    title = f"{event.model} v{event.version} was taken back: {_first_line(event.reason)}"
+    now = "the version before" if event.to_version is None else f"version {event.to_version}"
+    advice = f"Now {now} answers. `mlops explain {event.deployment_id}` tells what led to it."
+    trouble = Trouble(event.model, DEPLOYMENT, Severity.WARNING, _short(title), advice)
+    return Meaning(trouble, _ended(event.model, event.version, "reverted"))
+
+
+def of_workflow_failed(event: WorkflowFailed) -> Meaning:
+    """Return the trouble of a training or evaluation that failed for good."""
+    at = f" at {event.step}" if event.step else ""
+    title = f"{event.kind.value} failed{at}: {_first_line(event.diagnosis)}"
+    advice = event.suggestion or event.diagnosis[:_DIAGNOSIS]
+    advice += f"\n`mlops explain {event.workflow_key}` tells the whole story."
+    trouble = Trouble(event.model or "", _workflow(event), Severity.WARNING, _short(title), advice)
+    return Meaning(trouble)
+
+
+def of_workflow_completed(event: WorkflowCompleted) -> Meaning:
+    """Return that workflows of this kind work."""
+    reason = f"workflow {event.workflow_key} completed"
+    return _over(event.model or "", (_workflow(event),), reason)
+
+
+def of_heat(event: ThermalThrottled) -> Meaning:
+    """Return the trouble of a machine that is so hot that its work is being drained."""
+    if event.level < _DRAINS:
+        return Meaning()
+    title = f"{event.node} is too hot ({LADDER[event.level]}): {event.reason}"
+    advice = (
+        "Work that can checkpoint moves to cooler machines or waits, and replicas are lowered. Look at the machine's "
+        "air and fans; `mlops top` shows it, `mlops workflow list` what waits."
+    )
+    severity = Severity.CRITICAL if event.level > _DRAINS else Severity.WARNING
+    return Meaning(Trouble("", _heat(event), severity, _short(title), advice))
+
+
+def of_cooled(event: ThermalRecovered) -> Meaning:
+    """Return that a machine has cooled down."""
+    reason = f"{event.node} has cooled down to {LADDER[event.level]}"
+    return _over("", (_heat(event),), reason)
+
+
+def _heat(event: ThermalThrottled | ThermalRecovered) -> str:
+    return f"heat-{event.node}"[:_LONGEST_KIND]
+
+
+def _workflow(event: WorkflowFailed | WorkflowCompleted) -> str:
+    # Whoever trains, the platform or a person, the same command runs: one that works ends the trouble of another.
+    return "evaluation" if event.kind is WorkflowKind.EVALUATE else "training"
+
+
+def _ended(model: str, version: int, how: str) -> Sequence[GoodNews]:
+    return (GoodNews(model, (CANDIDATE,), f"the rollout of version {version} has ended: {how}"),)
+
+
+def _over(model: str, kinds: tuple[str, ...], reason: str) -> Meaning:
+    return Meaning(over=(GoodNews(model, kinds, reason),))
+
+
+def _links(report_uri: str | None) -> tuple[str, ...]:
+    return (report_uri,) if report_uri else ()
+
+
+def _first_line(text: str) -> str:
+    return text.strip().partition("\n")[0][:_FIRST_LINE]
+
+
+def _short(title: str) -> str:
+    return title[:_LONGEST]

@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reports over a time from what was said on the bus: on demand, by the clock, once, and again after trouble."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from mlops.chassis.bus_memory import MemoryBus
+from mlops.chassis.errors import UnavailableError
+from mlops.contracts.commands import CommandRefused
+from mlops.contracts.energy import EnergyUse
+from mlops.contracts.message import Message
+from mlops.contracts.monitoring import MakeReport, PerformanceMeasured, ReportPublished, Window
+from mlops.contracts.orchestration_bridge import WorkflowCompleted, WorkflowKind
+from mlops.contracts.serving import DeploymentMetered
+from mlops.contracts.telemetry_agent import Energy, HardwareSample, Power, TelemetrySampled, Thermal
+from mlops.contracts.tracking import RunCompleted
+from mlops.monitoring.adapters.memory_pages import MemoryPages
+from mlops.monitoring.app import wire_reports
+from mlops.monitoring.model.reports import Report
+from mlops.monitoring.ports import MadeReports, WatchedProject
+
+TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+YESTERDAY = TODAY - timedelta(days=1)
+HOUR = timedelta(hours=1)
+ROLLOUT = {"project": "rain", "deployment_id": "d", "model": "rain", "version": 2}
+
+
+@dataclass
+class Desk:
+    """Reports wired to a memory bus; the clock stands still."""
+
+    pages: MemoryPages = field(default_factory=MemoryPages)
+    bus: MemoryBus = field(default_factory=MemoryBus)
+    now: datetime = TODAY + 12 * HOUR
+
+    def __post_init__(self) -> None:
+        self.maker = wire_reports(self.bus, self.pages, ZoneInfo("UTC"))
+
+    async def register(self, *names: str) -> None:
+        projects = self.bus.documents("monitoring_projects", WatchedProject)
+        for name in names:
+            await projects.change(name, lambda _: WatchedProject(), applied=f"register-{name}")
+
+    async def known_since(self, moment: datetime, *names: str) -> None:
+        """Register projects whose reports were made up to a moment."""
+        await self.register(*names)
+        until = {"day": moment, "week": moment}
+        made = self.bus.documents("monitoring_reports", MadeReports)
+        for name in (*names, "all-projects"):
+            await made.change(name, lambda _: MadeReports(until=until), applied=f"since-{name}")
+
+    async def tell(self, *messages: Message) -> None:
+        for message in messages:
+            await self.bus.publish(message)
+        await self.bus.settle()
+
+    async def ask(self, project: str = "rain", period: str = "day") -> Report | None:
+        await self.tell(MakeReport(project=project, period=period, time=self.now))
+        return next(iter(self.pages.kept.values()), None)
+
+    async def due(self, clock: datetime | None = None) -> list[ReportPublished]:
+        """Return what the clock makes in one round."""
+        made: list[ReportPublished] = []
+        async for message in self._round(clock or self.now):
+            assert isinstance(message, ReportPublished)
+            made.append(message)
+        return made
+
+    async def _round(self, now: datetime) -> AsyncIterator[Message]:
+        with suppress(EndOfRoundError):
+            async for message in self.maker.scheduled(time(7), lambda: now, _stop):
+                yield message
+
+
+class EndOfRoundError(Exception):
+    """The maker would now pause."""
+
+
+async def _stop() -> None:
+    raise EndOfRoundError
+
+
+def metered(hours: int = 1, day: datetime = YESTERDAY, **more: object) -> DeploymentMetered:
+    since = day + hours * HOUR
+    plain = DeploymentMetered.model_validate(
+        {**ROLLOUT, "since": since, "until": since + HOUR / 6, "predictions": 100}
+    )
+    return plain.model_copy(update=more)
+
+
+def measured(value: float, *, partial: bool = False) -> PerformanceMeasured:
+    first = YESTERDAY + HOUR
+    window = Window(index=1, rows=100, labelled=100, first_at=first, last_at=first + HOUR)
+    return PerformanceMeasured(
+        project="rain", model="rain", version=2, metric="accuracy", value=value, window=window, partial=partial
+    )  # fmt: skip
+
+
+def sampled(seq: int, joules: float, **thermal: object) -> TelemetrySampled:
+    return TelemetrySampled(
+        node="mac",
+        sample=HardwareSample(
+            seq=seq,
+            boot_id="b",
+            observed_at=YESTERDAY + HOUR + timedelta(seconds=60 * seq),
+            window_s=60,
+            energy=Energy(package_j=joules),
+            power=Power(package_w=10.0),
+            thermal=Thermal.model_validate(thermal),
+        ),
+    )
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+async def test_a_report_is_made_of_what_was_recorded(desk: Desk) -> None:
+    await desk.register("rain")
+    await desk.tell(
+        metered(14), metered(15), metered(3), measured(0.8), measured(0.1, partial=True)
+    )
+
+    found = await desk.ask()
+
+    assert found is not None
+    assert found.traffic.predictions == 200  # the one at three is of before the last 24 hours
+    assert (found.project, found.models[0].quality) == ("rain", ())
+
+
+async def test_windows_on_demand_are_not_counted_twice(desk: Desk) -> None:
+    await desk.register("rain")
+    await desk.tell(measured(0.8), measured(0.1, partial=True))
+
+    found = await desk.ask(period=f"{YESTERDAY:%Y-%m-%d}..{TODAY:%Y-%m-%d}")
+
+    assert found is not None
+    assert [one.value for one in found.models[0].quality] == [0.8]
+
+
+async def test_a_run_of_a_workflow_is_told_by_its_workflow(desk: Desk) -> None:
+    await desk.register("rain")
+    energy = EnergyUse(joules=70.0, measured=True)
+    run = RunCompleted(project="rain", run_id="r", experiment_id="1", energy=energy, time=desk.now - HOUR)  # fmt: skip
+    of_workflow = run.model_copy(update={"id": "2", "tags": {"mlops.workflow_key": "rain-1"}})
+    workflow = WorkflowCompleted(
+        project="rain", workflow_key="rain-1", kind=WorkflowKind.RETRAIN, dag_id="d", dag_run_id="r",
+        duration_s=9, energy=energy, time=desk.now - HOUR,
+    )  # fmt: skip
+    await desk.tell(run, of_workflow, workflow)
+
+    found = await desk.ask()
+
+    assert found is not None
+    assert sorted(one.kind for one in found.trainings) == ["retrain", "run"]
+
+
+async def test_machines_are_in_the_report_and_a_sample_counts_once(desk: Desk) -> None:
+    await desk.register("rain")
+    await desk.tell(sampled(1, 600, level=0), sampled(2, 1200, level=2, cpu_temp_c=91))
+    again = sampled(2, 1200, level=2).model_copy(update={"id": "again"})
+    await desk.tell(again, metered())
+
+    found = await desk.ask(period=f"{YESTERDAY:%Y-%m-%d}..{TODAY:%Y-%m-%d}")
+
+    assert found is not None
+    [mac] = found.machines
+    assert (mac.joules, mac.throttled_s, mac.known_s) == (1200.0, 60.0, 120.0)
+
+
+async def test_all_projects_have_one_report(desk: Desk) -> None:
+    await desk.register("rain", "lora")
+    await desk.tell(metered(14), metered(14).model_copy(update={"id": "o", "project": "lora"}))
+
+    found = await desk.ask("all-projects")
+
+    assert found is not None
+    assert [one.project for one in found.models] == ["lora", "rain"]
+    [told] = [one for one in desk.bus.published if isinstance(one, ReportPublished)]
+    assert (told.project, told.kind, told.model) == ("all-projects", "day", None)
+
+
+@pytest.mark.parametrize(
+    ("project", "period", "reason"),
+    [("rain", "month", "is no period"), ("snow", "day", "is not registered")],
+)
+async def test_a_wish_that_cannot_be_met_is_refused(
+    desk: Desk, project: str, period: str, reason: str
+) -> None:
+    await desk.register("rain")
+
+    await desk.ask(project, period)
+
+    [refused] = [one for one in desk.bus.published if isinstance(one, CommandRefused)]
+    assert reason in refused.reason
+
+
+async def test_words_of_strangers_do_not_keep_a_report_from_being_made(desk: Desk) -> None:
+    await desk.register("rain")
+    await desk.bus.publish_bytes("deployment.metered.rain", b"no json", "x")
+    await desk.tell(metered(14))
+
+    found = await desk.ask()
+
+    assert found is not None
+    assert found.traffic.predictions == 100
+
+
+async def test_a_failed_writer_is_tried_again(desk: Desk) -> None:
+    await desk.register("rain")
+    desk.pages.failures = 2
+
+    assert await desk.ask() is not None
+
+
+async def test_the_clock_makes_a_day_and_a_week_of_every_project_and_of_all_once(
+    desk: Desk,
+) -> None:
+    await desk.known_since(TODAY - timedelta(days=30), "lora", "rain")
+
+    first, second = await desk.due(), await desk.due()
+
+    told = [(one.project, one.kind) for one in first]
+    scopes = ["lora", "rain", "all-projects"]
+    assert told == [*((one, "day") for one in scopes), *((one, "week") for one in scopes)]
+    assert second == []
+
+
+async def test_a_new_project_has_its_first_report_the_next_day(desk: Desk) -> None:
+    await desk.register("rain")
+
+    at_once, the_next_day = await desk.due(), await desk.due(desk.now + timedelta(days=1))
+
+    assert at_once == []
+    assert [one.project for one in the_next_day if one.kind == "day"] == ["rain", "all-projects"]
+
+
+async def test_days_that_were_missed_are_made_up_for_once(desk: Desk) -> None:
+    await desk.known_since(TODAY, "rain")
+
+    made = await desk.due(desk.now + timedelta(days=5))
+
+    days = [one for one in made if one.kind == "day"]
+    assert [one.project for one in days] == ["rain", "all-projects"]
+    assert days[0].period_to == TODAY + timedelta(days=5)
+
+
+async def test_killed_before_it_was_noted_the_same_report_is_told_with_the_same_id(
+    desk: Desk,
+) -> None:
+    await desk.known_since(YESTERDAY, "rain")
+    maker = desk.maker.scheduled(time(7), lambda: desk.now, _stop)
+    lost = await anext(maker)
+
+    again = await desk.due()
+
+    assert again[0].id == lost.id
+
+
+async def test_a_writer_that_fails_leaves_the_report_due(desk: Desk) -> None:
+    await desk.known_since(YESTERDAY, "rain")
+    desk.pages.failures = 1
+    with pytest.raises(UnavailableError):
+        await anext(desk.maker.scheduled(time(7), lambda: desk.now, _stop))
+
+    made = await desk.due()
+
+    assert made[0].kind == "day"
+
+
+async def test_without_projects_there_is_nothing_to_report(desk: Desk) -> None:
+    assert await desk.due() == []

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is told of workflows and rollouts that went wrong, and what a retraining will take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mlops.contracts.message import Message
+from mlops.contracts.monitoring import AlertRaised, AlertResolved
+from mlops.contracts.orchestration_bridge import WorkflowFailed, WorkflowKind
+from mlops.contracts.serving import DeploymentCompleted, DeploymentFailed, DeploymentReverted
+from mlops.contracts.telemetry_agent import ThermalRecovered, ThermalThrottled
+
+WORKFLOW = {"workflow_key": "rainfall-7", "kind": WorkflowKind.RETRAIN, "model": "rain"}
+DEPLOYMENT = {"deployment_id": "d-2", "model": "rain", "version": 2}
+
+
+async def test_the_advice_says_what_a_retraining_takes(office: Any) -> None:
+    await office.register()
+    await office.train(40.0, 300.0)
+    await office.train(44.0, 320.0)
+
+    await office.drift()
+
+    (raised,) = office.heard(AlertRaised)
+    assert raised.suggestion == (
+        "Look at the report. A retraining takes about 42 s and 310 J (the median of the last 2)."
+    )
+
+
+async def test_a_failed_training_is_an_alert_until_one_works(office: Any) -> None:
+    await office.hear(
+        WorkflowFailed, **WORKFLOW, step="train", diagnosis="out of memory\nline 2", duration_s=3.0
+    )
+    await office.train(42.0)
+
+    (raised,), (resolved,) = office.heard(AlertRaised), office.heard(AlertResolved)
+    assert raised.title == "retrain failed at train: out of memory"
+    assert (raised.dedup_key, raised.severity) == ("rainfall.rain.training", "warning")
+    assert "mlops explain rainfall-7" in raised.suggestion
+    assert resolved.alert_id == raised.alert_id
+
+
+@pytest.mark.parametrize(
+    ("kind", "severity"), [(DeploymentFailed, "critical"), (DeploymentReverted, "warning")]
+)
+async def test_a_rollout_that_went_wrong_is_an_alert_until_one_works(
+    office: Any, kind: type[Message], severity: str
+) -> None:
+    await office.hear(kind, **DEPLOYMENT, reason="no such file\nTraceback")
+    await office.hear(DeploymentCompleted, **{**DEPLOYMENT, "version": 3}, endpoint="/v2/x")
+
+    (raised,), (resolved,) = office.heard(AlertRaised), office.heard(AlertResolved)
+    assert raised.title.endswith(": no such file")
+    assert (raised.dedup_key, raised.severity) == ("rainfall.rain.deployment", severity)
+    assert resolved.alert_id == raised.alert_id
+
+
+async def test_a_workflow_without_a_model_makes_a_key(office: Any) -> None:
+    await office.hear(WorkflowFailed, **{**WORKFLOW, "model": None}, diagnosis="broken")
+
+    assert [one.dedup_key for one in office.heard(AlertRaised)] == ["rainfall.-.training"]
+
+
+async def test_a_machine_that_is_too_hot_is_an_alert_of_all_projects(office: Any) -> None:
+    since = office.now
+    hot = {"node": "mac-1", "episode_id": "e-1", "reason": "die at 104 °C", "since": since}
+
+    for level in (2, 3, 4):
+        await office.hear(ThermalThrottled, **hot, level=level)
+    told = await office.look()
+    await office.hear(
+        ThermalRecovered,
+        node="mac-1",
+        episode_id="e-1",
+        level=0,
+        peak_level=4,
+        duration_s=60.0,
+        since=since,
+    )
+
+    first, worse = office.heard(AlertRaised)
+    (resolved,) = office.heard(AlertResolved)
+    assert told == ["log: raised"]
+    assert first.dedup_key == "all-projects.-.heat-mac-1"
+    assert first.title == "mac-1 is too hot (critical): die at 104 °C"
+    assert (first.severity, worse.severity) == ("warning", "critical")
+    assert resolved.alert_id == first.alert_id == worse.alert_id
+    assert resolved.reason == "mac-1 has cooled down to nominal"
