@@ -261,6 +261,28 @@ async def test_a_dead_letter_comes_back_to_its_service_only(harness: Harness) ->
     assert await harness.bus.list() == []
 
 
+async def test_the_mark_of_dead_letters_changes_when_one_comes_or_goes(harness: Harness) -> None:
+    ear = Ear(*[RejectedError("no such alert")] * 2)
+    harness.bus.on("tracking", AlertResolved, ear, QUICK)
+    await harness.start()
+    marks = [await harness.bus.mark()]
+    for name in ("one", "two"):
+        tries = ear.tries
+        await harness.bus.publish(alert(id=name))
+        await harness.settle(lambda: ear.tries > tries)  # noqa: B023 - it is over before the next one
+        await asyncio.sleep(0.2)
+        marks.append(await harness.bus.mark())
+
+    same = await harness.bus.mark()
+    for letter in await harness.bus.list():
+        await harness.bus.discard(letter.sequence)
+        marks.append(await harness.bus.mark())
+
+    assert same == marks[2]
+    assert len(set(marks[:4])) == 4
+    assert marks[4] not in marks[1:4]
+
+
 async def test_questions_are_answered(harness: Harness) -> None:
     async def answer(question: Any) -> dict[str, Any]:
         if question.get("bad"):

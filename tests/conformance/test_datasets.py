@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -72,9 +73,9 @@ async def test_a_restored_file_is_the_same_byte_for_byte(
     (folder / "days.bin").write_bytes(b"other")
     second = await datasets.snapshot(place, "days.bin")
 
-    await datasets.restore(place, "days.bin", first)
+    await datasets.restore(place, "days.bin", first, held=[second.oid])
     old = (folder / "days.bin").read_bytes()
-    await datasets.restore(place, "days.bin", second)
+    await datasets.restore(place, "days.bin", second, held=[first.oid])
 
     assert old == before
     assert (folder / "days.bin").read_bytes() == b"other"
@@ -89,9 +90,9 @@ async def test_a_restored_folder_has_what_it_had_and_nothing_else(
     first = await datasets.snapshot(place, "days")
     (folder / "days" / "3.csv").write_text("late")
     (folder / "days" / "2.csv").unlink()
-    await datasets.snapshot(place, "days")
+    second = await datasets.snapshot(place, "days")
 
-    await datasets.restore(place, "days", first)
+    await datasets.restore(place, "days", first, held=[first.oid, second.oid])
 
     found = {p.relative_to(folder).as_posix() for p in (folder / "days").rglob("*") if p.is_file()}
     assert found == {"days/june/1.csv", "days/2.csv"}
@@ -118,10 +119,10 @@ async def test_files_stay_writable_and_appending_changes_no_version(
         grown.write("3,4\n")
     second = await datasets.snapshot(place, "days.csv")
 
-    await datasets.restore(place, "days.csv", first)
+    await datasets.restore(place, "days.csv", first, held=[first.oid, second.oid])
     writable = (folder / "days.csv").stat().st_mode & stat.S_IWUSR
     old = (folder / "days.csv").read_text()
-    await datasets.restore(place, "days.csv", second)
+    await datasets.restore(place, "days.csv", second, held=[first.oid, second.oid])
 
     assert writable
     assert old == "1,2\n"
@@ -140,6 +141,26 @@ async def test_changes_that_no_version_holds_are_not_overwritten(
 
     assert (folder / "days.csv").read_text() == "1,2\nprecious\n"
     assert (await datasets.snapshot(place, "days.csv")).size_bytes == 13
+
+
+@pytest.mark.parametrize("name", ["days", "days.csv"])
+async def test_content_that_is_kept_but_in_no_version_is_not_overwritten(
+    datasets: Contents, place: Place, folder: Path, name: str
+) -> None:
+    file = folder / "days" / "june.csv" if name == "days" else folder / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("wet")
+    first = await datasets.snapshot(place, name)
+    file.write_text("precious")
+    given_up = await datasets.snapshot(place, name)
+
+    with pytest.raises(RejectedError, match="no version holds"):
+        await datasets.restore(place, name, first, held=[first.oid])
+    refused = file.read_text()
+    await datasets.restore(place, name, first, held=[first.oid, given_up.oid])
+
+    assert refused == "precious"
+    assert file.read_text() == "wet"
 
 
 async def test_after_a_snapshot_nothing_is_left_to_push(
@@ -322,6 +343,27 @@ async def test_a_sweep_leaves_what_is_young_or_needed_by_the_living(
     assert counted == swept
     assert swept.objects == 4
     assert (await datasets.verify(place, [dead.oid, live.oid])).lost == (dead.oid,)
+
+
+async def test_a_sweep_leaves_what_a_dvc_file_of_any_project_names(
+    datasets: Contents, place: Place, folder: Path, tmp_path: Path
+) -> None:
+    (folder / "days.csv").write_text("1,2\n")
+    dead = await datasets.snapshot(place, "days.csv")
+    (folder / "days.csv").write_text("other")
+    live = await datasets.snapshot(place, "days.csv")
+    other = replace(place, project="snow", folder=str(tmp_path / "snow"))
+    (tmp_path / "snow" / "sub").mkdir(parents=True)
+    (tmp_path / "snow" / "sub" / "mine.csv.dvc").write_text(
+        f"outs:\n- md5: {dead.oid}\n  size: 4\n  hash: md5\n  path: mine.csv\n"
+    )
+
+    swept = await datasets.sweep(
+        place, [dead.oid], [live.oid], projects=[place, other], grace=-HOUR, dry=False
+    )
+
+    assert swept.objects == 0
+    assert (await datasets.verify(place, [dead.oid])).lost == ()
 
 
 async def test_nothing_is_swept_while_a_living_listing_is_nowhere(

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncIterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,7 +21,7 @@ from mlops.monitoring.model.adwin import Adwin
 from mlops.monitoring.model.alarm import Alarm
 from mlops.monitoring.model.early import Watch
 from mlops.monitoring.model.windows import ModelKey, Phase, Row, Summary, Truth, Watched, Window
-from mlops.monitoring.ports import Baseline, Ledger, Page, Pair, ReportJob
+from mlops.monitoring.ports import Baseline, Ledger, Made, Page, Pair, ReportJob
 
 RAIN = ModelKey("rainfall", "rain")
 SNOW = ModelKey("rainfall", "snow")
@@ -289,6 +291,43 @@ async def test_a_baseline_belongs_to_its_version(ledger: Ledger) -> None:
     assert await ledger.look(lambda page: page.baselines.get(RAIN, 1)) == first
     assert await ledger.look(lambda page: page.baselines.get(RAIN, 2)) is None
     assert await ledger.look(lambda page: page.baselines.get(SNOW, 1)) is None
+    made = await ledger.look(lambda page: [page.baselines.made(RAIN, v) for v in (1, 2)])
+    assert made == [Made(NOON, "windows 0 to 1", 2), None]
+
+
+async def test_what_is_known_of_a_baseline_is_that_of_the_last_one(ledger: Ledger) -> None:
+    first = Baseline(1, NOON, "windows 0 to 1", 500, {"wind": [0.5, None]}, [1, 0])
+
+    def change(page: Page) -> Sequence[Message]:
+        page.baselines.put(RAIN, first)
+        page.baselines.put(RAIN, replace(first, origin="a.csv", predictions=[1, 0, 1]))
+        return []
+
+    await ledger.apply("m1", change)
+
+    made = await ledger.look(lambda page: page.baselines.made(RAIN, 1))
+    assert made == Made(NOON, "a.csv", 3)
+
+
+async def test_a_baseline_of_an_older_release_is_known_too(tmp_path: Path) -> None:
+    baseline = Baseline(1, NOON, "windows 0 to 1", 500, {"wind": [0.5, None]}, [1, 0])
+
+    def change(page: Page) -> Sequence[Message]:
+        page.baselines.put(RAIN, baseline)
+        return []
+
+    before = SqliteLedger(tmp_path / "l.db")
+    await before.apply("m1", change)
+    await before.close()
+    with closing(sqlite3.connect(tmp_path / "l.db")) as db:
+        db.execute("DROP TABLE made")
+        db.commit()
+
+    after = SqliteLedger(tmp_path / "l.db")
+    found = [await after.look(lambda page: page.baselines.made(RAIN, 1)) for _ in range(2)]
+    await after.close()
+
+    assert found == [baseline.made] * 2
 
 
 async def test_truths_are_of_the_reference_of_their_version(ledger: Ledger) -> None:

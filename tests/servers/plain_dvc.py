@@ -11,6 +11,8 @@ from pathlib import Path
 
 import psutil
 
+from servers.programs import children_running
+
 DVC = Path(sys.executable).with_name("dvc")
 
 
@@ -31,10 +33,5 @@ async def dvc(folder: Path, *arguments: str) -> str:
 
 
 def running_worker() -> psutil.Process:
-    [child] = [
-        process
-        for process in psutil.Process().children()
-        if process.status() != psutil.STATUS_ZOMBIE  # an orphan of another test
-        and "mlops.versioning.adapters.dvc_worker" in process.cmdline()
-    ]
+    [child] = children_running("mlops.versioning.adapters.dvc_worker")
     return child

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 
@@ -30,6 +31,18 @@ def need(program: str, *folders: Path, fix: str = "") -> str:
     if os.environ.get("CI"):
         pytest.fail(missing)
     pytest.skip(missing)
+
+
+def children_running(word: str) -> list[psutil.Process]:
+    """Return our children whose command line has *word*; one that has just ended, of whatever test, is none."""
+    return [child for child in psutil.Process().children() if word in _said(child)]
+
+
+def _said(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
 
 
 def free_port() -> int:

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, ItemsView
 from datetime import timedelta
 from pathlib import Path
 
@@ -51,9 +52,25 @@ def count(to, tell=None):
             tell({"done": number + 1, "whole": to})
     return to
 
-serve({f.__name__: f for f in (add, refuse, fail, hang, die, pid, slow, talk, count)})
+def same(value):
+    return value
+
+serve({f.__name__: f for f in (add, refuse, fail, hang, die, pid, slow, talk, count, same)})
 """
 SOON = timedelta(seconds=20)
+
+
+class Noting(dict[str, object]):
+    """Notes which threads have read it."""
+
+    def __init__(self, **columns: object) -> None:
+        super().__init__(**columns)
+        self.readers: set[threading.Thread] = set()
+
+    def items(self) -> ItemsView[str, object]:  # type: ignore[override]
+        """Return the columns."""
+        self.readers.add(threading.current_thread())
+        return super().items()
 
 
 @pytest.fixture
@@ -66,6 +83,20 @@ async def sidecar(tmp_path: Path) -> AsyncIterator[Sidecar]:
 
 async def test_calls_are_answered_whatever_the_library_prints(sidecar: Sidecar) -> None:
     assert await sidecar.call("add", SOON, a=2, b=3) == 5
+
+
+@pytest.mark.parametrize(
+    "value", [None, 1.5, [], {}, {"": {}}, {"a": [1, None, "ä\n"], "b": {"c": [{"d": True}]}}]
+)
+async def test_what_is_sent_arrives_as_it_was(sidecar: Sidecar, value: object) -> None:
+    assert await sidecar.call("same", SOON, value=value) == value
+
+
+async def test_a_large_request_is_written_beside_what_else_goes_on(sidecar: Sidecar) -> None:
+    columns = Noting(wind=[1.0], sky=["blue"])
+
+    assert await sidecar.call("same", SOON, value=columns) == columns
+    assert threading.main_thread() not in columns.readers
 
 
 async def test_a_long_call_tells_how_far_it_is_to_those_who_want_to_hear_it(

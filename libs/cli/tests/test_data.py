@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from libs.cli.tests.conftest import Door, Refuse
 
+from mlops.cli.errors import CliError
 from mlops.cli.gateway import Gateway
 from mlops.cli.home import Home
 from mlops.cli.progress import Progress
@@ -177,6 +178,52 @@ def test_long_work_says_how_far_it_is(door: Door) -> None:
     assert line.shown == ["waits", "read 500.0 MB of 1.0 GB", "push 3 of 10 files"]
     asked = door.queries("/api/v1/query/versioning/progress")
     assert asked == [{"project": "rain", "command": "c-1"}] * 5
+
+
+def test_one_step_may_take_for_hours_as_long_as_somebody_is_at_it(door: Door) -> None:
+    hours = iter(range(1000))
+    left = [{"step": "push", "done": 0, "whole": 1, "unit": "files"}] * 5
+    door.answers["/api/v1/commands"] = {"id": "c-1"}
+    door.answers["/api/v1/commands/c-1/result"] = lambda _: (
+        [] if left else [event("data.versioned", name="days")]
+    )
+    door.answer("versioning", "progress", lambda _: left.pop(0))
+
+    with Gateway(Home(door.home)) as gateway:
+        _, events = watched(
+            gateway,
+            "cmd.data.add",
+            "rain",
+            {},
+            "data.versioned",
+            Line(),
+            2.5,
+            now_s=lambda: float(next(hours)),
+        )
+
+    assert [one["type"] for one in events] == ["data.versioned"]
+
+
+def test_work_that_nobody_is_at_is_not_waited_for(door: Door) -> None:
+    hours = iter(range(1000))
+    door.answers["/api/v1/commands"] = {"id": "c-1"}
+    door.answers["/api/v1/commands/c-1/result"] = []
+    door.answer("versioning", "progress", {})
+
+    with (
+        Gateway(Home(door.home)) as gateway,
+        pytest.raises(CliError, match="nothing has worked on"),
+    ):
+        watched(
+            gateway,
+            "cmd.data.add",
+            "rain",
+            {},
+            "data.versioned",
+            Line(),
+            2.5,
+            now_s=lambda: float(next(hours)),
+        )
 
 
 def test_gc_says_what_it_has_freed_or_would(door: Door) -> None:

@@ -190,6 +190,7 @@ class Office:
     bus: MemoryBus = field(default_factory=MemoryBus)
     now: datetime = NOON
     rung: int = 0
+    said: list[Message] = field(default_factory=list)
     channels: MemoryChannels = field(
         default_factory=lambda: MemoryChannels(
             rules={"chat": Channel(least=2), "call": Channel(least=2), "pager": Channel(least=3)}

@@ -23,7 +23,8 @@ from mlops.contracts.monitoring import (
     Severity,
 )
 from mlops.monitoring.handlers.alerts import AlertHandlers
-from mlops.monitoring.ports import Alert, Costs, WatchedProject
+from mlops.monitoring.handlers.costs import Costs
+from mlops.monitoring.ports import Alert, WatchedProject
 
 AT_ONCE = AlertSettings(settle=timedelta(0))
 

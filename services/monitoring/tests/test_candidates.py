@@ -73,6 +73,7 @@ async def test_a_candidate_that_is_clearly_worse_is_told_before_its_window_is_fu
     assert told.threshold == pytest.approx(0.85)
     assert (told.window.rows, told.window.labelled) == (100, 100)
     assert "keep it" in told.suggestion
+    assert "`mlops model rollback`" in told.suggestion
 
 
 async def test_a_candidate_as_good_as_the_version_beside_it_is_left_alone(world: Any) -> None:

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
@@ -12,7 +13,6 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from mlops.chassis.bus_memory import MemoryBus
-from mlops.chassis.errors import UnavailableError
 from mlops.contracts.commands import CommandRefused
 from mlops.contracts.energy import EnergyUse
 from mlops.contracts.message import Message
@@ -23,12 +23,17 @@ from mlops.contracts.telemetry_agent import Energy, HardwareSample, Power, Telem
 from mlops.contracts.tracking import RunCompleted
 from mlops.monitoring.adapters.memory_pages import MemoryPages
 from mlops.monitoring.app import wire_reports
+from mlops.monitoring.handlers.recorded import Records
+from mlops.monitoring.handlers.reports import ReportMaker
 from mlops.monitoring.model.reports import Report
+from mlops.monitoring.model.reports_entries import Entry
+from mlops.monitoring.model.reports_period import Period
 from mlops.monitoring.ports import MadeReports, WatchedProject
 
-TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+TODAY = datetime(2026, 11, 20, tzinfo=UTC)
 YESTERDAY = TODAY - timedelta(days=1)
 HOUR = timedelta(hours=1)
+YESTERDAYS = f"{YESTERDAY:%Y-%m-%d}..{TODAY:%Y-%m-%d}"
 ROLLOUT = {"project": "rain", "deployment_id": "d", "model": "rain", "version": 2}
 
 
@@ -37,10 +42,10 @@ class Desk:
     """Reports wired to a memory bus; the clock stands still."""
 
     pages: MemoryPages = field(default_factory=MemoryPages)
-    bus: MemoryBus = field(default_factory=MemoryBus)
     now: datetime = TODAY + 12 * HOUR
 
     def __post_init__(self) -> None:
+        self.bus = MemoryBus(clock=lambda: self.now)
         self.maker = wire_reports(self.bus, self.pages, ZoneInfo("UTC"))
 
     async def register(self, *names: str) -> None:
@@ -79,6 +84,29 @@ class Desk:
                 yield message
 
 
+class Long(list[Entry]):
+    """Entries that note in which threads they are read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.readers: set[int] = set()
+
+    def __iter__(self) -> Iterator[Entry]:
+        self.readers.add(threading.get_ident())
+        return super().__iter__()
+
+
+class LongRecords(Records):
+    """A record of which everybody gets the same entries."""
+
+    def __init__(self, bus: MemoryBus, entries: Long) -> None:
+        super().__init__(bus)
+        self._long = entries
+
+    async def entries(self, period: Period, project: str | None) -> list[Entry]:  # noqa: ARG002
+        return self._long
+
+
 class EndOfRoundError(Exception):
     """The maker would now pause."""
 
@@ -95,15 +123,17 @@ def metered(hours: int = 1, day: datetime = YESTERDAY, **more: object) -> Deploy
     return plain.model_copy(update=more)
 
 
-def measured(value: float, *, partial: bool = False) -> PerformanceMeasured:
-    first = YESTERDAY + HOUR
+def measured(
+    value: float, *, partial: bool = False, day: datetime = YESTERDAY
+) -> PerformanceMeasured:
+    first = day + HOUR
     window = Window(index=1, rows=100, labelled=100, first_at=first, last_at=first + HOUR)
     return PerformanceMeasured(
         project="rain", model="rain", version=2, metric="accuracy", value=value, window=window, partial=partial
     )  # fmt: skip
 
 
-def sampled(seq: int, joules: float, **thermal: object) -> TelemetrySampled:
+def sampled(seq: int, joules: float | None, **thermal: object) -> TelemetrySampled:
     return TelemetrySampled(
         node="mac",
         sample=HardwareSample(
@@ -140,7 +170,7 @@ async def test_windows_on_demand_are_not_counted_twice(desk: Desk) -> None:
     await desk.register("rain")
     await desk.tell(measured(0.8), measured(0.1, partial=True))
 
-    found = await desk.ask(period=f"{YESTERDAY:%Y-%m-%d}..{TODAY:%Y-%m-%d}")
+    found = await desk.ask(period=YESTERDAYS)
 
     assert found is not None
     assert [one.value for one in found.models[0].quality] == [0.8]
@@ -169,11 +199,59 @@ async def test_machines_are_in_the_report_and_a_sample_counts_once(desk: Desk) -
     again = sampled(2, 1200, level=2).model_copy(update={"id": "again"})
     await desk.tell(again, metered())
 
-    found = await desk.ask(period=f"{YESTERDAY:%Y-%m-%d}..{TODAY:%Y-%m-%d}")
+    found = await desk.ask(period=YESTERDAYS)
 
     assert found is not None
     [mac] = found.machines
     assert (mac.joules, mac.throttled_s, mac.known_s) == (1200.0, 60.0, 120.0)
+
+
+@pytest.mark.parametrize(
+    ("seqs", "samples"),
+    [([1, 2, 3, 2, 4], 4), ([1, 2, 5, 6, 3, 4, 7], 7), ([5, 6, 3, 3, 4], 4), ([3, 2, 1, 2], 3)],
+)
+@pytest.mark.parametrize("counted", [True, False])
+async def test_samples_that_come_late_count_once_whatever_their_order(
+    desk: Desk, seqs: list[int], samples: int, *, counted: bool
+) -> None:
+    await desk.register("rain")
+    told = [sampled(seq, 600.0 * seq if counted else None) for seq in seqs]
+    await desk.tell(*(one.model_copy(update={"id": f"s-{n}"}) for n, one in enumerate(told)))
+
+    found = await desk.ask(period=YESTERDAYS)
+
+    assert found is not None
+    [mac] = found.machines
+    assert (mac.joules, mac.known_s) == (600.0 * samples, 60.0 * samples)
+
+
+async def test_how_a_window_did_is_found_when_its_labels_came_weeks_later(desk: Desk) -> None:
+    await desk.register("rain")
+    long_ago = TODAY - timedelta(days=20)
+    period = f"{long_ago:%Y-%m-%d}..{long_ago + timedelta(days=1):%Y-%m-%d}"
+    await desk.tell(measured(0.8, day=long_ago), metered(day=long_ago))
+
+    found = await desk.ask(period=period)
+
+    assert found is not None
+    assert [one.value for one in found.models[0].quality] == [0.8]
+    assert found.traffic.predictions == 0  # what was not told within a day is of no report
+
+
+async def test_an_event_under_the_name_of_another_is_a_strangers_word(desk: Desk) -> None:
+    await desk.register("rain")
+    of_other_kind = ReportPublished(
+        project="rain", kind="day", uri="file:///x", size_bytes=1, period_from=YESTERDAY, period_to=TODAY
+    )  # fmt: skip
+    of_other_project = metered(14).model_copy(update={"project": "lora"})
+    await desk.bus.publish_bytes("drift.detected.rain", of_other_kind.encode(), "1")
+    await desk.bus.publish_bytes("deployment.metered.rain", of_other_project.encode(), "2")
+    await desk.tell(metered(14).model_copy(update={"predictions": 7}))
+
+    found = await desk.ask()
+
+    assert found is not None
+    assert found.traffic.predictions == 7
 
 
 async def test_all_projects_have_one_report(desk: Desk) -> None:
@@ -221,6 +299,20 @@ async def test_a_failed_writer_is_tried_again(desk: Desk) -> None:
     assert await desk.ask() is not None
 
 
+async def test_figures_are_added_up_beside_the_loop(desk: Desk) -> None:
+    await desk.register("rain")
+    projects = desk.bus.documents("monitoring_projects", WatchedProject)
+    made = desk.bus.documents("monitoring_reports", MadeReports)
+    entries = Long()
+    records = LongRecords(desk.bus, entries)
+    maker = ReportMaker(projects, made, records, desk.pages, ZoneInfo("UTC"))
+
+    await maker.do_make_report(MakeReport(project="rain", period="day", time=desk.now))
+
+    assert entries.readers
+    assert threading.get_ident() not in entries.readers
+
+
 async def test_the_clock_makes_a_day_and_a_week_of_every_project_and_of_all_once(
     desk: Desk,
 ) -> None:
@@ -265,15 +357,32 @@ async def test_killed_before_it_was_noted_the_same_report_is_told_with_the_same_
     assert again[0].id == lost.id
 
 
-async def test_a_writer_that_fails_leaves_the_report_due(desk: Desk) -> None:
-    await desk.known_since(YESTERDAY, "rain")
-    desk.pages.failures = 1
-    with pytest.raises(UnavailableError):
-        await anext(desk.maker.scheduled(time(7), lambda: desk.now, _stop))
+async def test_a_page_that_cannot_be_written_holds_back_no_other_and_stays_due(desk: Desk) -> None:
+    await desk.known_since(YESTERDAY, "lora", "rain")
+    desk.pages.broken = frozenset({"lora"})
 
-    made = await desk.due()
+    others = await desk.due()
+    desk.pages.broken = frozenset()
+    at_once = await desk.due()
+    later = await desk.due(desk.now + timedelta(minutes=1))
 
-    assert made[0].kind == "day"
+    assert {(one.project, one.kind) for one in others} >= {("rain", "day"), ("all-projects", "day")}
+    assert at_once == []
+    assert {one.project for one in later} == {"lora"}
+
+
+async def test_a_page_that_always_fails_is_given_up_until_the_next_day(desk: Desk) -> None:
+    await desk.known_since(YESTERDAY, "lora")
+    desk.pages.broken = frozenset({"lora"})
+    for minutes in range(12 * 60):
+        await desk.due(desk.now + timedelta(minutes=minutes))
+    desk.pages.broken = frozenset()
+
+    given_up = await desk.due(desk.now + HOUR * 18)
+    next_day = await desk.due(desk.now + HOUR * 24)
+
+    assert given_up == []
+    assert ("lora", "day") in {(one.project, one.kind) for one in next_day}
 
 
 async def test_without_projects_there_is_nothing_to_report(desk: Desk) -> None:

@@ -88,6 +88,30 @@ def test_other_projects_are_left_out_and_all_projects_have_them() -> None:
     assert [one.model for one in figures(*entries, project=None).models] == ["chat", "rain"]
 
 
+def test_a_project_that_is_called_as_a_machine_is_left_out_of_other_reports() -> None:
+    machines = Machines(DAY)
+    machines.add(Sample("mac", after(1), 60.0))
+    rollout = Moment("mac", after(2), Lane.ROLLOUT, "mac v2 answers")
+
+    found = report([metered(project="mac"), rollout], machines.found(), DAY, "rain", Answers(EDGES))
+
+    assert (found.models, found.moments) == ((), ())
+
+
+def test_heat_is_told_of_machines_without_samples() -> None:
+    hot = Moment("old-mac", after(1), Lane.HEAT, "old-mac slows down")
+
+    assert figures(hot).moments == (hot,)
+
+
+def test_the_newest_thousand_windows_are_listed_and_all_are_counted() -> None:
+    found = figures(*(measured(n / 100, 1.0 if n else 0.0, rows=1) for n in range(1004)))
+
+    [quality] = found.models[0].quality
+    assert (len(quality.windows), quality.windows_left_out, quality.rows) == (1000, 4, 1004)
+    assert quality.windows[-1].at == after(10.03)
+
+
 def test_an_alert_that_was_told_again_is_one_and_open_when_it_came_back() -> None:
     first = AlertOpened("rain", "a", "warning", "it is bad", after(1))
     over = AlertClosed("rain", "a", after(2), "better")

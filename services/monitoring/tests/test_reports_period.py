@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -40,11 +40,12 @@ def test_times_may_name_a_zone_of_their_own() -> None:
 @pytest.mark.parametrize(
     "text",
     ["", "month", "..", "2026-11-01..", "2026-11-08..2026-11-01", "2026-11-01..2026-11-01",
-     "2020-01-01..2026-01-01", "now..then", "0001-01-01..0001-01-02"],
+     "2020-01-01..2026-01-01", "now..then", "0001-01-01..0001-01-02", "9999-12-30..9999-12-31"],
 )  # fmt: skip
-def test_what_is_no_period_is_refused_with_the_fix(text: str) -> None:
+@pytest.mark.parametrize("zone", [BERLIN, UTC])
+def test_what_is_no_period_is_refused_with_the_fix(text: str, zone: tzinfo) -> None:
     with pytest.raises(PeriodError, match=r"write day, week, or FROM\.\.TO"):
-        asked(text, at("2026-11-20T00:00"), BERLIN)
+        asked(text, at("2026-11-20T00:00"), zone)
 
 
 @pytest.mark.parametrize(
@@ -57,6 +58,17 @@ def test_what_is_no_period_is_refused_with_the_fix(text: str) -> None:
 )
 def test_the_day_before_is_due_from_its_time_on(now: str, last_day: str) -> None:
     assert due(at(now), SEVEN, BERLIN)[0].until == at(last_day)
+
+
+@pytest.mark.parametrize(
+    ("now", "last_day"),
+    [
+        ("2026-11-20T00:09", "2026-11-18T23:00"),  # 1:09 in Berlin: serving may still tell of 23:50
+        ("2026-11-20T00:10", "2026-11-19T23:00"),
+    ],
+)
+def test_no_day_is_due_before_serving_has_told_of_its_end(now: str, last_day: str) -> None:
+    assert due(at(now), time(0), BERLIN)[0].until == at(last_day)
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,7 @@ import pytest
 from services.monitoring.tests.conftest import World
 
 from mlops.monitoring.model.windows import ModelKey
-from mlops.monitoring.ports import Snapshotted
-from mlops.monitoring.sources import snapshots
+from mlops.monitoring.sources import Snapshotted, snapshots
 
 KEY = ModelKey("rainfall", "rain")
 
@@ -64,3 +63,13 @@ async def test_a_writer_that_fails_is_asked_again_in_the_next_round(world: World
 
     assert await one_round(world) == []
     assert await one_round(world) == [4, 5]
+
+
+async def test_a_window_that_fails_at_every_try_does_not_hold_back_later_ones(world: World) -> None:
+    await world.register()
+    await world.deploy()
+    for _ in range(6):
+        await world.window()
+    world.reports.failures = 3
+
+    assert [await one_round(world) for _ in range(4)] == [[], [], [5], [5]]

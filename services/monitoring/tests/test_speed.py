@@ -87,6 +87,39 @@ def test_a_version_after_a_slow_one_is_held_to_the_last_that_was_known() -> None
     assert (found.last.normal_ms, found.degraded) == (4.0, True)
 
 
+def test_a_version_that_is_back_after_a_slow_one_is_held_to_its_own_times() -> None:
+    slow = after(SLOW, SLOW, pace=after(*NORMAL)[-1].deployed(2, 1, START), version=2)[-1]
+    back = after(FAST, FAST, pace=slow.deployed(1, 2, START))[-1]
+
+    found = after(SLOWEST, pace=back)[-1]
+
+    assert slow.degraded
+    assert not back.degraded
+    assert found.last is not None
+    assert (found.last.normal_ms, found.last.edge) == (4.0, Edge.SLOW)
+
+
+def test_slow_windows_before_they_are_told_are_no_part_of_what_is_normal() -> None:
+    slow = after(SLOW, SLOW, pace=after(*NORMAL)[-1].deployed(2, 1, START), version=2)[-1]
+
+    found = after(SLOW, SLOW, pace=slow.deployed(3, 2, START), version=3)[-1]
+
+    assert 2 not in slow.normals
+    assert found.last is not None
+    assert (found.last.normal_ms, found.degraded) == (4.0, True)
+
+
+def test_a_version_that_is_back_is_not_held_to_a_slower_one_that_was_not_slow_enough_to_tell() -> (
+    None
+):
+    leisurely = {21: 95, 24: 5}
+    second = after(leisurely, leisurely, pace=after(*NORMAL)[-1].deployed(2, 1, START), version=2)
+
+    back = second[-1].deployed(1, 2, START)
+
+    assert back.normal_for(1) == back.normals[1]
+
+
 def test_a_version_that_does_not_answer_all_is_not_judged() -> None:
     before = after(*NORMAL)[-1]
 

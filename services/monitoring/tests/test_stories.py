@@ -342,3 +342,19 @@ async def test_the_state_of_models_can_be_asked(world: Any) -> None:
     assert found["drift"]["data"] == {"on": True, "columns": ["wind"], "critical": False}
     assert found["reference"]["rows"] == 1000
     assert (await world.bus.ask("monitoring", "models", {"project": "other"}))["models"] == []
+
+
+async def test_the_rows_of_a_reference_are_read_once_for_all_windows_judged_by_it(
+    kept_world: Any,
+) -> None:
+    await kept_world.register()
+    await kept_world.deploy()
+    await collect_reference(kept_world)
+    asked: list[str] = []
+    kept_world.ledger._db.set_trace_callback(asked.append)
+
+    for _ in range(3):
+        await kept_world.window(right=0.5)
+
+    assert len([one for one in asked if "FROM baselines" in one]) == 1
+    assert len(kept_world.heard(PerformanceDegraded)) > 0

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 from datetime import timedelta
 from itertools import pairwise
 from typing import Any
@@ -18,6 +19,7 @@ from mlops.contracts.telemetry_agent import (
     SampleSource,
     TelemetrySampled,
 )
+from mlops.serving.ports import Report
 
 MINUTE = timedelta(minutes=1)
 
@@ -148,6 +150,43 @@ async def test_answers_from_before_a_restart_are_not_counted_again(stage: Any) -
     assert one.predictions == 900
     assert one.requests is not None
     assert one.requests <= 600  # those of before it heard the replica again are not known
+
+
+async def test_last_words_of_a_life_are_not_counted_in_the_next(stage: Any) -> None:
+    await stage.first()
+    machine = Machine(stage)
+    for minute in range(1, 4):
+        await machine.minute(10, 1, requests=10 * minute)
+    await stage.tell(UndeployModel(project="rain", model="rain", time=stage.now))
+    await stage.turn(times=20)
+    await machine.tell("r0", 0, 0, requests=1000)  # while it ends
+    await stage.turn(60)
+
+    await stage.tell(stage.promoted(1))
+    await stage.turn(times=20)
+    for minute in range(1, 12):
+        await stage.turn(60)
+        await machine.tell("r9", 10, 1.0, requests=10 * minute)
+
+    before, after = told(stage)
+    assert before.requests == 30
+    assert after.requests is not None
+    assert after.requests <= 110
+
+
+async def test_replicas_that_are_gone_are_forgotten(stage: Any) -> None:
+    await stage.first()
+    machine = Machine(stage)
+    for number in range(100):
+        await machine.tell(f"gone-{number}", 1, 0.1, requests=1)
+    await stage.turn(60, times=61)
+
+    await machine.tell("r0", 1, 0.1, requests=1)
+    await stage.turn()
+
+    gc.collect()
+    remembered = [one for one in gc.get_objects() if isinstance(one, Report)]
+    assert [one for one in remembered if one.reading.replica.startswith("gone-")] == []
 
 
 async def test_replicas_of_a_version_count_together_and_never_more_than_all(stage: Any) -> None:

@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlops.versioning.adapters.differences import bounded
 from mlops.versioning.model import Content, Kept, Version, differences, name_at
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -59,3 +62,22 @@ def test_a_dataset_is_called_as_before_as_the_project_says_or_as_its_path(
     known = [Version("p", "rainy", 1, "data/days.csv", content, "/r", None, None, NOON)]
 
     assert name_at(path, known, {"gale": "./data/wind"}) == name
+
+
+def test_an_answer_that_is_too_long_for_a_message_is_cut_and_its_counts_are_not() -> None:
+    names = [{"file": "n" * 200 + str(number), "size_bytes": 1} for number in range(100)]
+    columns = [{"column": f"c{number}"} for number in range(200)]
+    answer: dict[str, Any] = {
+        "files": {"added": names, "removed": names[:1], "changed": [], "renamed": []},
+        "counts": {"added": 5000},
+        "tables": [{"columns": columns, "more_columns": 7}],
+    }
+
+    found = bounded(answer, 5000)
+
+    assert len(json.dumps(found)) <= 5000
+    assert 0 < len(found["files"]["added"]) < 100
+    assert found["counts"] == {"added": 5000}
+    [table] = found["tables"]
+    assert 0 < len(table["columns"]) < 200
+    assert len(table["columns"]) + table["more_columns"] == 207

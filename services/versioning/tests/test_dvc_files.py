@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+import structlog.testing
 
 from mlops.versioning.adapters.dvc_files import DvcFiles
 
@@ -60,11 +61,14 @@ async def test_a_folder_that_settled_is_not_listed_again(files: DvcFiles, tmp_pa
         "wind/inside.dvc",
         "linked/days.dvc",
         ".dvc/days.dvc",
+        "nested/days.dvc",
+        "nested/deeper/days.dvc",
     ],
 )
 async def test_what_is_nobodys_own_is_passed_by(files: DvcFiles, tmp_path: Path, file: str) -> None:
     (tmp_path / "env").mkdir()
     (tmp_path / "env" / "pyvenv.cfg").write_text("")
+    (tmp_path / "nested" / ".dvc").mkdir(parents=True)
     elsewhere = tmp_path.parent / f"{tmp_path.name}-elsewhere"
     elsewhere.mkdir()
     (tmp_path / "linked").symlink_to(elsewhere)
@@ -72,6 +76,19 @@ async def test_what_is_nobodys_own_is_passed_by(files: DvcFiles, tmp_path: Path,
     claim(tmp_path, file)
 
     assert list(await files.look(str(tmp_path))) == ["wind.dvc"]
+
+
+async def test_a_project_of_more_folders_than_are_looked_at_is_told_once(
+    files: DvcFiles, tmp_path: Path
+) -> None:
+    for number in range(5001):
+        (tmp_path / f"{number}").mkdir()
+
+    with structlog.testing.capture_logs() as logged:
+        for _ in range(2):
+            await files.look(str(tmp_path))
+
+    assert [line["event"] for line in logged] == ["folder.too_large"]
 
 
 async def test_a_folder_that_is_gone_has_none(files: DvcFiles, tmp_path: Path) -> None:

@@ -26,9 +26,24 @@ class Work:
         return {"number": self.begun}
 
 
+@dataclass
+class Watch:
+    """Seconds that a test lets go by."""
+
+    now_s: float = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
 @pytest.fixture
-def errands() -> Errands:
-    return Errands(timedelta(milliseconds=10))
+def watch() -> Watch:
+    return Watch()
+
+
+@pytest.fixture
+def errands(watch: Watch) -> Errands:
+    return Errands(timedelta(milliseconds=10), watch)
 
 
 async def test_who_asks_again_gets_what_was_begun(errands: Errands) -> None:
@@ -49,6 +64,19 @@ async def test_what_may_change_is_worked_out_anew(errands: Errands) -> None:
     answers = [await errands.result("a", work) for _ in range(2)]
 
     assert [answer["number"] for answer in answers] == [1, 2]
+
+
+async def test_what_nobody_came_for_is_worked_out_anew(errands: Errands, watch: Watch) -> None:
+    work = Work()
+    await errands.result("a", work)
+    work.may_end.set()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    watch.now_s = 3600.0
+
+    later = await errands.result("a", work)
+
+    assert later == {"ready": True, "number": 2}
 
 
 async def test_what_never_changes_is_kept_until_many_others_came(errands: Errands) -> None:

@@ -14,6 +14,7 @@ from mlops.versioning.model import (
     meant,
     name_of,
     newest,
+    overlap,
     problem_with_name,
     same,
     tidy,
@@ -71,3 +72,20 @@ def test_a_name_that_cannot_be_is_explained(name: str) -> None:
 @pytest.mark.parametrize("path", ["days.csv", "./days.csv", "sub/../days.csv", "/p/days.csv"])
 def test_a_path_has_one_spelling(path: str) -> None:
     assert tidy(path, "/p") == "days.csv"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("s3://data/rain", "s3://data/rain/"),
+        ("s3://data", "s3://data/rain"),
+        ("/mnt/rain/x", "/mnt/rain"),
+    ],
+)
+def test_remotes_overlap_where_one_lies_in_the_other(one: str, other: str) -> None:
+    assert overlap(one, other)
+
+
+@pytest.mark.parametrize("other", ["s3://data/rainfall", "gs://data/rain"])
+def test_remotes_beside_each_other_do_not_overlap(other: str) -> None:
+    assert not overlap("s3://data/rain", other)

@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from mlops.versioning.settings import Settings
 
@@ -43,3 +44,13 @@ def test_a_remote_is_the_same_place_for_every_project(
     expected = root.format(home=home, here=home.parent, user=Path.home())
 
     assert Settings().remote_root == expected
+
+
+@pytest.mark.usefixtures("home")
+def test_a_remote_with_a_password_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VERSIONING_REMOTE", "s3://key:secret@bucket/mlops")
+
+    with pytest.raises(ValidationError, match="must hold no credentials") as refused:
+        Settings()
+
+    assert "secret" not in str(refused.value)

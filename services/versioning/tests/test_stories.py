@@ -13,6 +13,7 @@ import pytest
 from mlops.chassis.bus_memory import MemoryBus
 from mlops.chassis.errors import RejectedError, UnavailableError
 from mlops.contracts.commands import CommandRefused
+from mlops.contracts.datasets import DataSettings
 from mlops.contracts.message import Message
 from mlops.contracts.settings import ProjectSettings
 from mlops.contracts.tracking import RunCompleted
@@ -107,6 +108,22 @@ async def test_a_registered_project_gets_its_remote_and_cache(unregistered: Worl
     assert told.names == {"dvc_remote": "/remote/rain", "dvc_cache": "/cache"}
     assert (told.component, told.revision) == ("versioning", 3)
     assert [place.project for place in unregistered.datasets.provisioned] == ["rain"]
+
+
+async def test_two_projects_have_two_remotes(world: World, tmp_path: Path) -> None:
+    for remote in ("/remote/rain/", "/remote", "/remote/rain/inside"):
+        snow = registered(tmp_path).model_copy(
+            update={
+                "id": f"snow {remote}",
+                "project": "snow",
+                "settings": ProjectSettings(name="snow", data=DataSettings(remote=remote)),
+            }
+        )
+
+        refused = await world.tell(snow)
+
+        assert isinstance(refused, WorkspaceRefused)
+        assert "is that of project 'rain'" in refused.reason
 
 
 async def test_a_project_without_a_folder_is_refused(unregistered: World) -> None:

@@ -14,7 +14,8 @@ import pytest
 from pyarrow import feather
 
 from mlops.chassis.errors import RejectedError
-from mlops.versioning.adapters.table_figures import fingerprints
+from mlops.versioning.adapters.table_batches import opened
+from mlops.versioning.adapters.table_figures import figures, fingerprints
 from mlops.versioning.adapters.tables_worker import compare
 
 OLD: dict[str, list[Any]] = {
@@ -186,3 +187,48 @@ def test_what_is_not_finite_becomes_text(tmp_path: Path) -> None:
 )
 def test_equal_numbers_look_alike_whatever_their_type(one: pa.Array, other: pa.Array) -> None:
     assert np.array_equal(fingerprints(one, "number"), fingerprints(other, "number"))
+
+
+def test_an_arrow_file_of_one_batch_is_read_in_many(tmp_path: Path) -> None:
+    rows = 150_000
+    file = tmp_path / "days.arrow"
+    table = pa.table({"day": np.arange(rows)})
+    with pa.ipc.new_file(str(file), table.schema) as writer:
+        writer.write_batch(table.to_batches()[0])
+
+    with opened(str(file), "days.arrow") as found:
+        sizes = [batch.num_rows for batch in found.batches]
+
+    assert sum(sizes) == rows
+    assert max(sizes) <= 65_536
+
+
+def test_many_columns_share_the_room_for_different_values(tmp_path: Path) -> None:
+    columns, rows = 1000, 5000
+    table = {f"c{number}": pa.array(np.arange(rows)) for number in range(columns)}
+    file = tmp_path / "wide.arrow"
+    feather.write_feather(pa.table(table), str(file), compression="uncompressed")
+
+    with opened(str(file), "wide.arrow") as found:
+        told = figures(found, {}, "").columns
+
+    assert len(told) == columns
+    assert all(column["distinct"] is None for column in told.values())
+
+
+@pytest.mark.parametrize("type_", [pa.timestamp("s"), pa.duration("s")])
+def test_times_without_a_place_in_the_calendar_have_no_ends(
+    tmp_path: Path, type_: pa.DataType
+) -> None:
+    file = tmp_path / "late.arrow"
+    times = pa.array([0, 10**14], pa.int64()).cast(type_)
+    table = pa.table({"at": times, "rain": [0.5, 1.5]})
+    feather.write_feather(table, str(file), compression="uncompressed")
+    side = [str(file), "late.arrow"]
+
+    found = compare(side, side, "")
+
+    at, rain = (column["after"] for column in found["columns"])
+    assert (at["count"], at["min"], at["max"]) == (2, None, None)
+    assert (rain["min"], rain["max"]) == (0.5, 1.5)
+    assert (found["rows_added"], found["rows_removed"]) == (0, 0)

@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pandas as pd
-import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -28,6 +27,7 @@ from mlops.monitoring.adapters.tables import FileTables
 from mlops.monitoring.model.bins import Value
 from mlops.monitoring.model.windows import ModelKey, Window
 from mlops.monitoring.ports import ReportJob, Reports, Table
+from servers.programs import children_running
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -164,10 +164,9 @@ async def test_after_its_writer_was_killed_the_next_report_is_written_by_a_new_o
 ) -> None:
     shelf = real(tmp_path, sidecar)
     await shelf.snapshot(KEY, window(1), columns(300, 1.0), columns(600, 0.0))
-    for child in psutil.Process().children():
-        if WORKER in child.cmdline():
-            child.kill()
-            child.wait(10)
+    for child in children_running(WORKER):
+        child.kill()
+        child.wait(10)
 
     with suppress(UnavailableError):  # whose death the first call may be the one to find
         await shelf.write(job(0), columns(300, 1.0), columns(600, 0.0))

@@ -130,6 +130,19 @@ async def test_an_empty_period_says_so(pages: SidecarPages) -> None:
     assert written.picture_uris == ()
 
 
+async def test_requests_of_a_sender_that_does_not_tell_failures_are_on_a_page(
+    pages: SidecarPages,
+) -> None:
+    period = Period("day", MIDNIGHT, MIDNIGHT + DAY)
+    untold = Metered("rain", "rain", 1, MIDNIGHT, 100, requests=50)
+
+    written = await pages.write(report([untold], [], period, "rain", Answers(EDGES_MS)))
+
+    html = path_of(written.uri).read_text()
+    assert "100 predictions" in html
+    assert "requests failed</small>" not in html
+
+
 async def test_old_pages_go_with_their_figures_and_pictures(
     pages: SidecarPages, tmp_path: Path
 ) -> None:
@@ -167,7 +180,9 @@ class Service:
 
 @pytest.fixture
 def service(tmp_path: Path, nats_server: Any) -> Iterator[Service]:
-    found = Service(tmp_path, nats_server, MONITORING_REPORTS_AT="00:00")
+    # Six hours ago: no new day becomes due while the test runs.
+    due_at = datetime.now(UTC) - timedelta(hours=6)
+    found = Service(tmp_path, nats_server, MONITORING_REPORTS_AT=f"{due_at:%H:%M}")
     found.start()
     yield found
     found.kill()

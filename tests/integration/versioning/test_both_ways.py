@@ -8,13 +8,17 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
+from mlops.chassis.errors import UnavailableError
 from mlops.contracts.settings import ProjectSettings
 from mlops.contracts.versioning import AddData, RemoveData, RestoreData
 from mlops.contracts.workspaces import ProjectArchived
+from mlops.versioning.adapters.sqlite import SqliteVersions
+from mlops.versioning.model import Version
 from servers.versioning import Versioning
 
 pytestmark = pytest.mark.timeout(240)
@@ -86,6 +90,40 @@ async def test_what_came_by_command_is_not_told_again(versioning: Versioning, fo
 
     assert await versioning.looks(2) == []
     assert [v.name for v in await versioning.versions.known("rain")] == ["rainy"]
+
+
+class DyingVersions(SqliteVersions):
+    """Its process dies once, before the row of a version is written."""
+
+    died = False
+
+    async def remember(self, wished: Version, command_id: str) -> Version:
+        if not self.died:
+            self.died = True
+            raise UnavailableError("killed before the row was written")
+        return await super().remember(wished, command_id)
+
+
+async def test_an_addition_that_was_killed_is_left_to_its_command(
+    versioning: Versioning, folder: Path, tmp_path: Path
+) -> None:
+    await versioning.versions.close()
+    versioning.versions = DyingVersions(tmp_path / "dying.db")
+    versioning.start()
+    await versioning.register()
+    (folder / "days.csv").write_text("ours\n")
+    command = AddData(project="rain", name="rainy", path="./days.csv", run_id="run-9")
+    with pytest.raises(UnavailableError):
+        await versioning.people.additions.do_add_data(command)
+
+    between = await versioning.looks(3)
+    await versioning.people.additions.do_add_data(command)
+    afterwards = await versioning.looks(3)
+
+    assert (folder / "days.csv.dvc").exists()
+    assert (between, afterwards) == ([], [])
+    [version] = await versioning.versions.known("rain")
+    assert (version.name, version.run_id) == ("rainy", "run-9")
 
 
 async def test_a_version_whose_telling_died_is_told_with_the_same_id(
@@ -218,3 +256,36 @@ async def test_an_archived_project_is_not_looked_at(versioning: Versioning, fold
     await versioning.tell(ProjectArchived(project="rain"))
 
     assert await versioning.looks() == []
+
+
+async def test_a_file_that_is_written_anew_meanwhile_is_told_with_its_own_text(
+    versioning: Versioning, folder: Path
+) -> None:
+    texts: list[str] = []
+    for content in ("first\n", "second\n"):
+        (folder / "days.csv").write_text(content)
+        await run(DVC, folder, "add", "days.csv")
+        texts.append((folder / "days.csv.dvc").read_text())
+        await run(DVC, folder, "push")
+    over = threading.Event()
+
+    def writes() -> None:
+        draft = folder / "days.csv.dvc.new"
+        while not over.is_set():
+            for text in texts:
+                draft.write_text(text)
+                draft.replace(folder / "days.csv.dvc")
+
+    writing = asyncio.create_task(asyncio.to_thread(writes))
+    try:
+        claims = [
+            await versioning.files.claimed(versioning.place, "days.csv.dvc") for _ in range(30)
+        ]
+    finally:
+        over.set()
+        await writing
+    claims.append(await versioning.files.claimed(versioning.place, "days.csv.dvc"))
+
+    assert claims[-1] is not None
+    for claim in claims:
+        assert claim is None or claim.content.oid in claim.content.dvc_text

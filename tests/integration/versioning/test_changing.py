@@ -71,6 +71,11 @@ class Rewrites(Writer):
         os.utime(self.file, ns=(later, later))
 
 
+class WritesLonger(Writer):
+    def write(self) -> None:
+        self.file.write_bytes(b"another, and longer" * (SIZE // 10))
+
+
 class Replaces(Writer):
     def write(self) -> None:
         fresh = self.file.with_name("fresh")
@@ -81,7 +86,7 @@ class Replaces(Writer):
 def add(repo: Any, place: Path, tell: Writer) -> Any:
     from mlops.versioning.adapters.dvc_add import add as real  # noqa: PLC0415
 
-    return real(repo, place, place.name, tell)
+    return real(repo, place, place.name, tell, lambda _: None)
 
 
 def kept(repo: Any, oid: str) -> bytes:
@@ -118,7 +123,22 @@ def test_what_grew_is_read_again_the_next_time(folder: Path, repo: Any) -> None:
     assert kept(repo, again.oid) == b"x" * first.size_bytes
 
 
-@pytest.mark.parametrize("writer", [Rewrites, Replaces])
+def test_a_version_tells_the_dvc_file_of_its_own_content(folder: Path, repo: Any) -> None:
+    from mlops.versioning.adapters.dvc_worker import snapshot  # noqa: PLC0415
+
+    (folder / "days.csv").write_text("1,2\n")
+
+    def somebody_adds(said: dict[str, Any]) -> None:
+        if said["step"] == "push":
+            (folder / "days.csv.dvc").write_text("outs: of another content\n")
+
+    where = (repo.root_dir, str(folder.parent / "remote"), str(folder.parent / "cache"))
+    added = snapshot(*where, "days.csv", tell=somebody_adds)
+
+    assert f"md5: {added['oid']}" in added["dvc_text"]
+
+
+@pytest.mark.parametrize("writer", [Rewrites, WritesLonger, Replaces])
 def test_a_file_that_is_rewritten_is_read_again(
     folder: Path, repo: Any, writer: type[Writer]
 ) -> None:

@@ -32,6 +32,10 @@ def object_of(cache: str, oid: str) -> Path:
     return Path(cache) / "files" / "md5" / oid[:2] / oid[2:]
 
 
+def text_of(file: str) -> str:
+    return Path(file).read_text()
+
+
 def linked_oid(file: str) -> str:
     return Path(file).parent.name + Path(file).name
 
@@ -94,7 +98,10 @@ async def test_a_plain_dvc_finds_everything_in_order_afterwards(
     await dvc(folder, "checkout")
     (folder / "days" / "1.csv").write_text("changed\n")
     await dvc(folder, "add", "days")
-    await datasets.restore(place, "days", held)
+    with pytest.raises(RejectedError, match="no version holds"):
+        await datasets.restore(place, "days", held)
+    theirs = await datasets.snapshot(place, "days")
+    await datasets.restore(place, "days", held, held=[theirs.oid])
 
     assert "up to date" in status
     assert "in sync" in cloud
@@ -191,9 +198,9 @@ async def test_a_file_may_become_a_folder_and_back(
     (folder / "days" / "june").write_text("a file now")
     flat = await datasets.snapshot(place, "days")
 
-    await datasets.restore(place, "days", nested)
+    await datasets.restore(place, "days", nested, held=[flat.oid])
     first = (folder / "days" / "june" / "1.csv").read_text()
-    await datasets.restore(place, "days", flat)
+    await datasets.restore(place, "days", flat, held=[nested.oid])
 
     assert first == "wet"
     assert (folder / "days" / "june").read_text() == "a file now"
@@ -211,7 +218,7 @@ async def test_a_refused_restore_changes_nothing(
     (folder / "days" / "b.csv").write_text("precious")
 
     with pytest.raises(RejectedError, match=r"no version holds \(in 'b\.csv'\)"):
-        await datasets.restore(place, "days", early)
+        await datasets.restore(place, "days", early, held=[late.oid])
 
     assert (folder / "days" / "a.csv").read_text() == "late"
     assert (folder / "days.dvc").read_text() == late.dvc_text
@@ -231,6 +238,34 @@ async def test_a_shortened_object_is_not_handed_out(
     await datasets.restore(place, "days.csv", held)
 
     assert (folder / "days.csv").read_text() == "1,2\n" * 1000
+
+
+@pytest.mark.parametrize("damaged", ["listing", "file"])
+async def test_what_is_shortened_in_the_cache_is_healed_for_who_reads_or_restores(
+    datasets: DvcDatasets, place: Place, folder: Path, damaged: str
+) -> None:
+    (folder / "days").mkdir()
+    (folder / "days" / "june.csv").write_text("wet")
+    held = await datasets.snapshot(place, "days")
+    [file] = (await datasets.files(place, held)).values()
+    lying = object_of(place.cache, held.oid) if damaged == "listing" else Path(file)
+
+    def shorten() -> None:
+        lying.unlink()
+        lying.touch(0o444)
+
+    shorten()
+    shown = await datasets.files(place, held)
+    read = {rel: text_of(one) for rel, one in shown.items()}
+    shorten()
+    pushed = await datasets.push(place, [held.oid])
+    shorten()
+    shutil.rmtree(folder / "days")
+    await datasets.restore(place, "days", held)
+
+    assert read == {"june.csv": "wet"}
+    assert pushed == 0
+    assert (folder / "days" / "june.csv").read_text() == "wet"
 
 
 async def test_an_addition_heals_a_shortened_object(

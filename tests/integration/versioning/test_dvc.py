@@ -47,8 +47,9 @@ async def test_a_version_that_a_plain_dvc_pushed_can_be_restored(
     (folder / "days.csv").write_text("theirs\n")
     await dvc(folder, "add", "days.csv")
     await dvc(folder, "push")
+    theirs = await datasets.snapshot(place, "days.csv")
 
-    await datasets.restore(place, "days.csv", first)
+    await datasets.restore(place, "days.csv", first, held=[theirs.oid])
 
     assert (folder / "days.csv").read_text() == "ours\n"
     assert "up to date" in await dvc(folder, "status")
@@ -187,7 +188,7 @@ async def test_a_file_that_grows_while_it_is_added_gives_a_whole_version(
     held = await adding
     final = await datasets.snapshot(place, "days.csv")
 
-    await datasets.restore(place, "days.csv", held)
+    await datasets.restore(place, "days.csv", held, held=[final.oid])
 
     assert (folder / "days.csv").stat().st_size == held.size_bytes
     assert held.size_bytes <= final.size_bytes == 22_000_100
@@ -207,9 +208,9 @@ async def test_a_folder_that_grows_while_it_is_added_gives_a_whole_version(
         with (folder / "days" / f"{number}.csv").open("ab") as file:
             file.write(b"late\n")
     held = await adding
-    await datasets.snapshot(place, "days")
+    final = await datasets.snapshot(place, "days")
 
-    await datasets.restore(place, "days", held)
+    await datasets.restore(place, "days", held, held=[final.oid])
 
     files = list((folder / "days").iterdir())
     assert len(files) == held.files == 20

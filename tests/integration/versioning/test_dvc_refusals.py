@@ -11,7 +11,7 @@ import pytest
 
 from mlops.chassis.errors import RejectedError
 from mlops.versioning.adapters.dvc import DvcDatasets
-from mlops.versioning.ports import Place
+from mlops.versioning.ports import Place, Room
 from servers.places import place_of
 
 pytestmark = pytest.mark.timeout(180)
@@ -74,15 +74,31 @@ async def test_changes_that_no_version_holds_are_not_overwritten(
     (folder / "days.csv").write_text("1\n")
     first = await datasets.snapshot(place, "days.csv")
     (folder / "days.csv").write_text("2\n")
-    await datasets.snapshot(place, "days.csv")
+    second = await datasets.snapshot(place, "days.csv")
     text = (folder / "days.csv.dvc").read_text()
     (folder / "days.csv").write_text("precious\n")
 
     with pytest.raises(RejectedError, match="changes that no version holds"):
-        await datasets.restore(place, "days.csv", first)
+        await datasets.restore(place, "days.csv", first, held=[second.oid])
 
     assert (folder / "days.csv").read_text() == "precious\n"
     assert (folder / "days.csv.dvc").read_text() == text
+
+
+async def test_an_addition_above_the_quota_leaves_the_dvc_file_as_it_was(
+    datasets: DvcDatasets, place: Place, folder: Path
+) -> None:
+    (folder / "days.csv").write_text("1\n")
+    held = await datasets.snapshot(place, "days.csv")
+    (folder / "days.csv").write_text("2\n" * 1000)
+    (folder / "more.csv").write_text("3\n" * 1000)
+
+    for path in ("days.csv", "more.csv"):
+        with pytest.raises(RejectedError, match="quota_gb"):
+            await datasets.snapshot(place, path, Room((held.oid,), 100))
+
+    assert (folder / "days.csv.dvc").read_text() == held.dvc_text
+    assert not (folder / "more.csv.dvc").exists()
 
 
 async def test_an_emptied_cache_hinders_no_push_of_what_the_remote_has(

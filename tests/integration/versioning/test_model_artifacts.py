@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -32,6 +33,17 @@ with mlflow.start_run() as run:
     mlflow.pyfunc.log_model(name="model", python_model=Rain(), artifacts={"weights": "weights.bin"},
         registered_model_name=sys.argv[2], pip_requirements=[])
     print(run.info.run_id)
+"""
+REGISTER_FILE = """
+import mlflow, pathlib
+from mlflow import MlflowClient
+mlflow.set_experiment("rain")
+with mlflow.start_run() as run:
+    pathlib.Path("weights.bin").write_bytes(b"lone")
+    mlflow.log_artifact("weights.bin")
+client = MlflowClient()
+client.create_registered_model("lone")
+client.create_model_version("lone", f"{run.info.artifact_uri}/weights.bin", run.info.run_id)
 """
 
 
@@ -60,9 +72,14 @@ async def platform(versioning: Versioning, models: MlflowModels) -> Versioning:
 
 def register(server: MlflowProcess, folder: Path, weights: str, name: str = "wet") -> str:
     """Log and register a model as people do; return the run."""
+    return ran(server, folder, REGISTER, weights, name).split()[-1]
+
+
+def ran(server: MlflowProcess, folder: Path, script: str, *arguments: str) -> str:
+    """Run a script in a process of its own, as people have it; return what it prints."""
     folder.mkdir(exist_ok=True)
     done = subprocess.run(
-        [sys.executable, "-c", REGISTER, weights, name],
+        [sys.executable, "-c", script, *arguments],
         cwd=folder,
         env={
             "PATH": os.environ["PATH"],
@@ -76,7 +93,7 @@ def register(server: MlflowProcess, folder: Path, weights: str, name: str = "wet
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return done.stdout.split()[-1]
+    return done.stdout
 
 
 def registered(version: int, run_id: str = "run-1", name: str = "wet") -> ModelRegistered:
@@ -142,3 +159,21 @@ async def test_a_model_that_mlflow_no_longer_has_is_passed_over(platform: Versio
 
     assert [m.type for m in platform.bus.published if m.type == "data.versioned"] == []
     assert platform.bus.dead == []
+
+
+async def test_a_model_that_is_a_single_file_is_versioned_with_it(
+    platform: Versioning, mlflow_server: MlflowProcess, folder: Path, tmp_path: Path
+) -> None:
+    ran(mlflow_server, tmp_path / "theirs", REGISTER_FILE)
+    beside = Path(platform.place.cache).parent
+    for name, age_s in (("killed", 5 * 3600), ("at-work", 60)):
+        (beside / f"mlops-model-{name}").mkdir(parents=True)
+        os.utime(beside / f"mlops-model-{name}", (time.time() - age_s,) * 2)
+
+    told = await platform.tell(registered(1, name="lone"))
+    assert isinstance(told, DataVersioned)
+    await platform.tell(RestoreData(project="rain", name=told.name, version=1))
+
+    assert (told.files, told.size_bytes) == (1, 4)
+    assert [one.name for one in beside.glob("mlops-model-*")] == ["mlops-model-at-work"]
+    assert (folder / "models" / "lone" / "weights.bin").read_bytes() == b"lone"

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import time
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from mlops.chassis.errors import UnavailableError
 from mlops.versioning.adapters.dvc import DvcDatasets
 from mlops.versioning.model import Content
 from mlops.versioning.ports import Place, Progress
-from servers.plain_dvc import dvc
+from servers.plain_dvc import dvc, running_worker
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -60,8 +62,8 @@ def oid_of(shown: dict[str, str], rel: str) -> str:
     return Path(shown[rel]).parent.name + Path(shown[rel]).name
 
 
-def make_old(*places: str) -> None:
-    before = time.time() - 2 * HOUR.total_seconds()
+def make_old(*places: str, at: float | None = None) -> None:
+    before = at or time.time() - 2 * HOUR.total_seconds()
     for file in [file for place in places for file in Path(place).rglob("*") if file.is_file()]:
         os.utime(file, (before, before))
 
@@ -171,6 +173,51 @@ async def test_an_addition_that_meets_an_old_object_keeps_it_from_the_sweep(
     assert held.oid in objects(place.cache)
     assert len(objects(place.cache)) == 4
     assert swept.objects == 4  # of the remote: the project's own turn keeps additions from it
+
+
+async def test_a_project_with_a_cache_of_its_own_stops_no_sweep(
+    datasets: DvcDatasets, place: Place, held: Content, tmp_path: Path
+) -> None:
+    (tmp_path / "snow").mkdir()
+    await dvc(tmp_path / "snow", "init", "--no-scm")
+    other = replace(
+        place, project="snow", folder=str(tmp_path / "snow"), remote=f"{place.remote}-snow"
+    )
+    (tmp_path / "snow" / "months").mkdir()
+    (tmp_path / "snow" / "months" / "may.csv").write_text("flakes")
+    theirs = await datasets.snapshot(other, "months")
+    (Path(place.folder) / "days.dvc").unlink()
+    make_old(place.cache, place.remote)
+
+    swept = await datasets.sweep(
+        place, [held.oid], [theirs.oid], projects=[place, other], grace=HOUR, dry=False
+    )
+
+    assert swept.objects == 8
+    assert (await datasets.verify(other, [theirs.oid])).lost == ()
+
+
+async def test_what_is_young_when_a_sweep_is_asked_for_stays_however_long_it_waits(
+    datasets: DvcDatasets, place: Place, held: Content
+) -> None:
+    make_old(place.cache, place.remote)
+    worker = running_worker()
+    worker.suspend()
+    asked = time.time()
+    try:
+        sweeping = asyncio.create_task(
+            datasets.sweep(place, [held.oid], [], grace=timedelta(), dry=True)
+        )
+        await asyncio.sleep(0)
+        # As what is added while the sweep waits for its turn.
+        make_old(place.cache, place.remote, at=asked + 2)
+        async with asyncio.timeout(60):
+            while time.time() < asked + 3:
+                await asyncio.sleep(0.1)
+    finally:
+        worker.resume()
+
+    assert (await sweeping).objects == 0
 
 
 async def test_nothing_is_swept_while_a_living_listing_is_nowhere(

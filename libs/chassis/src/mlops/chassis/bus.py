@@ -153,6 +153,9 @@ class DeadLetters(Protocol):
     async def list(self) -> list[DeadLetter]:
         """Return all dead letters, oldest first."""
 
+    async def mark(self) -> str:
+        """Return a word that is another one once a letter came or went: cheap, where `list` reads every letter."""
+
     async def replay(self, sequence: int) -> None:
         """Give the message back to the service that gave it up, and forget the dead letter."""
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """MemoryBus: the bus in one process, with JetStream's manners, for tests and trials.
 
-Messages pass as bytes, are redelivered, deduplicated and dead-lettered as on NATS; only the clock is missing:
-`settle()` delivers everything at once, in a fixed order, and skips the delays.
+Messages pass as bytes, are redelivered, deduplicated and dead-lettered as on NATS; only the delays are missing:
+`settle()` delivers everything at once, in a fixed order. `clock` says when something was stored.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Generic, cast
 
 from pydantic import BaseModel
@@ -29,6 +29,7 @@ from mlops.chassis.bus import (
     Recorded,
     checked_key,
 )
+from mlops.chassis.clock import Clock, utc_now
 from mlops.chassis.deliver import Copy, Outcome, judge
 from mlops.chassis.errors import RejectedError, UnavailableError
 from mlops.contracts.catalogue import read
@@ -60,6 +61,7 @@ class MemoryBus:
 
     published: list[Message] = field(default_factory=list)
     dead: list[DeadLetter] = field(default_factory=list)
+    clock: Clock = utc_now
     _stored: list[_Stored] = field(default_factory=list)
     _ids: set[str] = field(default_factory=set)
     _pending: deque[tuple[_Subscription, _Stored, int]] = field(default_factory=deque)
@@ -87,7 +89,7 @@ class MemoryBus:
         if message_id in self._ids:
             return
         self._ids.add(message_id)
-        stored = _Stored(len(self._stored) + 1, datetime.now(UTC), subject, payload)
+        stored = _Stored(len(self._stored) + 1, self.clock(), subject, payload)
         self._stored.append(stored)
         with contextlib.suppress(MessageError):  # a stranger's bytes are stored all the same
             self.published.append(read(payload))
@@ -156,6 +158,10 @@ class MemoryBus:
         """Return the dead letters, oldest first."""
         return list(self.dead)
 
+    async def mark(self) -> str:
+        """Return a word for the letters there are."""
+        return " ".join(f"{one.sequence}@{one.died_at.isoformat()}" for one in self.dead)
+
     async def replay(self, sequence: int) -> None:
         """Give a dead message back to the service that gave it up."""
         letter = next(found for found in self.dead if found.sequence == sequence)
@@ -190,7 +196,7 @@ class MemoryBus:
                     service=subscription.service,
                     reason=verdict.reason,
                     deliveries=attempt,
-                    died_at=datetime.now(UTC),
+                    died_at=self.clock(),
                     payload=stored.payload,
                 )
             )

@@ -72,24 +72,28 @@ def watched(
     answer: str,
     progress: Progress,
     quiet_s: float,
+    *,
+    now_s: Callable[[], float] = time.monotonic,
 ) -> tuple[str, list[dict[str, Any]]]:
     """Send a command to versioning and return its id and the events it caused; say meanwhile how far it is.
 
-    Raises InputError when it is refused, CliError when it has gone no further for *quiet_s*.
+    Raises InputError when it is refused, CliError when for *quiet_s* nothing has worked on it: one step, a large file
+    to a slow remote for one, may take for hours.
     """
     command = gateway.command(type_, project, data)
-    heard, last = time.monotonic(), ""
-    while time.monotonic() - heard < quiet_s:
+    heard, last = now_s(), ""
+    while now_s() - heard < quiet_s:
         found = gateway.result(command, [answer], _SLICE_S)
         refuse(type_, found)
         if any(event["type"] == answer for event in found):
             return command, found
         now = _how_far(gateway, project, command)
+        heard = now_s() if now else heard
         if now not in ("", last):
-            heard, last = time.monotonic(), now
+            last = now
             progress.now(now)
     raise CliError(
-        f"{type_} {command} has gone no further for {quiet_s:g} s", _SLOW.format(id=command)
+        f"nothing has worked on {type_} {command} for {quiet_s:g} s", _SLOW.format(id=command)
     )
 
 

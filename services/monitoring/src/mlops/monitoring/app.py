@@ -65,8 +65,8 @@ from mlops.monitoring.adapters.tables import FileTables
 from mlops.monitoring.handlers import troubles, waiting
 from mlops.monitoring.handlers.alert_queries import AlertQueries
 from mlops.monitoring.handlers.alerts import AlertHandlers
-from mlops.monitoring.handlers.costs import CostHandlers
-from mlops.monitoring.handlers.dead_letters import DeadLetterWatch
+from mlops.monitoring.handlers.costs import CostHandlers, Costs
+from mlops.monitoring.handlers.dead_letters import DeadLetterWatch, ToldLetters
 from mlops.monitoring.handlers.deployments import DeploymentHandlers
 from mlops.monitoring.handlers.heat import HeatLog
 from mlops.monitoring.handlers.judging import Judge
@@ -84,14 +84,12 @@ from mlops.monitoring.handlers.tables import TableHandlers
 from mlops.monitoring.ports import (
     Alert,
     Channels,
-    Costs,
     Ledger,
     MadeReports,
     PaceBook,
     Pages,
     Reports,
     Silence,
-    Snapshotted,
     SpokenBus,
     Tables,
     WatchedProject,
@@ -150,7 +148,7 @@ def wire(
     bus.on(NAME, DeploymentFailed, failed, in_order)
     reverted = _both(ended, alarms.on(troubles.of_deployment_reverted))
     bus.on(NAME, DeploymentReverted, reverted, in_order)
-    removed = _both(ended, alarms.on(troubles.of_deployed))
+    removed = _both(_removed(deployments, alarms), speed.on_deployment_removed)
     bus.on(NAME, DeploymentRemoved, removed, in_order)
     bus.on(NAME, SetReference, brought.do_set_reference, in_order)
     bus.on(NAME, EvaluateWindow, deployments.do_evaluate_window)
@@ -206,7 +204,8 @@ def watch_of_dead_letters(
     alerts = bus.documents("monitoring_alerts", Alert)
     projects = bus.documents("monitoring_projects", WatchedProject)
     alarms = AlertHandlers(alerts, projects, bus.documents("monitoring_costs", Costs), ring)
-    return DeadLetterWatch(letters, alerts, alarms, clock)
+    told = bus.documents("monitoring_dead_letters", ToldLetters)
+    return DeadLetterWatch(letters, told, alerts, alarms, clock)
 
 
 def _wire_troubles(bus: Bus, alarms: AlertHandlers) -> None:
@@ -227,6 +226,15 @@ def _wire_troubles(bus: Bus, alarms: AlertHandlers) -> None:
     bus.on(NAME, ModelNominated, alarms.on(waiting.of_nominated), in_order)
     bus.on(NAME, ModelPromoted, alarms.on(waiting.of_promoted), in_order)
     bus.on(NAME, AcknowledgeAlert, alarms.do_acknowledge_alert)
+
+
+def _removed(deployments: DeploymentHandlers, alarms: AlertHandlers) -> Handler[DeploymentRemoved]:
+    async def handle(event: DeploymentRemoved) -> Sequence[Message]:
+        told = await deployments.on_deployment_removed(event)
+        meaning = await deployments.meaning_of_removed(event)
+        return [*told, *await alarms.on(lambda _: meaning)(event)]
+
+    return handle
 
 
 def _both(one: Handler[M], other: Handler[M]) -> Handler[M]:
@@ -279,7 +287,7 @@ def _add_snapshots(service: Service, settings: Settings, ledger: Ledger, shelf: 
     every_s = settings.snapshots_every_s
     if not every_s:
         return
-    taken = service.bus.documents("monitoring_snapshots", Snapshotted)
+    taken = service.bus.documents("monitoring_snapshots", sources.Snapshotted)
     service.source(
         "snapshots",
         lambda: sources.snapshots(ledger, shelf, taken, lambda: asyncio.sleep(every_s)),

@@ -19,7 +19,6 @@ from mlops.contracts.message import Message, Part
 from mlops.contracts.monitoring import Severity
 from mlops.contracts.settings import EvaluateSettings, MonitorSettings
 from mlops.monitoring.model.bins import Value
-from mlops.monitoring.model.costs import Spent
 from mlops.monitoring.model.early import Watch
 from mlops.monitoring.model.notices import Channel, Notice
 from mlops.monitoring.model.reports import Report
@@ -35,6 +34,15 @@ Pair = tuple[Value, Value]
 
 
 @dataclass(frozen=True)
+class Made:
+    """A reference without its rows: when it was made, where they are from, and how many there are."""
+
+    made_at: datetime
+    origin: str
+    rows: int
+
+
+@dataclass(frozen=True)
 class Baseline:
     """The rows of a reference, in time order; `origin` says where they are from, `times` is empty when not known."""
 
@@ -45,6 +53,11 @@ class Baseline:
     features: Columns
     predictions: Sequence[Value]
     times: Sequence[datetime] = ()
+
+    @property
+    def made(self) -> Made:
+        """Return what is known of it without its rows."""
+        return Made(self.made_at, self.origin, len(self.predictions))
 
 
 @dataclass(frozen=True)
@@ -133,6 +146,9 @@ class Baselines(Protocol):
 
     def get(self, key: ModelKey, version: int) -> Baseline | None:
         """Return the reference rows of a version, or None."""
+
+    def made(self, key: ModelKey, version: int) -> Made | None:
+        """Return what is known of the reference of a version without reading its rows, or None."""
 
     def put(self, key: ModelKey, baseline: Baseline) -> None:
         """Keep the reference rows of a version, in place of those before; its truths are then collected anew."""
@@ -272,12 +288,6 @@ class SpokenBus(Bus, History, Protocol):
     """The bus, and what was said on it before."""
 
 
-class Snapshotted(Part):
-    """The last window of a model of which a snapshot was kept; a document of `monitoring_snapshots`."""
-
-    upto: int
-
-
 class MadeReports(Part):
     """Up to when reports of each kind were made by the clock; a document of `monitoring_reports`, by scope."""
 
@@ -356,12 +366,6 @@ class PaceBook(Part):
     """How fast one model answers; a document of `monitoring_pace`, by project and model."""
 
     pace: Pace
-
-
-class Costs(Part):
-    """What the last retrainings of a project took; a document of `monitoring_costs`, by the project's name."""
-
-    spent: tuple[Spent, ...] = ()
 
 
 @dataclass(frozen=True)

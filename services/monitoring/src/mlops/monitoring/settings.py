@@ -62,7 +62,7 @@ class Settings(ServiceSettings):
         default="07:00",
         pattern=r"^(([01]\d|2[0-3]):[0-5]\d)?$",
         validation_alias=AliasChoices("MONITORING_REPORTS_AT"),
-        description="When the reports of the day before, and on Mondays of the week before, are made; empty for never.",
+        description="When the reports of the day before, and on Mondays of the week before, are made (01:10 at the earliest); empty for never.",
     )
     reports_zone: str = Field(
         default="UTC",

@@ -15,7 +15,7 @@ from structlog.typing import FilteringBoundLogger
 from mlops.chassis.bus import Documents
 from mlops.chassis.errors import RejectedError, UnavailableError
 from mlops.contracts.commands import CommandRefused
-from mlops.contracts.message import Message, follow_up_id
+from mlops.contracts.message import Message, Part, follow_up_id
 from mlops.contracts.monitoring import EvaluateWindow, ReportPublished
 from mlops.monitoring.model.bins import Value
 from mlops.monitoring.model.windows import ModelKey, Window, columns_of, evenly
@@ -26,13 +26,22 @@ from mlops.monitoring.ports import (
     Page,
     ReportJob,
     Reports,
-    Snapshotted,
 )
 
 _MOST_TRIES = 3
 _MOST_ROWS = 2000
 _LOOK_BACK = 200
 _NOTHING: tuple[Message, ...] = ()
+
+
+class Snapshotted(Part):
+    """The last window of a model of which a snapshot was kept; a document of `monitoring_snapshots`.
+
+    *tries* have failed for the one after it.
+    """
+
+    upto: int = -1
+    tries: int = 0
 
 
 @dataclass(frozen=True)
@@ -94,28 +103,38 @@ async def _catch_up(
 ) -> None:
     """Take the snapshots of a model that are missing, oldest first, as far as the rows are kept."""
     name = f"{key.project}.{hashlib.sha256(key.model.encode()).hexdigest()[:32]}"
-    known = await taken.get(name)
-    upto = -1 if known is None else known.upto
+    done = await taken.get(name) or Snapshotted()
     windows = await ledger.look(lambda page: page.windows.latest(key, _LOOK_BACK))
     for window in windows:
-        if window.index is None or window.index <= upto or not _is_judged(window):
+        if window.index is None or window.index <= done.upto or not _is_judged(window):
             continue
-        material = await ledger.look(
-            partial(_material, key=key, number=window.number, version=window.version)
-        )
-        try:
-            if material is not None:
-                await shelf.snapshot(key, window, material.current, material.reference)
-        except RejectedError as error:
-            _log().warning("snapshot.given_up", window=window.index, reason=str(error))
-        except UnavailableError as error:
-            _log().warning("snapshot.failed", window=window.index, error=str(error))
+        tries = await _tries(ledger, shelf, key, window, done.tries)
+        if tries:
+            await _note(taken, name, Snapshotted(upto=done.upto, tries=tries))
             return  # the next round goes on here
-        await _note(taken, name, window.index)
+        done = Snapshotted(upto=window.index)
+        await _note(taken, name, done)
 
 
-async def _note(taken: Documents[Snapshotted], name: str, index: int) -> None:
-    await taken.change(name, lambda _: Snapshotted(upto=index), applied=f"{name}/{index}")
+async def _tries(ledger: Ledger, shelf: Reports, key: ModelKey, window: Window, before: int) -> int:
+    """Take one snapshot; return how many tries have failed, 0 once it is taken or given up."""
+    material = await ledger.look(
+        partial(_material, key=key, number=window.number, version=window.version)
+    )
+    try:
+        if material is not None:
+            await shelf.snapshot(key, window, material.current, material.reference)
+    except RejectedError as error:
+        _log().warning("snapshot.given_up", window=window.index, reason=str(error))
+    except UnavailableError as error:
+        _log().warning("snapshot.failed", window=window.index, error=str(error), tries=before + 1)
+        # One that can never be taken must not hold back all later ones of its model.
+        return before + 1 if before + 1 < _MOST_TRIES else 0
+    return 0
+
+
+async def _note(taken: Documents[Snapshotted], name: str, now: Snapshotted) -> None:
+    await taken.change(name, lambda _: now, applied=f"{name}/{now.upto}/{now.tries}")
 
 
 def _is_judged(window: Window) -> bool:

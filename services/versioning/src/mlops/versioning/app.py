@@ -32,6 +32,7 @@ from mlops.versioning.adapters.dvc_files import DvcFiles
 from mlops.versioning.adapters.dvc_places import own_places
 from mlops.versioning.adapters.mlflow_models import MlflowModels
 from mlops.versioning.adapters.sqlite import SqliteVersions
+from mlops.versioning.handlers.additions import Additions
 from mlops.versioning.handlers.artifacts import Artifacts
 from mlops.versioning.handlers.asked import Turns
 from mlops.versioning.handlers.data import Data
@@ -44,6 +45,7 @@ from mlops.versioning.handlers.projects import Projects
 from mlops.versioning.handlers.reading import Reading
 from mlops.versioning.handlers.watching import Watching
 from mlops.versioning.ports import (
+    Addition,
     Comparison,
     Contents,
     KnownProject,
@@ -86,26 +88,32 @@ def wire(
     keeping = Keeping(projects, datasets, versions, watching)
     lineage = Lineage(versions)
     reading = Reading(projects, datasets, versions, comparison, errands)
-    _listen(bus, projects, data, labelling, keeping)
+    additions = Additions(bus.documents("versioning_additions", Addition), data, clock)
+    _listen(bus, projects, additions, data, labelling, keeping)
     bus.on(NAME, RunCompleted, lineage.on_run_completed)
     if models is not None:
-        artifacts = Artifacts(projects, models, versions, clock)
+        artifacts = Artifacts(projects, models, versions, turns, clock)
         bus.on(NAME, ModelRegistered, artifacts.on_model_registered)
     bus.answer(NAME, "versions", lineage.list_versions)
     bus.answer(NAME, "progress", watching.progress)
     bus.answer(NAME, "open", reading.open)
     bus.answer(NAME, "diff", reading.diff)
-    return People(projects, people, versions, turns, clock)
+    return People(projects, people, versions, turns, additions, clock)
 
 
 def _listen(
-    bus: Bus, projects: Projects, data: Data, labelling: Labelling, keeping: Keeping
+    bus: Bus,
+    projects: Projects,
+    additions: Additions,
+    data: Data,
+    labelling: Labelling,
+    keeping: Keeping,
 ) -> None:
     """Subscribe what projects and people wish."""
     bus.on(NAME, ProjectRegistered, projects.on_project_registered)
     bus.on(NAME, ProjectUpdated, projects.on_project_registered)
     bus.on(NAME, ProjectArchived, projects.on_project_archived)
-    bus.on(NAME, AddData, data.do_add_data)
+    bus.on(NAME, AddData, additions.do_add_data)
     bus.on(NAME, PushData, data.do_push_data)
     bus.on(NAME, PullData, data.do_pull_data)
     bus.on(NAME, RestoreData, data.do_restore_data)

@@ -65,6 +65,12 @@ class Use:
     oid: str | None
 
 
+def overlap(one: str, other: str) -> bool:
+    """Tell whether two remotes are one place, or one lies inside the other."""
+    first, second = (PurePosixPath(posixpath.normpath(place)) for place in (one, other))
+    return first.is_relative_to(second) or second.is_relative_to(first)
+
+
 def same(known: Sequence[Version], content: Content, path: str) -> Version | None:
     """Return the version that already holds *content* at *path*, the newest one if there are several."""
     return next(

@@ -94,12 +94,15 @@ class Datasets(Protocol):
         path: str,
         content: Content,
         *,
+        held: Sequence[str] = (),
         read_only: bool = False,
         told: Told | None = None,
     ) -> None:
         """Put *content* at *path*, byte for byte, from the cache or else from the remote.
 
-        Refuses to overwrite what no version holds, and changes nothing then. With *read_only* the files are links
+        *held* are the contents of the project's versions. Refuses to overwrite what neither they nor *content* name
+        (that an object is in the cache says nothing), and changes nothing then; a file that is written to meanwhile is
+        left alone and ends it in the middle. With *read_only* the files are links
         to the cache where the file system allows: at once, without a second copy, and not to be written to.
         """
 
@@ -133,14 +136,16 @@ class Upkeep(Protocol):
         dead: Sequence[str],
         live: Sequence[str],
         *,
+        projects: Sequence[Place] = (),
         grace: timedelta,
         dry: bool,
     ) -> Swept:
         """Delete from cache and remote what *dead* contents name and no *live* one does; *dry* only counts.
 
-        *live* are the contents of all projects: they share the cache. An object younger than *grace* stays: an
+        *live* are the contents of all *projects*: they share the cache. What a `.dvc` file in one of their folders
+        names stays too, but for a dead one that still stands in the place's own. An object younger than *grace*, counted from the call, stays: an
         addition that needs it may be under way (one that meets an old object makes it young). Where a live folder's
-        listing is nowhere nothing is deleted and UnavailableError says so.
+        listing is in no project's cache and on no project's remote nothing is deleted and UnavailableError says so.
         """
 
 
@@ -283,3 +288,11 @@ class KnownProject(Part):
     data: DataSettings = DataSettings()
     # Where its versions are; differs from `data.remote` until all of them have been brought there.
     remote: str = ""
+
+
+class Addition(Part):
+    """The document of an addition that is under way, in the bucket `versioning_additions`."""
+
+    project: str
+    path: str
+    at: AwareDatetime

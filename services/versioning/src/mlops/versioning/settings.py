@@ -5,15 +5,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, ValidationError, field_validator
+from pydantic_settings import SettingsConfigDict
 
 from mlops.chassis.settings import ServiceSettings
 from mlops.chassis.sidecar import IDLE
+from mlops.contracts.datasets import DataSettings
 from mlops.contracts.units import Duration
 
 
 class Settings(ServiceSettings):
     """The settings of versioning; everything has a place under `$MLOPS_HOME/data`."""
+
+    # What is refused may hold a password, and the refusal goes into the log.
+    model_config = SettingsConfigDict(hide_input_in_errors=True)
 
     remote: str = Field(
         default="",
@@ -30,6 +35,18 @@ class Settings(ServiceSettings):
         validation_alias="VERSIONING_IDLE",
         description="DVC's process ends after this long without work.",
     )
+
+    @field_validator("remote")
+    @classmethod
+    def _no_credentials(cls, remote: str) -> str:
+        # The rule of a project's own remote: it is written into every project's configuration, and into events.
+        if "://" in remote:
+            try:
+                DataSettings(remote=remote)
+            except ValidationError as error:
+                # Its own words would repeat the password.
+                raise ValueError(error.errors(include_input=False)[0]["msg"]) from None
+        return remote
 
     @property
     def data_dir(self) -> Path:

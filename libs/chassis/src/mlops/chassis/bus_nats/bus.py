@@ -148,6 +148,10 @@ class NatsBus:
         """Return all dead letters, oldest first."""
         return await Graveyard(await self._jetstream()).list()
 
+    async def mark(self) -> str:
+        """Return a word that is another one once a dead letter came or went."""
+        return await Graveyard(await self._jetstream()).mark()
+
     async def replay(self, sequence: int) -> None:
         """Give a dead message back to the service that gave it up."""
         await Graveyard(await self._jetstream()).replay(sequence)

@@ -99,6 +99,15 @@ class Graveyard:
             found.append(_letter(raw))
             sequence = int(raw.seq or 0) + 1
 
+    async def mark(self) -> str:
+        """Return a word for what is in the stream: what comes raises its last number, what goes lowers the count."""
+        try:
+            info = await self._js.stream_info(DLQ)
+        except (nats.errors.Error, TimeoutError) as error:
+            raise UnavailableError(f"dead letters: {error!r}") from error
+        # A stream that was made anew begins with the same numbers.
+        return f"{info.created}/{info.state.last_seq}/{info.state.messages}"
+
     async def replay(self, sequence: int) -> None:
         """Give the message back to the service that gave it up; RejectedError when there is none."""
         letter = await self._get(sequence)

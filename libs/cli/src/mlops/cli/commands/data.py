@@ -22,7 +22,7 @@ from mlops.cli.summary import summary
 from mlops.cli.wishes import watched
 
 app = typer.Typer(no_args_is_help=True, help="Versions of a project's datasets.")
-_QUIET_S = 240.0  # so long without any progress
+_QUIET_S = 240.0  # so long without anybody at work on it
 _Names = Annotated[
     list[str] | None, typer.Argument(metavar="DATASET…", help="Default: all of the project's.")
 ]

@@ -17,7 +17,7 @@ from mlops.cli.project import project_named
 from mlops.cli.runs import size
 from mlops.cli.wishes import watched
 
-_QUIET_S = 240.0  # so long without any progress
+_QUIET_S = 240.0  # so long without anybody at work on it
 
 
 def verify(

@@ -8,9 +8,9 @@ import hmac
 import json
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, quote_plus, unquote, unquote_plus, urlsplit
 
 import apprise
 import requests
@@ -21,6 +21,7 @@ from mlops.chassis.sidecar import serve
 _TIMEOUT_S = 10
 _LONGEST = 300
 _SHORTEST_SECRET = 6
+_SEPARATORS = re.compile(r"[/?&=:@,;#|\s]+")
 _KINDS = {
     "critical": apprise.NotifyType.FAILURE,
     "warning": apprise.NotifyType.WARNING,
@@ -45,8 +46,7 @@ def by_apprise(url: str, title: str, body: str, tone: str) -> bool:
         reason = said.getvalue()
     if plugin is None:
         raise UnavailableError(
-            f"{urlsplit(url).scheme}:// is no address that works on this machine: "
-            f"{_harmless(reason, url)}"
+            f"{_scheme(url)}:// is no address that works on this machine: {_harmless(reason, url)}"
         )
     if not taken:
         raise UnavailableError(f"it was not taken: {_harmless(reason, url)}")
@@ -66,22 +66,62 @@ def by_web_hook(url: str, secret: str | None, notice_id: str, body: Mapping[str,
             url, data=content, headers=headers, timeout=_TIMEOUT_S, allow_redirects=False
         )
     except (requests.RequestException, ValueError) as error:
-        raise UnavailableError(_harmless(str(error), url)) from error
+        raise UnavailableError(_harmless(_failure(error), url)) from error
     if not answer.ok or answer.is_redirect:
-        raise UnavailableError(f"the web hook answers {answer.status_code} {answer.reason}")
+        said = _harmless(answer.reason or "", url)
+        raise UnavailableError(f"the web hook answers {answer.status_code} {said}")
     return True
+
+
+def _failure(error: BaseException) -> str:
+    """Return what went wrong, without the text of the error: the address stands in it, written anew."""
+    name = type(error).__name__
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, TimeoutError | requests.Timeout):
+            return f"{name}: no answer in time"
+        if isinstance(cause, OSError) and cause.strerror:
+            return f"{name}: {cause.strerror}"
+        cause = cause.__cause__ or cause.__context__
+    return name
 
 
 def _harmless(reason: str, url: str) -> str:
     """Return the last line of a reason without the secrets that stand in the address."""
     lines = [line.strip() for line in reason.splitlines() if line.strip()]
     text = lines[-1] if lines else "no reason given"
-    parts = urlsplit(url)
-    words = re.split(r"[/?&=:@,;]+", url.removeprefix(f"{parts.scheme}://"))
-    for word in {*words, *map(unquote, words)} - {parts.hostname or ""}:
+    words = {spelled for word in _words(url) for spelled in _spellings(word)}
+    # The longest first: what is left of a word that begins with another would still tell most of it.
+    for word in sorted(words - {_host(url)}, key=lambda one: (-len(one), one)):
         if len(word) >= _SHORTEST_SECRET:
-            text = text.replace(word, "…")
+            text = re.sub(re.escape(word), "…", text, flags=re.IGNORECASE)
     return text[:_LONGEST]
+
+
+def _words(url: str) -> Iterator[str]:
+    """Yield the parts of an address, as they are written and as they are meant."""
+    rest = url.partition("://")[2] or url
+    for form in (rest, unquote(rest), unquote_plus(rest)):
+        yield form.partition("/")[2]
+        yield from _SEPARATORS.split(form)
+
+
+def _spellings(word: str) -> Iterator[str]:
+    """Yield the ways in which libraries write a part of an address."""
+    meant = unquote(word)
+    yield from (word, meant, quote(word), quote(meant), quote(meant, safe=""), quote_plus(meant))
+
+
+def _scheme(url: str) -> str:
+    name, found, _ = url.partition("://")
+    return name if found else ""
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:  # it is no address at all
+        return ""
 
 
 if __name__ == "__main__":

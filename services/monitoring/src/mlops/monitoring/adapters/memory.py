@@ -15,7 +15,7 @@ from mlops.contracts.message import Message
 from mlops.monitoring.model.bins import Value, is_missing
 from mlops.monitoring.model.early import Watch
 from mlops.monitoring.model.windows import ModelKey, Phase, Row, Truth, Watched, Window
-from mlops.monitoring.ports import Baseline, Columns, Page, Pair, ReportJob, T
+from mlops.monitoring.ports import Baseline, Columns, Made, Page, Pair, ReportJob, T
 
 
 class MemoryPage:
@@ -146,6 +146,10 @@ class _Baselines:
 
     def get(self, key: ModelKey, version: int) -> Baseline | None:
         return self.kept.get((key, version))
+
+    def made(self, key: ModelKey, version: int) -> Made | None:
+        found = self.kept.get((key, version))
+        return None if found is None else found.made
 
     def put(self, key: ModelKey, baseline: Baseline) -> None:
         self.kept[key, baseline.version] = baseline

@@ -12,9 +12,10 @@ from mlops.monitoring.ports import Written
 
 @dataclass
 class MemoryPages:
-    """The reports by the address of their page; it fails *failures* times first."""
+    """The reports by the address of their page; it fails *failures* times first, and for a project of *broken* always."""
 
     failures: int = 0
+    broken: frozenset[str] = frozenset()
     kept: dict[str, Report] = field(default_factory=dict)
     writes: int = 0
 
@@ -23,6 +24,8 @@ class MemoryPages:
         if self.failures:
             self.failures -= 1
             raise UnavailableError("the pages fail on purpose")
+        if report.project in self.broken:
+            raise UnavailableError("this page always fails")
         self.writes += 1
         period = report.period
         span = f"{period.since.isoformat()}--{period.until.isoformat()}-{period.name}"

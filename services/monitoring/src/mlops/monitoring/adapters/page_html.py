@@ -149,7 +149,9 @@ class _Page:
             svg = self.drawn.draw(name, f"{found['metric']} of {one['model']} by window", charts.quality(found))  # fmt: skip
             told = f"{found['metric']} {found['value']:.4g}"
             promised = "" if found["expected"] is None else f", promised {found['expected']:.4g}"
-            yield _card(f"{told}{promised}", svg)
+            left_out = found["windows_left_out"]
+            more = f", {left_out} earlier windows are not drawn" if left_out else ""
+            yield _card(f"{told}{promised}{more}", svg)
 
     def _traffic_cards(self, one: Found, index: int) -> Iterable[str]:
         if not one["steps"]:
@@ -229,7 +231,7 @@ def _tiles(report: Found) -> Iterable[str]:
     yield _tile("predictions", _number(done["predictions"]), "")
     if done["p95_ms"] is not None:
         yield _tile("95 % of answers within", _ms(done["p95_ms"]), f"half within {_ms(done['p50_ms'])}")  # fmt: skip
-    if done["requests"]:
+    if done["requests"] and done["failed"] is not None:
         ratio = done["failed"] / done["requests"]
         yield _tile("requests failed", f"{ratio:.2%}", f"{done['failed']:,} of {done['requests']:,}", "bad" if ratio > 0.01 else "good")  # fmt: skip  # noqa: PLR2004 - a hundredth
     if done["joules_per_1000"] is not None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from zoneinfo import ZoneInfo
 
@@ -38,7 +39,7 @@ class SidecarPages:
         told = await self._sidecar.call(
             "write",
             self._timeout,
-            report=_as_json(report),
+            report=await asyncio.to_thread(_as_json, report),
             folder=home.address,
             name=name,
             zone=self._zone.key,

@@ -14,7 +14,7 @@ from mlops.monitoring.adapters.sqlite_rows import SqliteRows
 from mlops.monitoring.model.bins import Value
 from mlops.monitoring.model.early import Watch
 from mlops.monitoring.model.windows import ModelKey, Phase, Watched, Window
-from mlops.monitoring.ports import Baseline, ReportJob
+from mlops.monitoring.ports import Baseline, Made, ReportJob
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS applied (
@@ -38,6 +38,9 @@ CREATE TABLE IF NOT EXISTS watches (
 CREATE TABLE IF NOT EXISTS baselines (
     project TEXT NOT NULL, model TEXT NOT NULL, version INTEGER NOT NULL, body BLOB NOT NULL,
     PRIMARY KEY (project, model, version)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS made (
+    project TEXT NOT NULL, model TEXT NOT NULL, version INTEGER NOT NULL, body BLOB NOT NULL,
+    PRIMARY KEY (project, model, version)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS truths (
     project TEXT NOT NULL, model TEXT NOT NULL, version INTEGER NOT NULL, body BLOB NOT NULL,
     PRIMARY KEY (project, model, version)) WITHOUT ROWID;
@@ -49,6 +52,7 @@ _WATCHED = TypeAdapter(Watched)
 _WINDOW = TypeAdapter(Window)
 _WATCH = TypeAdapter(Watch)
 _BASELINE = TypeAdapter(Baseline)
+_MADE = TypeAdapter(Made)
 _JOB = TypeAdapter(ReportJob)
 
 
@@ -159,14 +163,29 @@ class _Baselines:
         ).fetchone()
         return None if found is None else _BASELINE.validate_json(zlib.decompress(found[0]))
 
+    def made(self, key: ModelKey, version: int) -> Made | None:
+        found = self._db.execute(
+            "SELECT body FROM made WHERE project = ? AND model = ? AND version = ?",
+            (key.project, key.model, version),
+        ).fetchone()
+        if found is not None:
+            return _MADE.validate_json(found[0])
+        baseline = self.get(key, version)  # may be from before this table was there
+        return None if baseline is None else self._note(key, baseline)
+
     def put(self, key: ModelKey, baseline: Baseline) -> None:
         body = zlib.compress(_BASELINE.dump_json(baseline))
         values = (key.project, key.model, baseline.version, body)
         self._forget_truths(key, baseline.version)
         self._db.execute("INSERT OR REPLACE INTO baselines VALUES (?, ?, ?, ?)", values)
+        self._note(key, baseline)
 
     def drop(self, key: ModelKey, version: int) -> None:
         self._forget_truths(key, version)
+        self._db.execute(
+            "DELETE FROM made WHERE project = ? AND model = ? AND version = ?",
+            (key.project, key.model, version),
+        )
         self._db.execute(
             "DELETE FROM baselines WHERE project = ? AND model = ? AND version = ?",
             (key.project, key.model, version),
@@ -183,6 +202,11 @@ class _Baselines:
         body = zlib.compress(to_json(list(truths)))
         values = (key.project, key.model, version, body)
         self._db.execute("INSERT OR REPLACE INTO truths VALUES (?, ?, ?, ?)", values)
+
+    def _note(self, key: ModelKey, baseline: Baseline) -> Made:
+        values = (key.project, key.model, baseline.version, _MADE.dump_json(baseline.made))
+        self._db.execute("INSERT OR REPLACE INTO made VALUES (?, ?, ?, ?)", values)
+        return baseline.made
 
     def _forget_truths(self, key: ModelKey, version: int) -> None:
         self._db.execute(

@@ -21,10 +21,11 @@ from mlops.contracts.monitoring import (
     AlertResolved,
     Severity,
 )
+from mlops.monitoring.handlers.costs import Costs
 from mlops.monitoring.handlers.troubles import GoodNews, Meaning, Trouble
 from mlops.monitoring.model.costs import forecast
 from mlops.monitoring.model.notices import is_same_trouble
-from mlops.monitoring.ports import Alert, Costs, WatchedProject
+from mlops.monitoring.ports import Alert, WatchedProject
 
 RANK = {Severity.UNKNOWN: 0, Severity.INFO: 1, Severity.WARNING: 2, Severity.CRITICAL: 3}
 _LONGEST_NAME = 120

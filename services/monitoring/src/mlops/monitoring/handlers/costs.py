@@ -6,12 +6,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mlops.chassis.bus import Documents
-from mlops.contracts.message import Message
+from mlops.contracts.message import Message, Part
 from mlops.contracts.orchestration_bridge import WorkflowCompleted, WorkflowKind
 from mlops.monitoring.model.costs import Spent, with_one_more
-from mlops.monitoring.ports import Costs
 
 _TRAINING = (WorkflowKind.TRAIN, WorkflowKind.RETRAIN)
+
+
+class Costs(Part):
+    """What the last retrainings of a project took; a document of `monitoring_costs`, by the project's name."""
+
+    spent: tuple[Spent, ...] = ()
 
 
 class CostHandlers:

@@ -1,15 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Dead letters: messages that a service gave up are an alert of their project until they were replayed or discarded."""
+"""Dead letters: messages that a service gave up are an alert of their project until they were replayed or discarded.
+
+What was told is noted once it is told: a process that dies before says it again under the same id, and none says it
+anew only because it began.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from pydantic import AwareDatetime
 
 from mlops.chassis.bus import DeadLetter, DeadLetters, Documents
 from mlops.chassis.clock import Clock
 from mlops.contracts.catalogue import CATALOGUE
-from mlops.contracts.message import Message, follow_up_id
+from mlops.contracts.message import Message, Part, follow_up_id
 from mlops.contracts.monitoring import ALL_PROJECTS, Severity
 from mlops.monitoring.handlers.alerts import AlertHandlers, Cause
 from mlops.monitoring.handlers.troubles import GoodNews, Meaning, Trouble
@@ -21,7 +28,20 @@ _ADVICE = (
     "mended, `mlops events dlq replay N` gives one back, `mlops events dlq discard N` forgets it."
 )
 _LONGEST = 300
+_WORTH_TELLING = timedelta(days=1)
 _SCOPE = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+
+
+class ToldLetters(Part):
+    """Which dead letter of a project was told last, and which end; a document of `monitoring_dead_letters`, by project."""
+
+    died_at: AwareDatetime | None = None
+    sequence: int = 0
+    ended_by: str = ""
+
+    def knows(self, died_at: datetime, sequence: int) -> bool:
+        """Return whether a letter, or one after it, was told."""
+        return self.died_at is not None and (died_at, sequence) <= (self.died_at, self.sequence)
 
 
 class DeadLetterWatch:
@@ -30,42 +50,89 @@ class DeadLetterWatch:
     def __init__(
         self,
         letters: DeadLetters,
+        told: Documents[ToldLetters],
         alerts: Documents[Alert],
         alarms: AlertHandlers,
         clock: Clock,
     ) -> None:
         self._letters = letters
+        self._told = told
         self._alerts = alerts
         self._alarms = alarms
         self._clock = clock
-        self._told: set[str] = set()
+        self._seen: str | None = None
 
     async def tell(self) -> AsyncIterator[Message]:
         """Raise an alert for each project that has dead letters, and end those of the others."""
+        # Of before the letters are read: one that dies meanwhile is news from after the end.
+        at, mark = self._clock(), await self._letters.mark()
+        if mark == self._seen:
+            return
         waiting = _by_project(await self._letters.list())
+        told = await self._told.all()
+        async for message in self._begin_all(waiting, told):
+            yield message
+        ended = await self._ended(waiting, told, at)
+        for alert in ended:
+            if alert.heard_at <= at:
+                async for message in self._end(alert, at):
+                    yield message
+        # News of a clock that is ahead of ours, or of another replica: the end is told at a later look.
+        if all(alert.heard_at <= at for alert in ended):
+            self._seen = mark
+
+    async def _begin_all(
+        self, waiting: Mapping[str, Sequence[DeadLetter]], told: Mapping[str, ToldLetters]
+    ) -> AsyncIterator[Message]:
         for project, letters in waiting.items():
-            for message in await self._begin(project, letters):
-                yield message
-        for alert in (await self._alerts.all()).values():
-            if alert.open and alert.kind == KIND and alert.project not in waiting:
-                for message in await self._end(alert):
+            newest = letters[-1]
+            if not told.get(project, ToldLetters()).knows(newest.died_at, newest.sequence):
+                async for message in self._begin(project, letters):
                     yield message
 
-    async def _begin(self, project: str, letters: Sequence[DeadLetter]) -> Sequence[Message]:
+    async def _ended(
+        self, waiting: Collection[str], told: Mapping[str, ToldLetters], at: datetime
+    ) -> list[Alert]:
+        return [
+            alert
+            for alert in (await self._alerts.all()).values()
+            if alert.kind == KIND and alert.project not in waiting
+            if _is_untold(alert, told.get(alert.project, ToldLetters()), at)
+        ]
+
+    async def _begin(self, project: str, letters: Sequence[DeadLetter]) -> AsyncIterator[Message]:
         newest = letters[-1]
         name = f"dead-letter-{newest.sequence}-{newest.died_at.isoformat()}"
-        if name in self._told:
-            return []
         cause = Cause(name, newest.died_at, name, project)
-        found = await self._alarms.take(cause, Meaning(_trouble(letters)))
-        self._told.add(name)
-        return _named(cause, found)
+        for message in _named(cause, await self._alarms.take(cause, Meaning(_trouble(letters)))):
+            yield message
+        await self._note(cause, {"died_at": newest.died_at, "sequence": newest.sequence})
 
-    async def _end(self, alert: Alert) -> Sequence[Message]:
-        name = f"{alert.raised_by}-is-gone"
-        cause = Cause(name, self._clock(), alert.story_id, alert.project)
+    async def _end(self, alert: Alert, at: datetime) -> AsyncIterator[Message]:
+        cause = Cause(_end_of(alert), alert.ended_at or at, alert.story_id, alert.project)
         news = GoodNews(alert.model, (KIND,), "no message of the project is given up any more")
-        return _named(cause, await self._alarms.take(cause, Meaning(over=(news,))))
+        for message in _named(cause, await self._alarms.take(cause, Meaning(over=(news,)))):
+            yield message
+        await self._note(cause, {"ended_by": cause.id})
+
+    async def _note(self, cause: Cause, news: Mapping[str, object]) -> None:
+        def change(now: ToldLetters | None) -> ToldLetters:
+            return (now or ToldLetters()).model_copy(update=news)
+
+        await self._told.change(cause.project, change, applied=cause.id)
+
+
+def _is_untold(alert: Alert, told: ToldLetters, now: datetime) -> bool:
+    """Return whether an end is still to be told: of an open alert, or of one whose teller died."""
+    if alert.open:
+        return True
+    is_ours = alert.was_raised and alert.resolved_by == _end_of(alert)
+    is_new = alert.ended_at is not None and now - alert.ended_at < _WORTH_TELLING
+    return is_ours and is_new and told.ended_by != alert.resolved_by
+
+
+def _end_of(alert: Alert) -> str:
+    return f"{alert.raised_by}-is-gone"
 
 
 def _by_project(letters: Sequence[DeadLetter]) -> Mapping[str, list[DeadLetter]]:

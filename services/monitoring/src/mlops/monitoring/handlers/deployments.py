@@ -20,13 +20,14 @@ from mlops.contracts.serving import (
 from mlops.monitoring.handlers import telling
 from mlops.monitoring.handlers.judging import Judge, promise_of
 from mlops.monitoring.handlers.tables import version_of
+from mlops.monitoring.handlers.troubles import Meaning, of_removed
 from mlops.monitoring.handlers.turn import Turn, checked_version
 from mlops.monitoring.model.candidates import Candidate
 from mlops.monitoring.model.metrics import measure_rows
-from mlops.monitoring.model.windows import ModelKey, Phase, Window
+from mlops.monitoring.model.windows import ModelKey, Phase, Watched, Window
 from mlops.monitoring.ports import EVALUATION, Ledger, Page, WatchedProject
 
-Ended = DeploymentFailed | DeploymentReverted | DeploymentRemoved
+Ended = DeploymentFailed | DeploymentReverted
 
 
 class DeploymentHandlers:
@@ -53,7 +54,7 @@ class DeploymentHandlers:
         return await self._ledger.apply(event.id, change)
 
     async def on_deployment_ended(self, event: Ended) -> Sequence[Message]:
-        """Compare no longer: the version was taken back, failed, or was removed."""
+        """Compare no longer: the version was taken back, or failed."""
 
         def change(page: Page) -> Sequence[Message]:
             turn = Turn(page, event, ModelKey(event.project, event.model), WatchedProject())
@@ -61,6 +62,26 @@ class DeploymentHandlers:
             return []
 
         return await self._ledger.apply(event.id, change)
+
+    async def on_deployment_removed(self, event: DeploymentRemoved) -> Sequence[Message]:
+        """Judge the model no longer, if this was the version that answers; what was wrong with it is over."""
+
+        def change(page: Page) -> Sequence[Message]:
+            turn = Turn(page, event, ModelKey(event.project, event.model), WatchedProject())
+            model = turn.model.rolled_out(event.version, event.time)
+            page.models.put(model)
+            if model.answered(event.version, event.time):
+                self._judge.clear_alarms(turn)
+                page.models.put(replace(turn.model, degraded=False, gone=True))
+            return turn.told
+
+        return await self._ledger.apply(event.id, change)
+
+    async def meaning_of_removed(self, event: DeploymentRemoved) -> Meaning:
+        """Return what is over for people: a rollout, and everything that was wrong with a version that answered."""
+        key = ModelKey(event.project, event.model)
+        model = await self._ledger.look(lambda page: page.models.get(key) or Watched(key))
+        return of_removed(event, answered=model.answered(event.version, event.time))
 
     async def on_deployment_completed(self, event: DeploymentCompleted) -> Sequence[Message]:
         """Watch the new version: its promise, its own windows, its own reference."""
@@ -103,7 +124,7 @@ class DeploymentHandlers:
             judged = replace(window, degraded=promise.broken_by(found, ()))
             index = turn.model.windows_full
             turn.tell(telling.measured(turn.key, judged, promise, found, index))
-        if turn.page.baselines.get(turn.key, window.version) is not None:
+        if turn.page.baselines.made(turn.key, window.version) is not None:
             # Made from the command's id, not of it: whoever sends one may call it anything, "../.." too.
             place = follow_up_id(turn.cause.id, ReportPublished.type, 0)[:13]
             name = f"v{window.version}-evaluation-{place.replace('-', '')}"

@@ -25,6 +25,7 @@ from mlops.monitoring.model.reference import Reference, freeze
 from mlops.monitoring.model.suspects import suspects
 from mlops.monitoring.model.tally import Tally, count
 from mlops.monitoring.model.windows import (
+    MOST_REFERENCE_ROWS,
     ModelKey,
     Phase,
     Row,
@@ -33,12 +34,12 @@ from mlops.monitoring.model.windows import (
     Window,
     columns_of,
     in_parts,
+    longest_reference,
     on_reference,
     reference_windows,
 )
 from mlops.monitoring.ports import Baseline, Reports, WatchedProject
 
-_MOST_REFERENCE_ROWS = 20_000
 _MOST_FROZEN = 32
 _LOOK_BACK = 200
 _MISSES_CONSIDERED = 2
@@ -82,11 +83,10 @@ class Judge:
 
     def look(self, turn: Turn, window: Window) -> WindowVerdict:
         """Return what the inputs of a window say; unjudged without a reference."""
-        baseline = turn.page.baselines.get(turn.key, window.version)
-        if baseline is None:
-            return WindowVerdict(unjudged="the reference of this version is still being collected")
         drift = turn.project.monitor.drift
-        reference = self._reference(turn.key, baseline, drift.cycle)
+        reference = self._reference(turn, window.version, drift.cycle)
+        if reference is None:
+            return WindowVerdict(unjudged="the reference of this version is still being collected")
         tallies = (
             count(reference, columns_of(part), [r.prediction for r in part], [r.at for r in part])
             for part in in_parts(turn.page.rows.of(turn.key, window.number))
@@ -104,10 +104,15 @@ class Judge:
                 turn.tell(telling.drift_cleared(turn.key, last[0], Kind(name)))
         turn.page.models.put(replace(model, alarms={}))
 
-    def _reference(self, key: ModelKey, baseline: Baseline, cycle: str) -> Reference:
-        made = f"{baseline.made_at.isoformat()} {cycle} {baseline.origin}"
-        name = (key, baseline.version, made)
-        if name not in self._frozen:
+    def _reference(self, turn: Turn, version: int, cycle: str) -> Reference | None:
+        made = turn.page.baselines.made(turn.key, version)
+        if made is None:
+            return None
+        name = (turn.key, version, f"{made.made_at.isoformat()} {cycle} {made.origin}")
+        if name not in self._frozen:  # reading its rows costs more than judging a window
+            baseline = turn.page.baselines.get(turn.key, version)
+            if baseline is None:
+                return None
             if len(self._frozen) >= _MOST_FROZEN:
                 self._frozen.pop(next(iter(self._frozen)))
             self._frozen[name] = freeze(
@@ -120,7 +125,7 @@ class Judge:
         return self._frozen[name]
 
     def _inspect(self, turn: Turn, window: Window) -> Window:
-        if turn.page.baselines.get(turn.key, window.version) is None:
+        if turn.page.baselines.made(turn.key, window.version) is None:
             return replace(window, inputs=Summary(unjudged=_collect(turn, window)))
         verdict = self.look(turn, window)
         if verdict.unjudged is not None:
@@ -196,7 +201,7 @@ class Judge:
         # The report compares inputs, and one per episode is enough: it costs seconds of CPU.
         reported = (
             not turn.model.degraded
-            and turn.page.baselines.get(turn.key, window.version) is not None
+            and turn.page.baselines.made(turn.key, window.version) is not None
         )
         name = _report_name(window, "performance")
         uri = self._reports.uri(turn.key, name) if reported else None
@@ -232,7 +237,7 @@ def promise_of(project: WatchedProject, model: Watched, version: int | None) -> 
 
 def baseline_of(turn: Turn, version: int, rows: Sequence[Row], size: int, origin: str) -> Baseline:
     """Return the reference that *rows* (in the order they came) make."""
-    newest = rows[-_MOST_REFERENCE_ROWS:]
+    newest = rows[-MOST_REFERENCE_ROWS:]
     times = [row.at for row in newest]
     return Baseline(
         version=version,
@@ -248,16 +253,17 @@ def baseline_of(turn: Turn, version: int, rows: Sequence[Row], size: int, origin
 def _collect(turn: Turn, window: Window) -> str:
     """Add a window to the reference being collected; return why its own inputs are not judged."""
     needed = reference_windows(window.size)
+    look_back = max(_LOOK_BACK, 2 * longest_reference(window.size))
     of_version = [
         other
-        for other in turn.page.windows.latest(turn.key, _LOOK_BACK)
+        for other in turn.page.windows.latest(turn.key, look_back)
         if other.version == window.version and _collectable(turn.model, other, window)
     ]
     if len(of_version) < needed:
         return f"it is part of the reference, which has {len(of_version)} of {needed} windows"
     if short := _too_short(turn, of_version):
         return f"it is part of the reference, which {short}"
-    rows = deque[Row](maxlen=_MOST_REFERENCE_ROWS)
+    rows = deque[Row](maxlen=MOST_REFERENCE_ROWS)
     for one in of_version:
         rows.extend(turn.page.rows.of(turn.key, one.number))
     origin = f"windows {of_version[0].index} to {of_version[-1].index}"
@@ -269,8 +275,11 @@ def _collect(turn: Turn, window: Window) -> str:
 def _too_short(turn: Turn, windows: Sequence[Window]) -> str | None:
     # A cycle that was told wants a longer reference, as far as the rows of one reach.
     first, last = windows[0].first_at, windows[-1].last_at
-    if first is None or last is None or sum(w.rows for w in windows) >= _MOST_REFERENCE_ROWS:
+    if first is None or last is None or sum(w.rows for w in windows) >= MOST_REFERENCE_ROWS:
         return None
+    waited = 1 + (windows[-1].index or 0) - (windows[0].index or 0)
+    if waited >= longest_reference(windows[-1].size):
+        return None  # those before it are not kept any longer
     return lacking(first, last, turn.project.monitor.drift.cycle)
 
 

@@ -32,7 +32,7 @@ def refer(turn: Turn, version: int, truths: Sequence[Value]) -> None:
 def inspect(turn: Turn, window: Window) -> None:
     """Add the truths of a window to the reference of labels, or judge them by it and tell what follows."""
     baselines = turn.page.baselines
-    unknown = baselines.get(turn.key, window.version) is None
+    unknown = baselines.made(turn.key, window.version) is None
     if unknown or not turn.model.judges(window.version):
         return
     rows = turn.page.rows.of(turn.key, window.number)

@@ -3,6 +3,8 @@
 
 A try is claimed in the document before it is made. Whoever dies in the middle leaves a claim that ends by itself: the
 channel is then told once more, under the same id. Several replicas never tell the same thing at the same time.
+
+A channel that cannot be told rests for a while: to wait for it at each alert would hold back all others.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from mlops.monitoring.model.notices import Case, Channel, Hush, Notice, Plan, du
 from mlops.monitoring.ports import Alert, Channels, Letter, Silence, WatchedProject
 
 _LONGEST_ERROR = 300
+_REST = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
@@ -74,17 +77,25 @@ class Notifier:
         self._channels = channels
         self._clock = clock
         self._new_claim = new_claim
+        self._rests_until: dict[str, datetime] = {}
 
     async def tell(self) -> AsyncIterator[Message]:
         """Tell what is due now, and yield `alert.notified` for what was taken."""
-        round_ = await self._round()
-        for key, alert in (await self._alerts.all()).items():
-            for notice in round_.due(alert):
-                claimed = await self._claimed(key, notice, round_)
-                if claimed is None:
-                    continue
-                async for message in self._try(key, *claimed):
-                    yield message
+        round_, alerts = await self._round(), await self._alerts.all()
+        wanted = [(key, one) for key, alert in alerts.items() for one in round_.due(alert)]
+        # What failed before comes last: it may be the letter, not its channel, that cannot be sent.
+        for key, notice in sorted(wanted, key=lambda one: one[1].tries):
+            if self._rests(notice.channel):
+                continue
+            claimed = await self._claimed(key, notice)
+            if claimed is None:
+                continue
+            async for message in self._try(key, *claimed):
+                yield message
+
+    def _rests(self, channel: str) -> bool:
+        until = self._rests_until.get(channel)
+        return until is not None and self._clock() < until
 
     async def _round(self) -> _Round:
         now = self._clock()
@@ -96,19 +107,19 @@ class Notifier:
             await self._projects.all(),
         )
 
-    async def _claimed(
-        self, key: str, notice: Notice, round_: _Round
-    ) -> tuple[Alert, Notice] | None:
+    async def _claimed(self, key: str, wanted: Notice) -> tuple[Alert, Notice] | None:
         """Return the alert and the notice as they now are, or None when it is no longer ours to tell."""
         claim = self._new_claim()
+        # Others may have been told for a while before: by now people may want quiet.
+        round_ = await self._round()
 
         def change(now: Alert | None) -> Alert:
             if now is None:
                 raise ValueError(f"alert {key} was removed; alerts are kept")
-            if notice not in round_.due(now):
+            found = next((one for one in round_.due(now) if _is_same(one, wanted)), None)
+            if found is None:
                 return now  # another replica was faster, or it is over
-            # The time of the try, not of the look: others may have been told for a while before.
-            mine = notice.claimed(RANK[now.severity], self._clock(), claim)
+            mine = found.claimed(RANK[now.severity], round_.now, claim)
             return now.model_copy(update={"notices": kept(now.notices, mine)})
 
         alert = await self._alerts.change(key, change, applied=claim)
@@ -122,6 +133,7 @@ class Notifier:
         except ChassisError as error:
             reason = str(error)[:_LONGEST_ERROR]
             _log().warning("notice.failed", channel=notice.channel, alert=key, error=reason)
+            self._rests_until[notice.channel] = self._clock() + _REST
             await self._note(key, replace(notice, error=reason), "failed")
             return
         yield AlertNotified(
@@ -146,6 +158,10 @@ class Notifier:
             return now.model_copy(update={"notices": kept(now.notices, notice)})
 
         await self._alerts.change(key, change, applied=f"{notice.claim}:{what}")
+
+
+def _is_same(one: Notice, other: Notice) -> bool:
+    return (one.channel, one.why, one.number) == (other.channel, other.why, other.number)
 
 
 def plan_of(project: WatchedProject, usual: tuple[str, ...]) -> Plan:

@@ -90,11 +90,10 @@ def _alarm(*, on: bool, columns: tuple[str, ...], critical: bool) -> dict[str, A
 
 
 def _reference(page: Page, model: Watched, version: int | None) -> dict[str, Any] | None:
-    baseline = None if version is None else page.baselines.get(model.key, version)
-    if baseline is None:
+    made = None if version is None else page.baselines.made(model.key, version)
+    if made is None:
         return None
-    rows = len(baseline.predictions)
-    return {"origin": baseline.origin, "rows": rows, "made_at": baseline.made_at.isoformat()}
+    return {"origin": made.origin, "rows": made.rows, "made_at": made.made_at.isoformat()}
 
 
 def _newest_version(windows: list[Window]) -> int | None:

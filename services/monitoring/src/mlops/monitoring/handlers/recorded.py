@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import timedelta
+from operator import attrgetter
 from typing import TypeVar
 
 from mlops.chassis.bus import History
@@ -15,25 +16,18 @@ from mlops.contracts import tracking as tracked
 from mlops.contracts.catalogue import read_envelope
 from mlops.contracts.errors import MessageError
 from mlops.contracts.message import Message
-from mlops.contracts.metering import Meter, between, meter
-from mlops.contracts.telemetry_agent import (
-    HardwareSample,
-    SampleSource,
-    TelemetrySampled,
-    ThermalThrottled,
-)
+from mlops.contracts.telemetry_agent import TelemetrySampled, ThermalThrottled
+from mlops.monitoring.handlers.samples import Samples
 from mlops.monitoring.model import reports_entries as made
-from mlops.monitoring.model.reports_entries import Entry, Lane, Moment, Sample
+from mlops.monitoring.model.reports_entries import Entry, Lane, Moment
 from mlops.monitoring.model.reports_machines import Machine, Machines
 from mlops.monitoring.model.reports_period import Period
 
 # An event may be stored later than it happened: its sender had no bus, or was one of a laptop that was away.
+# Labels come later than that, as late as a project allows: how a window did is looked for to the end of the record.
 _LATE = timedelta(days=1)
 _LEAD = timedelta(minutes=5)
 _WORKFLOW = "mlops.workflow_key"
-_PRESSED = ("warn", "critical")
-_METERED = {"seq", "boot_id", "observed_at", "window_s", "source", "chip", "cpu_busy_ratio", "power", "energy", "provenance"}  # fmt: skip
-_LOW_POWER = "low_power_mode"
 
 M = TypeVar("M", bound=Message)
 
@@ -47,62 +41,37 @@ class Records:
     async def entries(self, period: Period, project: str | None) -> list[Entry]:
         """Return the entries of a project, or of all for None, and the heat of machines; each event once."""
         found: dict[str, tuple[Entry, ...]] = {}
-        types = [kind.type for kind in _READ if kind is not ThermalThrottled]
-        for wanted, scope in ((types, project or "*"), ([ThermalThrottled.type], "*")):
-            async for message in self._said(wanted, scope, period):
+        own, heat, quality = project or "*", ThermalThrottled, watched.PerformanceMeasured
+        types = [kind.type for kind in _READ if kind not in (heat, quality)]
+        reads = ((types, own, _LATE), ([heat.type], "*", _LATE), ([quality.type], own, None))
+        for wanted, scope, late in reads:
+            async for message in self._said(wanted, scope, period, late):
                 found.setdefault(message.id, _READ[type(message)](message))
-        return [entry for entries in found.values() for entry in entries if period.holds(entry.at)]
+        own_time = (one for entries in found.values() for one in entries if period.holds(one.at))
+        return sorted(own_time, key=attrgetter("at"))  # once for all reports of the period
 
     async def machines(self, period: Period) -> tuple[Machine, ...]:
         """Return what machines did; a sample that came twice counts once."""
-        machines, meters = Machines(period), dict[str, Meter]()
-        async for message in self._said([TelemetrySampled.type], "*", period):
+        machines, samples = Machines(period), Samples()
+        async for message in self._said([TelemetrySampled.type], "*", period, _LATE):
             if isinstance(message, TelemetrySampled):
-                machines.add(_sample(message, meters))
+                machines.add(samples.read(message))
         return machines.found()
 
     async def _said(
-        self, types: Sequence[str], scope: str, period: Period
+        self, types: Sequence[str], scope: str, period: Period, late: timedelta | None
     ) -> AsyncIterator[Message]:
+        """Yield what was stored from the period on, until *late* after it: to the end of the record for None."""
         since = period.since - _LEAD
         async for one in self._history.follow(types, scope, since=since, live=False):
-            if one.stored_at > period.until + _LATE:
+            if late is not None and one.stored_at > period.until + late:
                 return
             try:
-                yield read_envelope(one.envelope)
+                message = read_envelope(one.envelope)
             except MessageError:
                 continue  # a stranger's words; no report may fail for them
-
-
-def _sample(event: TelemetrySampled, meters: dict[str, Meter]) -> Sample:
-    one, before = event.sample, meters.get(event.node)
-    now = meter(one.model_dump(mode="json", include=_METERED))
-    span = between(before, now)
-    meters[event.node] = now
-    watts = sum(now.watts.values()) if now.watts else None
-    return Sample(
-        node=event.node,
-        at=one.observed_at,
-        window_s=0.0 if _is_old(before, now) else one.window_s,
-        chip=one.chip.name,
-        simulated=one.source is not SampleSource.REAL,
-        level=one.thermal.level,
-        temp_c=_hottest(one),
-        watts=watts,
-        joules=span.joules if span is not None else 0.0,
-        busy=one.cpu_busy_ratio,
-        low_power=one.power.mode == "low" or _LOW_POWER in one.thermal.reasons,
-        pressed=one.memory.pressure in _PRESSED,
-    )
-
-
-def _is_old(before: Meter | None, now: Meter) -> bool:
-    return before is not None and before.boot == now.boot and now.seq <= before.seq
-
-
-def _hottest(sample: HardwareSample) -> float | None:
-    known = (sample.thermal.cpu_temp_c, sample.thermal.gpu_temp_c)
-    return max((degrees for degrees in known if degrees is not None), default=None)
+            if message.subject == one.subject:  # else it is not what it was stored as
+                yield message
 
 
 def _metered(event: served.DeploymentMetered) -> Sequence[Entry]:

@@ -3,13 +3,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from datetime import datetime, time
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
+
+import structlog
+from structlog.typing import FilteringBoundLogger
 
 from mlops.chassis.bus import Documents
 from mlops.chassis.clock import Clock
-from mlops.chassis.errors import RejectedError
+from mlops.chassis.errors import RejectedError, UnavailableError
 from mlops.contracts.latency import EDGES_MS
 from mlops.contracts.message import Message, follow_up_id
 from mlops.contracts.monitoring import ALL_PROJECTS, MakeReport, ReportPublished
@@ -22,6 +27,18 @@ from mlops.monitoring.model.reports_period import Period, asked, due
 from mlops.monitoring.ports import MadeReports, Pages, WatchedProject
 
 _MOST_PICTURES = 16
+# A page that cannot be written is tried again after a minute, two, four and so on: for eight hours.
+_MOST_TRIES = 10
+_FIRST_WAIT = timedelta(minutes=1)
+
+
+@dataclass(frozen=True)
+class _Failed:
+    """How often the page of a period failed, and when it is tried again."""
+
+    until: datetime
+    tries: int
+    again_at: datetime
 
 
 class ReportMaker:
@@ -40,6 +57,7 @@ class ReportMaker:
         self._records = records
         self._pages = pages
         self._zone = zone
+        self._failed: dict[tuple[str, str], _Failed] = {}
 
     async def do_make_report(self, command: MakeReport) -> Sequence[Message]:
         """Write the report that somebody asks for."""
@@ -58,16 +76,17 @@ class ReportMaker:
         """Yield `report.published` for ever: every project's and all projects' day and week, once each.
 
         A project's first ones are of periods that end after it came. After a time in which nobody looked, the newest of
-        each is made; older ones can be asked for.
+        each is made; older ones can be asked for. A page that cannot be written holds back no other.
         """
         while True:
             for period in due(clock(), at, self._zone):
-                async for message in self._missing(period):
+                async for message in self._missing(period, clock):
                     yield message
             await pause()
 
-    async def _missing(self, period: Period) -> AsyncIterator[Message]:
-        scopes = [scope for scope in await self._scopes() if await self._is_missing(scope, period)]
+    async def _missing(self, period: Period, clock: Clock) -> AsyncIterator[Message]:
+        missing = [scope for scope in await self._scopes() if await self._is_missing(scope, period)]
+        scopes = [scope for scope in missing if not self._waits(scope, period, clock())]
         if not scopes:
             return
         # One reading for all: the history of a week may be long.
@@ -75,10 +94,32 @@ class ReportMaker:
         machines = await self._records.machines(period)
         for scope in scopes:
             project = None if scope == ALL_PROJECTS else scope
-            message = await self._published(project, period, entries, machines)
             scheduled = f"{scope}/{period.name}/{period.until.isoformat()}"
+            try:
+                message = await self._published(project, period, entries, machines)
+            except (UnavailableError, RejectedError) as error:
+                if self._gives_up(scope, period, clock(), error):
+                    await self._note(scope, period, scheduled)
+                continue
             yield message.model_copy(update={"id": follow_up_id(scheduled, message.type, 0)})
             await self._note(scope, period, scheduled)
+
+    def _waits(self, scope: str, period: Period, now: datetime) -> bool:
+        failed = self._failed.get((scope, period.name))
+        return failed is not None and failed.until == period.until and now < failed.again_at
+
+    def _gives_up(
+        self, scope: str, period: Period, now: datetime, error: UnavailableError | RejectedError
+    ) -> bool:
+        """Note that a page failed; return whether nobody tries any more."""
+        last = self._failed.get((scope, period.name))
+        tries = last.tries + 1 if last is not None and last.until == period.until else 1
+        again_at = now + _FIRST_WAIT * 2 ** (tries - 1)
+        self._failed[scope, period.name] = _Failed(period.until, tries, again_at)
+        over = tries >= _MOST_TRIES or isinstance(error, RejectedError)
+        words = {"scope": scope, "period": period.name, "tries": tries, "error": str(error)}
+        _log().warning("period_report.given_up" if over else "period_report.failed", **words)
+        return over
 
     async def _scopes(self) -> list[str]:
         known = await self._projects.all()
@@ -116,7 +157,10 @@ class ReportMaker:
         entries: Sequence[Entry],
         machines: Sequence[Machine],
     ) -> ReportPublished:
-        found = report(entries, machines, period, project, Answers(EDGES_MS))
+        # A week of many models takes seconds.
+        found = await asyncio.to_thread(
+            report, entries, machines, period, project, Answers(EDGES_MS)
+        )
         written = await self._pages.write(found)
         return ReportPublished(
             project=project or ALL_PROJECTS,
@@ -128,3 +172,8 @@ class ReportMaker:
             figures_uri=written.figures_uri,
             picture_uris=written.picture_uris[:_MOST_PICTURES],
         )
+
+
+def _log() -> FilteringBoundLogger:
+    logger: FilteringBoundLogger = structlog.get_logger("reports")
+    return logger

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from mlops.chassis.bus import Documents
@@ -14,12 +14,15 @@ from mlops.monitoring.handlers import candidates, early
 from mlops.monitoring.handlers.judging import Judge
 from mlops.monitoring.handlers.listening import Listening
 from mlops.monitoring.handlers.turn import Turn, checked_version
+from mlops.monitoring.model.phases import is_told
 from mlops.monitoring.model.windows import (
     ModelKey,
     Phase,
     Row,
     Truth,
+    Watched,
     Window,
+    longest_reference,
     reference_windows,
 )
 from mlops.monitoring.ports import Ledger, Page, WatchedProject
@@ -136,12 +139,30 @@ class RowHandlers:
 
 
 def _old(turn: Turn, keep: int) -> list[Window]:
-    model, recent = turn.model, turn.page.windows.latest(turn.key, 4 * keep)
-    return [
+    model, longest = turn.model, _longest(turn, keep)
+    recent = turn.page.windows.latest(turn.key, 4 * longest)
+    old = [
         window
         for window in recent
         if window.stored and _is_old(window, model.windows_full, model.windows_made, keep)
     ]
+    if longest == keep:
+        return old
+    known = turn.page.baselines
+    lacking = {v for v in {w.version for w in old} if known.made(turn.key, v) is None}
+    return [window for window in old if not _is_collected(window, model, lacking, longest)]
+
+
+def _longest(turn: Turn, keep: int) -> int:
+    # A reference that is to span a cycle needs rows that are forgotten otherwise.
+    monitor = turn.project.monitor
+    return max(keep, longest_reference(monitor.window)) if is_told(monitor.drift.cycle) else keep
+
+
+def _is_collected(window: Window, model: Watched, lacking: Collection[int], longest: int) -> bool:
+    if window.index is None or window.version not in lacking or not model.judges(window.version):
+        return False
+    return window.index >= max(model.reference_from, model.windows_full - longest)
 
 
 def _is_old(window: Window, full: int, made: int, keep: int) -> bool:

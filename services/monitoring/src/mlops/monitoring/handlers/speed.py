@@ -16,7 +16,12 @@ from mlops.contracts.monitoring import (
     Suspect,
     Window,
 )
-from mlops.contracts.serving import DeploymentCompleted, DeploymentMetered, DeploymentProgressed
+from mlops.contracts.serving import (
+    DeploymentCompleted,
+    DeploymentMetered,
+    DeploymentProgressed,
+    DeploymentRemoved,
+)
 from mlops.monitoring.handlers.heat import HeatLog
 from mlops.monitoring.model.slow import slow_advice, slow_suspects
 from mlops.monitoring.model.speed import Change, Edge, Judged, Normal, Pace, Stretch, judged
@@ -57,6 +62,15 @@ class SpeedHandlers:
         def change(now: PaceBook | None) -> PaceBook:
             found = _pace(now).deployed(event.version, event.previous_version, event.time)
             return PaceBook(pace=found)
+
+        await self._change(event.project, event.model, change, event.id)
+        return []
+
+    async def on_deployment_removed(self, event: DeploymentRemoved) -> Sequence[Message]:
+        """End what is known of the row of slow windows: when the model comes back, they are counted anew."""
+
+        def change(now: PaceBook | None) -> PaceBook:
+            return PaceBook(pace=_pace(now).removed(event.version, event.time))
 
         await self._change(event.project, event.model, change, event.id)
         return []

@@ -208,7 +208,7 @@ def candidate_worse(
         window=rows,
         suggestion=(
             f"Version {candidate.against} does better on labels of the same time: keep it. The rollout goes back by "
-            "itself unless `revert_on_quality` is off; then `mlops rollback` does it."
+            "itself unless `revert_on_quality` is off; then `mlops model rollback` does it."
         ),
     )
 

@@ -25,6 +25,10 @@ from mlops.contracts.telemetry_agent import LADDER, ThermalRecovered, ThermalThr
 
 CANDIDATE, DEPLOYMENT, PERFORMANCE = "candidate", "deployment", "performance"
 LATENCY = "latency"
+_DRIFTS = tuple(
+    kind.value
+    for kind in (DriftKind.DATA, DriftKind.PREDICTION, DriftKind.LABEL, DriftKind.MISSING)
+)
 _LONGEST = 300
 _FIRST_LINE = 160
 _DIAGNOSIS = 700
@@ -124,12 +128,19 @@ def of_recovered(event: PerformanceRecovered) -> Meaning:
     return _over(event.model, (LATENCY if event.about_speed else PERFORMANCE,), reason)
 
 
-def of_deployed(event: DeploymentCompleted | DeploymentRemoved) -> Meaning:
-    """Return that a rollout has ended well, or that its version is gone."""
-    how = event.type.rpartition(".")[2]
-    kinds = (CANDIDATE, DEPLOYMENT) if isinstance(event, DeploymentCompleted) else (CANDIDATE,)
-    reason = f"the rollout of version {event.version} has ended: {how}"
-    return _over(event.model, kinds, reason)
+def of_deployed(event: DeploymentCompleted) -> Meaning:
+    """Return that a rollout has ended well."""
+    reason = f"the rollout of version {event.version} has ended: completed"
+    return _over(event.model, (CANDIDATE, DEPLOYMENT), reason)
+
+
+def of_removed(event: DeploymentRemoved, *, answered: bool) -> Meaning:
+    """Return that a version is gone; with the one that answered, what was wrong with its answers is over."""
+    if not answered:
+        reason = f"the rollout of version {event.version} has ended: removed"
+        return _over(event.model, (CANDIDATE,), reason)
+    kinds = (CANDIDATE, PERFORMANCE, LATENCY, *_DRIFTS)
+    return _over(event.model, kinds, f"version {event.version} no longer answers")
 
 
 def of_deployment_failed(event: DeploymentFailed) -> Meaning:

@@ -56,9 +56,14 @@ def period_of(cycle: str) -> float:
     return float(cycle[:-1]) * _UNITS_S[cycle[-1]]
 
 
+def is_told(cycle: str) -> bool:
+    """Return whether a setting names a cycle, which the reference then has to span."""
+    return cycle not in ("auto", "none")
+
+
 def lacking(first: datetime, last: datetime, cycle: str) -> str | None:
     """Return what rows of this time lack to be the reference of a cycle that was told, None when nothing."""
-    if cycle in ("auto", "none"):
+    if not is_told(cycle):
         return None
     cycles = (last - first).total_seconds() / period_of(cycle)
     return (
@@ -73,7 +78,7 @@ def phases_of(times: Floats, cycle: str, series: Sequence[Floats]) -> Phases | N
     """
     if cycle == "none" or not len(times):
         return None
-    if cycle != "auto":
+    if is_told(cycle):
         return _cut(times, period_of(cycle))
     found, gained = None, np.zeros(len(series))
     for name in _FOUND_IN:

@@ -23,6 +23,8 @@ from mlops.monitoring.model.reports_machines import Machine
 from mlops.monitoring.model.reports_period import Period
 
 _MOST_MOMENTS = 400
+_MOST_WINDOWS = 1000
+_OfModel = Metered | Measured | Drifted
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Quality:
-    """A model by its labels: the mean over the labelled rows, what was promised last, and every window."""
+    """A model by its labels: the mean over the labelled rows, what was promised last, and the newest windows."""
 
     metric: str
     value: float
@@ -56,6 +58,7 @@ class Quality:
     rows: int
     degraded_windows: int
     windows: tuple[Measured, ...]
+    windows_left_out: int
 
 
 @dataclass(frozen=True)
@@ -132,7 +135,7 @@ def report(
     own = [
         one
         for one in sorted(entries, key=attrgetter("at"))
-        if period.holds(one.at) and _concerns(one, project, machines)
+        if period.holds(one.at) and _concerns(one, project)
     ]
     metered = [one for one in own if isinstance(one, Metered)]
     moments = [one for one in own if isinstance(one, Moment)]
@@ -166,34 +169,32 @@ def traffic(metered: Sequence[Metered], answers: Answers) -> Traffic:
     )
 
 
-def _concerns(entry: Entry, project: str | None, machines: Sequence[Machine]) -> bool:
-    scope = entry.scope if isinstance(entry, Moment) else entry.project
-    return project is None or scope == project or scope in {one.node for one in machines}
+def _concerns(entry: Entry, project: str | None) -> bool:
+    if not isinstance(entry, Moment):
+        return project is None or entry.project == project
+    # The heat of machines is everybody's; a machine may be called as another project is.
+    return project is None or entry.lane is Lane.HEAT or entry.scope == project
 
 
 def _models(entries: Sequence[Entry], period: Period, answers: Answers) -> tuple[ModelFigures, ...]:
-    known = [one for one in entries if isinstance(one, Metered | Measured | Drifted)]
-    keys = sorted({(one.project, one.model) for one in known})
-    return tuple(
-        _model([one for one in known if (one.project, one.model) == key], period, answers)
-        for key in keys
-    )
+    known: dict[tuple[str, str], list[_OfModel]] = {}
+    for one in entries:
+        if isinstance(one, Metered | Measured | Drifted):
+            known.setdefault((one.project, one.model), []).append(one)
+    return tuple(_model(own, period, answers) for _, own in sorted(known.items()))
 
 
-def _model(
-    entries: Sequence[Metered | Measured | Drifted], period: Period, answers: Answers
-) -> ModelFigures:
+def _model(entries: Sequence[_OfModel], period: Period, answers: Answers) -> ModelFigures:
     metered = [one for one in entries if isinstance(one, Metered)]
-    places = sorted({period.place(one.at) for one in metered})
+    places: dict[datetime, list[Metered]] = {}
+    for one in metered:
+        places.setdefault(period.place(one.at), []).append(one)
     return ModelFigures(
         project=entries[0].project,
         model=entries[0].model,
         versions=tuple(sorted({one.version for one in entries})),
         traffic=traffic(metered, answers),
-        steps=tuple(
-            Step(at, traffic([one for one in metered if period.place(one.at) == at], answers))
-            for at in places
-        ),
+        steps=tuple(Step(at, traffic(places[at], answers)) for at in sorted(places)),
         quality=_quality([one for one in entries if isinstance(one, Measured)]),
         drifts=tuple(one for one in entries if isinstance(one, Drifted)),
     )
@@ -201,8 +202,10 @@ def _model(
 
 def _quality(measured: Sequence[Measured]) -> tuple[Quality, ...]:
     found = []
-    for metric in dict.fromkeys(one.metric for one in measured):
-        windows = tuple(one for one in measured if one.metric == metric)
+    known: dict[str, list[Measured]] = {}
+    for one in measured:
+        known.setdefault(one.metric, []).append(one)
+    for metric, windows in known.items():
         rows = sum(one.rows for one in windows)
         weighed = sum(one.value * one.rows for one in windows)
         found.append(
@@ -212,7 +215,8 @@ def _quality(measured: Sequence[Measured]) -> tuple[Quality, ...]:
                 expected=windows[-1].expected,
                 rows=rows,
                 degraded_windows=sum(one.degraded for one in windows),
-                windows=windows,
+                windows=tuple(windows[-_MOST_WINDOWS:]),
+                windows_left_out=max(0, len(windows) - _MOST_WINDOWS),
             )
         )
     return tuple(found)

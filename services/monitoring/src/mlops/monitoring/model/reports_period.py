@@ -10,6 +10,9 @@ from mlops.monitoring.errors import PeriodError
 
 _DAY, _WEEK = timedelta(days=1), timedelta(days=7)
 _LONGEST = timedelta(days=366)
+_YEARS = range(1970, 2200)  # beyond them a clock somewhere ends
+# Serving tells what it metered up to an hour after it, windows of ten minutes at that.
+_SETTLING = timedelta(minutes=70)
 _HINT = "write day, week, or FROM..TO such as 2026-11-01..2026-11-08"
 
 
@@ -67,9 +70,13 @@ def asked(text: str, now: datetime, zone: tzinfo) -> Period:
 
 
 def due(now: datetime, at: time, zone: tzinfo) -> tuple[Period, ...]:
-    """Return the newest whole day and week (from Monday on) that are to be reported by now, at *at* of the next day."""
+    """Return the newest whole day and week (from Monday on) that are to be reported by now.
+
+    That is at *at* of the next day, but not before serving has told of the end of the day.
+    """
     local = now.astimezone(zone)
-    today = local.date() if local.time() >= at else local.date() - _DAY
+    settled = now >= _midnight(local.date(), zone) + _SETTLING
+    today = local.date() if settled and local.time() >= at else local.date() - _DAY
     monday = today - timedelta(days=today.weekday())
     return (
         Period("day", _midnight(today - _DAY, zone), _midnight(today, zone)),
@@ -85,6 +92,9 @@ def _moment(text: str, zone: tzinfo) -> datetime:
     try:
         found = datetime.fromisoformat(text.strip())
         aware = found if found.tzinfo is not None else found.replace(tzinfo=zone)
-        return aware.astimezone(UTC)
+        moment = aware.astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise PeriodError(f"{text[:60]!r} is no day and no time; {_HINT}") from error
+    if moment.year not in _YEARS:
+        raise PeriodError(f"{text[:60]!r} lies before 1970 or after 2199; {_HINT}")
+    return moment

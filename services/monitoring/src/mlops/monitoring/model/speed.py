@@ -25,6 +25,7 @@ _IN_A_ROW = 2
 _NORMAL_ANSWERS, _NORMAL_WINDOWS = 200, 2
 _VERSIONS_KEPT = 20
 _CHANGES_KEPT = 20
+_VERSION = "version"
 
 T = TypeVar("T")
 Times = Mapping[int, int]  # answers by the place of the first edge that they did not exceed
@@ -145,16 +146,30 @@ class Pace:
 
     def deployed(self, version: int, before: int | None, at: datetime) -> Pace:
         """Return it once a version answers all requests."""
-        against = dict(self.against)
-        if before is not None and before != version:
-            against.setdefault(version, before)
+        against, own = dict(self.against), self.normals.get(version, Normal())
+        if before is not None and before != version and not own.known:
+            against.setdefault(version, before)  # one that is back is held to what it took itself
         text = f"version {version} answers since {at:%Y-%m-%d %H:%M:%S}"
         return replace(
-            self.noted(Change(at, "version", text)),
+            self.noted(Change(at, _VERSION, text)),
             current=version,
             against=_newest(against),
             row=0,
         )
+
+    def removed(self, version: int, at: datetime) -> Pace:
+        """Return it once nothing answers because *version* was taken away; older news change nothing."""
+        since = max((one.at for one in self.changes if one.cause == _VERSION), default=at)
+        if self.current != version or at < since:
+            return self
+        return replace(self, current=None, row=0, degraded=False)
+
+    def taking(self, one: Stretch) -> Pace:
+        """Return it with a window as part of what is normal for its version; never while the model is slow."""
+        if self.degraded:
+            return self
+        own = self.normals.get(one.version, Normal())
+        return replace(self, normals=_newest({**self.normals, one.version: own.plus(one)}))
 
     def noted(self, change: Change) -> Pace:
         """Return it with something that serving did."""
@@ -168,12 +183,11 @@ def judged(pace: Pace, one: Stretch, by: str, edges: Sequence[float]) -> Pace:
     if one.version != current:
         return pace  # on its way in or out; its rollout is judged by serving
     normal = pace.normal_for(one.version)
-    own = pace.normals.get(one.version, Normal())
-    if not pace.degraded:
-        pace = replace(pace, normals=_newest({**pace.normals, one.version: own.plus(one)}))
     if normal is None or sum(one.times.values()) < _LEAST_ANSWERS:
-        return pace
+        return pace.taking(one)
     verdict = _verdict(one, normal, by, edges)
+    if not verdict.slow:
+        pace = pace.taking(one)  # what is slow is no part of what is normal
     row = pace.row + 1 if pace.row_slow == verdict.slow else 1
     lasts = row >= _IN_A_ROW or verdict.exceeding > _MOST_OF_THEM
     edge = None

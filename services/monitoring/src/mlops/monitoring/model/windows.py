@@ -26,6 +26,7 @@ VERSIONS_KEPT = 20
 _LATER_WINDOWS = 2
 _REFERENCE_WINDOWS = 2
 _REFERENCE_ROWS = 1000
+MOST_REFERENCE_ROWS = 20_000
 _ROWS_AT_ONCE = 10_000
 _ON_REFERENCE = "reference_"
 
@@ -164,7 +165,7 @@ class Watched:
     `version` is what is deployed (None until that is told); `expected` is what each version promised and `shown`
     how it did at first, both of the newest `VERSIONS_KEPT`; `reference_from` is the first window index of the
     reference that is being collected; `candidate` is the version that is being rolled out beside it;
-    `listened_s` is for how long it has been listened to, as far as windows wait for labels by a horizon.
+    `gone` says that the version was taken away and nothing answers; `listened_s` is for how long it has been listened to, as far as windows wait for labels by a horizon.
     """
 
     key: ModelKey
@@ -180,10 +181,15 @@ class Watched:
     reference_from: int = 0
     candidate: Candidate | None = None
     listened_s: float = 0.0
+    gone: bool = False
 
     def judges(self, version: int) -> bool:
         """Return whether windows of *version* speak for the model: it is deployed, or nothing is known."""
-        return self.version is None or self.version == version
+        return not self.gone and (self.version is None or self.version == version)
+
+    def answered(self, version: int, at: datetime) -> bool:
+        """Return whether *version* is what answered until *at*, as far as is known."""
+        return self.version == version and (self.deployed_at is None or at >= self.deployed_at)
 
     def has_shown(self, version: int, metric: str) -> tuple[Measured, ...]:
         """Return how the version did in its first measured windows, by this metric."""
@@ -212,6 +218,7 @@ class Watched:
             self,
             version=version,
             deployed_at=at,
+            gone=False,
             expected=_newest(self.expected, version, {**self._on_reference(version), **metrics}),
             alarms=self.alarms if version == self.version else {},
         )
@@ -244,6 +251,11 @@ def on_reference(metric: str) -> str:
 def reference_windows(window_rows: int) -> int:
     """Return how many full windows make a reference: two, or as many as hold 1000 rows."""
     return max(_REFERENCE_WINDOWS, math.ceil(_REFERENCE_ROWS / window_rows))
+
+
+def longest_reference(window_rows: int) -> int:
+    """Return how many windows are waited for at most, while a reference is to span the cycle that was told."""
+    return max(reference_windows(window_rows), math.ceil(MOST_REFERENCE_ROWS / window_rows))
 
 
 def columns_of(rows: Sequence[Row]) -> dict[str, list[Value]]:

@@ -38,6 +38,7 @@ _FRESH = timedelta(seconds=15)
 _HERE = timedelta(minutes=10)
 _SILENT = timedelta(minutes=1)
 _GONE = timedelta(days=1)
+_FORGOTTEN = timedelta(hours=1)  # replicas speak every two seconds
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Meter:
         self._pulses: dict[str, Pulse] = {}
         self._heard_at: dict[str, datetime] = {}
         self._answers: dict[str, Answers] = {}
-        self._reports: dict[str, Report] = {}
+        self._reports: dict[str, tuple[Report, datetime]] = {}
         self._written_at: datetime | None = None
         self._writes = 0
         self.vitals = Vitals(clock)
@@ -162,6 +163,7 @@ class Meter:
         if self._turn_pages(await self._opened(), _running(known)) or self._is_old():
             await self._write()
         book = await self._opened()
+        self._forget_silent(book)
         for one in book.untold:
             yield told(one)
         if book.untold:
@@ -207,9 +209,17 @@ class Meter:
         windows = self._book.windows if self._book is not None else {}
         met = self._book is None or (app in windows and name in windows[app].replicas)
         first = report if met else Report(replace(report.reading, answered=0))
-        last = self._reports.get(name, first)
-        self._reports[name] = report
+        last, _ = self._reports.get(name, (first, None))
+        self._reports[name] = (report, self._clock())
         self._answers[app] = self._answers.get(app, Answers()).plus(last, report)
+
+    def _forget_silent(self, book: MeterBook) -> None:
+        """Forget replicas that are gone, and what one said of a version that runs no more: it is of no window."""
+        now = self._clock()
+        self._reports = {
+            name: (one, at) for name, (one, at) in self._reports.items() if now - at < _FORGOTTEN
+        }
+        self._answers = {app: one for app, one in self._answers.items() if app in book.windows}
 
     def _ends(self, window: Window, deployment_id: str, now: datetime) -> bool:
         changed = window.deployment_id != deployment_id

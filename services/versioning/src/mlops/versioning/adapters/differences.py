@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
@@ -16,6 +17,8 @@ from mlops.versioning.model import Differences, Kept, differences
 _LONG = timedelta(minutes=30)
 _MOST_FILES = 100
 _MOST_TABLES = 5
+# The bus takes a message of 1 MiB; names of files may be long.
+_MOST_BYTES = 800_000
 _TABLES = (".parquet", ".pq", ".arrow", ".feather", ".csv", ".tsv", ".jsonl", ".ndjson")
 
 
@@ -29,18 +32,16 @@ class FileDifferences:
         self, old: Mapping[str, str], new: Mapping[str, str], name: str, key: str
     ) -> dict[str, Any]:
         """Return what differs; see `Comparison`."""
-        before, after = await asyncio.to_thread(lambda: (_kept(old), _kept(new)))
-        found = differences(before, after)
+        before, after, found = await asyncio.to_thread(_found, old, new)
         tables = [file for file in found.changed if (file or name).lower().endswith(_TABLES)]
         compared = [
             {"file": file, **await self._table(old[file], new[file], file or name, key)}
             for file in tables[:_MOST_TABLES]
         ]
-        return {
-            **_listed(found, before, after),
-            "tables": compared,
-            "more_tables": len(tables) - len(compared),
-        }
+        answer = await asyncio.to_thread(_listed, found, before, after)
+        return bounded(
+            {**answer, "tables": compared, "more_tables": len(tables) - len(compared)}, _MOST_BYTES
+        )
 
     async def close(self) -> None:
         """End the child."""
@@ -49,6 +50,38 @@ class FileDifferences:
     async def _table(self, old: str, new: str, name: str, key: str) -> dict[str, Any]:
         found = await self._worker.call("compare", _LONG, old=[old, name], new=[new, name], key=key)
         return dict(found)
+
+
+def bounded(answer: dict[str, Any], most_bytes: int) -> dict[str, Any]:
+    """Return *answer* with its longest lists cut until it fits into a message; the counts still tell the whole."""
+    while len(json.dumps(answer)) > most_bytes:
+        table: dict[str, Any] = max(answer["tables"], key=_length, default={})
+        kind = max(answer["files"], key=lambda one: _length_of(answer["files"][one]))
+        if not _length(table) and not answer["files"][kind]:
+            break
+        if _length(table) >= _length_of(answer["files"][kind]):
+            kept = table["columns"][: len(table["columns"]) // 2]
+            table["more_columns"] += len(table["columns"]) - len(kept)
+            table["columns"] = kept
+        else:
+            files = answer["files"][kind]
+            answer["files"][kind] = files[: len(files) // 2]
+    return answer
+
+
+def _length(table: Mapping[str, Any]) -> int:
+    return _length_of(table.get("columns", []))
+
+
+def _length_of(rows: list[Any]) -> int:
+    return len(json.dumps(rows)) if rows else 0
+
+
+def _found(
+    old: Mapping[str, str], new: Mapping[str, str]
+) -> tuple[dict[str, Kept], dict[str, Kept], Differences]:
+    before, after = _kept(old), _kept(new)
+    return before, after, differences(before, after)
 
 
 def _kept(files: Mapping[str, str]) -> dict[str, Kept]:

@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
+import stat
+import time
 import zlib
 from collections.abc import Sequence
 from datetime import timedelta
@@ -19,6 +22,7 @@ from mlops.versioning.ports import Place, Progress, Room, Swept, Told, Verified
 _QUICK = timedelta(minutes=2)
 _LONG = timedelta(hours=2)
 _WORKERS = 2
+_PROTECTED = 0o444
 
 
 class DvcDatasets:
@@ -71,6 +75,7 @@ class DvcDatasets:
         path: str,
         content: Content,
         *,
+        held: Sequence[str] = (),
         read_only: bool = False,
         told: Told | None = None,
     ) -> None:
@@ -84,14 +89,21 @@ class DvcDatasets:
             oid=content.oid,
             size_bytes=content.size_bytes,
             dvc_text=content.dvc_text,
+            held=list(held),
             read_only=read_only,
         )
 
     async def files(self, place: Place, content: Content) -> dict[str, str]:
-        """Look into the shared cache; ask the worker, which may be busy for long, only for what is not there."""
-        found = await asyncio.to_thread(_seen, place.cache, content.oid)
+        """Look into the shared cache; ask the worker, which may be busy for long, only for what is not whole there."""
+        found = await asyncio.to_thread(_seen, place.cache, content)
         if found is None:
-            asked = await self._worker(place).call("files", _LONG, **_where(place), oid=content.oid)
+            asked = await self._worker(place).call(
+                "files",
+                _LONG,
+                **_where(place),
+                oid=content.oid,
+                size_bytes=content.size_bytes,
+            )
             found = {str(rel): str(file) for rel, file in asked.items()}
         return found
 
@@ -125,17 +137,21 @@ class DvcDatasets:
         dead: Sequence[str],
         live: Sequence[str],
         *,
+        projects: Sequence[Place] = (),
         grace: timedelta,
         dry: bool,
     ) -> Swept:
         """Delete what only *dead* contents name."""
+        # Now, and not when the worker comes to it: what was added since then is not among the live ones.
+        before = time.time() - grace.total_seconds()
         found = await self._worker(place).call(
             "sweep",
             _LONG,
             **_where(place),
             dead=list(dead),
             live=list(live),
-            grace_s=grace.total_seconds(),
+            folders=[one.folder for one in projects],
+            before=before,
             dry=dry,
         )
         return Swept(int(found["objects"]), int(found["size_bytes"]))
@@ -160,16 +176,25 @@ def _where(place: Place) -> dict[str, Any]:
     return {"folder": place.folder, "remote": place.remote, "cache": place.cache}
 
 
-def _seen(cache: str, oid: str) -> dict[str, str] | None:
+def _seen(cache: str, content: Content) -> dict[str, str] | None:
     held = Path(cache) / "files" / "md5"
     try:
-        oids = {"": oid}
-        if oid.endswith(".dir"):
-            lines = json.loads((held / oid[:2] / oid[2:]).read_bytes())
-            oids = {str(line["relpath"]): str(line["md5"]) for line in lines}
-        found = {rel: held / one[:2] / one[2:] for rel, one in oids.items()}
-        for file in found.values():
-            file.stat()
-    except FileNotFoundError:
+        found = _listed(held, content.oid)
+        stats = [file.stat() for file in found.values()]
+    except (FileNotFoundError, ValueError, LookupError, TypeError):
+        return None
+    # A writable one may have been written to: the worker reads it.
+    whole = all(stat.S_IMODE(one.st_mode) == _PROTECTED for one in stats)
+    if not whole or sum(one.st_size for one in stats) != content.size_bytes:
         return None
     return {rel: str(file) for rel, file in found.items()}
+
+
+def _listed(held: Path, oid: str) -> dict[str, Path]:
+    oids = {"": oid}
+    if oid.endswith(".dir"):
+        read = (held / oid[:2] / oid[2:]).read_bytes()
+        if hashlib.md5(read, usedforsecurity=False).hexdigest() != oid.removesuffix(".dir"):
+            raise ValueError(f"the listing {oid} is damaged")
+        oids = {str(line["relpath"]): str(line["md5"]) for line in json.loads(read)}
+    return {rel: held / one[:2] / one[2:] for rel, one in oids.items()}

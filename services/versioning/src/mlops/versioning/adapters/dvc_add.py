@@ -3,7 +3,8 @@
 
 DVC's own `add` walks a dataset several times, hashes and then copies, and costs more (benchmarks/versioning.py).
 Here a file is read once, and what is hashed is what is copied: a file that grows meanwhile (the usual way data grow)
-gives a whole version of what it was, and one that is rewritten is read again. The stage, the checks against other
+gives a whole version of what it was, once its beginning was read again and is what was copied; one that is
+rewritten is read again. The stage, the checks against other
 datasets and pipelines, the ignored files and the `.dvc` file stay DVC's.
 """
 
@@ -14,7 +15,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from dvc_data.hashfile.meta import Meta
 
 from mlops.chassis.errors import RejectedError, UnavailableError
 from mlops.versioning.adapters.dvc_known import Known, Signature, signature
-from mlops.versioning.adapters.dvc_store import SMALL_BYTES, Count, Store, forget
+from mlops.versioning.adapters.dvc_store import SMALL_BYTES, Count, Store, begins_with, forget
 from mlops.versioning.adapters.paths import files_in
 
 Tell = Callable[[int, int], None]
@@ -43,20 +44,27 @@ class Added:
     oid: str
     size_bytes: int
     files: int
+    dvc_text: str = ""
 
 
-def add(repo: Repo, place: Path, path: str, tell: Tell) -> Added:
-    """Put the content of *place* into the cache and write its `.dvc` file; *tell* hears of bytes done and to do."""
+def add(repo: Repo, place: Path, path: str, tell: Tell, allow: Callable[[str], None]) -> Added:
+    """Put the content of *place* into the cache and write its `.dvc` file; *tell* hears of bytes done and to do.
+
+    What *allow* raises, given the address, leaves the `.dvc` file as it was.
+    """
     with lock_repo(repo), repo.scm_context(quiet=True):
         stage, _ = get_or_create_stage(repo, str(place))
         with translate_graph_error([stage]):
             repo.check_graph(stages=[stage])
         out = stage.outs[0]
-        out.ignore()
         added = _taken(repo, place, path, tell)
+        allow(added.oid)
+        out.ignore()
         _describe(out, place, added)
         stage.dump()
-    return added
+        # Still under the lock: a moment later the file may name what somebody else has added.
+        text = place.with_name(place.name + ".dvc").read_text()
+    return replace(added, dvc_text=text)
 
 
 def walk_of(repo: Repo) -> Callable[[str], Iterator[tuple[str, list[str], list[str]]]]:
@@ -152,8 +160,8 @@ def _read_large(store: Store, file: str, count: Count) -> Read:
             oid, size = store.copied(file, draft, count)
             after = os.stat(file)
             unchanged = signature(before) == signature(after) and size == after.st_size
-            # What was copied of a file that grew is what it was a moment ago, whole.
-            if unchanged or _grew(before, after, size):
+            # What was copied of a file that only grew is what it was a moment ago, whole.
+            if unchanged or (_grew(before, after, size) and begins_with(file, oid, size)):
                 store.keep(draft, oid, size)
                 return signature(after) if unchanged else None, oid, size
         finally:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
 
+import structlog
+
 from mlops.chassis.sidecar import IDLE, Sidecar
 from mlops.versioning.model import Content
 from mlops.versioning.ports import Claim, Place
@@ -41,6 +43,7 @@ class DvcFiles:
     def __init__(self, own: Mapping[str, str], idle: timedelta = IDLE) -> None:
         self._worker = Sidecar("mlops.versioning.adapters.people_worker", env=own, idle=idle)
         self._known: dict[str, dict[str, _Folder]] = {}
+        self._too_large: set[str] = set()
 
     async def look(self, folder: str) -> dict[str, str]:
         """Return each `.dvc` file's signature."""
@@ -85,37 +88,50 @@ class DvcFiles:
         waiting = [root]
         while waiting and len(now) < _MOST_FOLDERS:
             at = waiting.pop()
-            held = _listed(at, before.get(at))
+            held = _listed(at, before.get(at), is_root=at == root)
             if held is None:
                 continue
             now[at] = held
             waiting.extend(os.path.join(at, name) for name in held.folders)
             signatures.update(_signed(root, at, held.files))
         self._known[root] = now
+        self._say_what_is_left(root, has_more=bool(waiting))
         return signatures
 
+    def _say_what_is_left(self, root: str, *, has_more: bool) -> None:
+        if has_more and root not in self._too_large:
+            structlog.get_logger("people").warning(
+                "folder.too_large",
+                folder=root,
+                folders=_MOST_FOLDERS,
+                reason="the rest is not seen",
+            )
+        (self._too_large.add if has_more else self._too_large.discard)(root)
 
-def _listed(at: str, before: _Folder | None) -> _Folder | None:
+
+def _listed(at: str, before: _Folder | None, *, is_root: bool) -> _Folder | None:
     try:
         changed_ns = os.stat(at).st_mtime_ns
         if before is not None and before.changed_ns == changed_ns:
             return before
         with os.scandir(at) as entries:
-            folders, files = _sorted_out(entries)
+            folders, files = _sorted_out(entries, is_root=is_root)
     except OSError:
         return None
     settled = time.time_ns() - changed_ns > _SETTLED_NS
     return _Folder(changed_ns if settled else -1, folders, files)
 
 
-def _sorted_out(entries: Iterator[os.DirEntry[str]]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _sorted_out(
+    entries: Iterator[os.DirEntry[str]], *, is_root: bool
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     folders: list[str] = []
     files: list[str] = []
     for entry in entries:
         if entry.name.endswith(_ENDING) and entry.name != _ENDING:
             files.append(entry.name)
-        elif entry.name == "pyvenv.cfg":
-            return (), ()  # somebody's environment: what is in it is of others
+        elif entry.name == "pyvenv.cfg" or (entry.name == _ENDING and not is_root):
+            return (), ()  # somebody's environment, or another project: what is in it is of others
         elif entry.is_dir(follow_symlinks=False) and not _is_passed_by(entry.name):
             folders.append(entry.name)
     # What DVC keeps holds no `.dvc` files, and may hold a million others.

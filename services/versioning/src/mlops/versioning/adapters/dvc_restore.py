@@ -1,20 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """restore: a content of the cache is put at its path, and nothing that no version holds is lost by it.
 
-First everything is looked at, and refused where a file that would go or change is held by no object; then it is done,
-each file whole or not at all. Files are clones where the file system has copy-on-write, else copies; on wish they are
+First everything is looked at (`dvc_look.py`), and refused where a file that would go or change is held by no version;
+then it is done, each file whole or not at all, what goes after what comes. Files are clones where the file system has copy-on-write, else copies; on wish they are
 hard links to the cache: at once and without a second copy, but read-only.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import hashlib
 import itertools
 import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,11 @@ from dvc.utils.serialize import loads_yaml
 from dvc_objects.fs.utils import umask
 
 from mlops.chassis.errors import RejectedError
-from mlops.versioning.adapters.dvc_add import known_of, walk_of
+from mlops.versioning.adapters.dvc_add import known_of
 from mlops.versioning.adapters.dvc_known import TICK_NS, Known, Signature, signature
-from mlops.versioning.adapters.dvc_store import Store, cloned, digest
-from mlops.versioning.adapters.paths import files_in
+from mlops.versioning.adapters.dvc_look import Look, Safe, Wish, at, look_at, text_aside, text_of
+from mlops.versioning.adapters.dvc_store import Store, cloned
 
-_WRITABLE = 0o200
 # In larger pieces the same copy costs the kernel several times as much.
 _PIECE_BYTES = 1 << 16
 _numbers = itertools.count()
@@ -36,31 +36,19 @@ _numbers = itertools.count()
 Tell = Callable[[int, int], None]
 
 
-@dataclass(frozen=True)
-class _Present:
-    """What stands at one place now."""
-
-    oid: str
-    signature: Signature
-    writable: bool
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What is to stand at a path: the addresses of its files, and how they are put there."""
-
-    place: Path
-    path: str
-    dvc_text: str
-    files: dict[str, str]
-    read_only: bool
-
-
 def contents(store: Store, oid: str) -> dict[str, str]:
-    """Return the addresses of a content's files by their path in it; the cache must hold its listing."""
+    """Return the addresses of a content's files by their path in it; the cache must hold its listing.
+
+    Raises FileNotFoundError where it does not, and where what it holds is not the listing.
+    """
     if not oid.endswith(".dir"):
         return {"": oid}
-    lines = json.loads(Path(store.place(oid)).read_bytes())
+    place = store.place(oid)
+    read = Path(place).read_bytes()
+    if hashlib.md5(read, usedforsecurity=False).hexdigest() != oid.removesuffix(".dir"):
+        # Whoever meets it does what is done about one that is not there.
+        raise FileNotFoundError(errno.ENOENT, "the listing is damaged", place)
+    lines = json.loads(read)
     found = {str(line["relpath"]): str(line["md5"]) for line in lines}
     for rel in found:
         if rel.startswith("/") or ".." in rel.split("/"):
@@ -68,50 +56,30 @@ def contents(store: Store, oid: str) -> dict[str, str]:
     return found
 
 
-def restore(repo: Repo, wish: Wish, tell: Tell) -> None:
-    """Put the wished content at its place and write its `.dvc` file, or change nothing."""
+def restore(repo: Repo, wish: Wish, safe: Safe, tell: Tell) -> None:
+    """Put the wished content at its place and write its `.dvc` file, or refuse and change nothing.
+
+    What fails in the middle (a full disk) leaves the `.dvc` file as it was and each file whole, some of the one and
+    some of the other version; done again, it is completed.
+    """
     with lock_repo(repo):
         store, known = Store(repo.cache.local.path), known_of(repo, wish.place)
-        present = _present(repo, wish.place, known)
-        keeps = {rel for rel, one in present.items() if _stays(rel, one, wish)}
-        _refuse_loss(store, wish, present, keeps)
-        with _text_kept(wish):
-            _remove(wish.place, [rel for rel in present if rel not in wish.files])
-            put = _put_all(repo, store, wish, keeps, tell)
-        files = {rel: (present[rel].signature, present[rel].oid) for rel in keeps}
+        look = look_at(repo, wish, known, safe)
+        first, later = look.gone()
+        with _text_kept(look):
+            _remove(look, first)
+            _clear_folders(wish)
+            put = _put_all(repo, store, look, tell)
+            _remove(look, later)
+        files = {rel: (look.present[rel].signature, look.present[rel].oid) for rel in look.keeps}
         _remember(known, wish.place, files | put)
 
 
-def _present(repo: Repo, place: Path, known: Known) -> dict[str, _Present]:
-    if not place.exists():
-        return {}
-    found: dict[str, _Present] = {}
-    for rel, stats in files_in(repo.root_dir, place, walk_of(repo)).items():
-        was = signature(stats)
-        oid = known.oid(rel, was) or digest(_at(place, rel), _silent)[0]
-        found[rel] = _Present(oid, was, bool(stats.st_mode & _WRITABLE))
-    return found
-
-
-def _stays(rel: str, one: _Present, wish: Wish) -> bool:
-    # A writable copy serves who wishes for links too; a read-only link serves only them.
-    return wish.files.get(rel) == one.oid and (one.writable or wish.read_only)
-
-
-def _refuse_loss(store: Store, wish: Wish, present: dict[str, _Present], keeps: set[str]) -> None:
-    for rel, one in present.items():
-        if rel not in keeps and store.size(one.oid) is None:
-            inside = f" (in {rel!r})" if rel else ""
-            raise RejectedError(
-                f"{wish.path!r} has changes that no version holds{inside}; add it first "
-                "(`mlops data add`), or remove it"
-            )
-
-
-def _remove(place: Path, gone: list[str]) -> None:
+def _remove(look: Look, gone: list[str]) -> None:
     emptied: set[Path] = set()
     for rel in gone:
-        file = Path(_at(place, rel))
+        look.refuse_changed(rel)
+        file = Path(at(look.wish.place, rel))
         file.unlink(missing_ok=True)
         if rel:
             emptied.update(itertools.islice(file.parents, rel.count("/") + 1))
@@ -120,10 +88,18 @@ def _remove(place: Path, gone: list[str]) -> None:
             folder.rmdir()
 
 
-def _put_all(
-    repo: Repo, store: Store, wish: Wish, keeps: set[str], tell: Tell
-) -> dict[str, tuple[Signature, str]]:
-    wanted = {rel: oid for rel, oid in wish.files.items() if rel not in keeps}
+def _clear_folders(wish: Wish) -> None:
+    # Empty ones where a file is to stand; in others nothing is left to stand in the way.
+    for rel in wish.files:
+        target = at(wish.place, rel)
+        for above, _, _ in os.walk(target, topdown=False) if os.path.isdir(target) else ():
+            with contextlib.suppress(OSError):
+                os.rmdir(above)
+
+
+def _put_all(repo: Repo, store: Store, look: Look, tell: Tell) -> dict[str, tuple[Signature, str]]:
+    wish = look.wish
+    wanted = {rel: oid for rel, oid in wish.files.items() if rel not in look.keeps}
     executable = _is_program(wish)
     link = wish.read_only and not executable
     mode = (0o777 if executable else 0o666) & ~umask
@@ -131,7 +107,8 @@ def _put_all(
     _make_folders(wish, wanted)
     put = {}
     for done, (rel, oid) in enumerate(wanted.items(), 1):
-        target = _at(wish.place, rel)
+        target = at(wish.place, rel)
+        look.refuse_changed(rel)
         if not (link and _linked(store.place(oid), target, drafts)):
             _copied(store.place(oid), target, drafts, mode)
         put[rel] = signature(os.stat(target)), oid
@@ -159,12 +136,8 @@ def _make_folders(wish: Wish, wanted: dict[str, str]) -> None:
         wish.place.parent.mkdir(parents=True, exist_ok=True)
         return
     wish.place.mkdir(parents=True, exist_ok=True)
-    inside = wish.place.resolve()
     for above in sorted({rel.rpartition("/")[0] for rel in wanted}):
-        folder = wish.place / above
-        if not folder.resolve().is_relative_to(inside):
-            raise RejectedError(f"a link in {wish.path!r} leads out of it at {above!r}; remove it")
-        folder.mkdir(parents=True, exist_ok=True)
+        (wish.place / above).mkdir(parents=True, exist_ok=True)
 
 
 def _linked(source: str, target: str, drafts: str) -> bool:
@@ -221,9 +194,14 @@ def _move(draft: str, target: str) -> None:
     except OSError:
         # The dataset lies on another file system than the project.
         beside = os.path.join(os.path.dirname(target), f".mlops-{os.getpid()}")
-        _copy(draft, beside)
-        os.chmod(beside, os.stat(draft).st_mode & 0o777)
-        os.replace(beside, target)
+        try:
+            _copy(draft, beside)
+            os.chmod(beside, os.stat(draft).st_mode & 0o777)
+            os.replace(beside, target)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(beside)
+            raise
         os.unlink(draft)
 
 
@@ -241,31 +219,31 @@ def _remember(known: Known, place: Path, files: dict[str, tuple[Signature, str]]
 
 
 @contextlib.contextmanager
-def _text_kept(wish: Wish) -> Iterator[None]:
+def _text_kept(look: Look) -> Iterator[None]:
     """Write the `.dvc` file, and take it back when what follows fails."""
-    file = wish.place.with_name(wish.place.name + ".dvc")
+    file, aside = text_of(look.wish), text_aside(look.wish)
     before = file.read_text() if file.exists() else None
     file.parent.mkdir(parents=True, exist_ok=True)
-    _write(file, wish.dvc_text)
+    if look.puts_text_aside:
+        _write(aside, before or "")
     try:
+        _write(file, look.wish.dvc_text)
         yield
     except BaseException:
         if before is None:
             file.unlink(missing_ok=True)
         else:
             _write(file, before)
+        if look.puts_text_aside:
+            aside.unlink(missing_ok=True)
         raise
 
 
 def _write(file: Path, text: str) -> None:
     fresh = file.with_name(f".mlops-{os.getpid()}")
-    fresh.write_text(text)
-    fresh.replace(file)
-
-
-def _at(place: Path, rel: str) -> str:
-    return f"{place}{os.sep}{rel}" if rel else str(place)
-
-
-def _silent(_: int) -> None:
-    return
+    try:
+        fresh.write_text(text)
+        fresh.replace(file)
+    except BaseException:
+        fresh.unlink(missing_ok=True)
+        raise

@@ -35,7 +35,10 @@ def check(store: Store, oid: str, held: Sequence[str], limit_bytes: int) -> None
 def _objects(store: Store, oid: str) -> set[str]:
     if store.size(oid) is None:
         return set()
-    return {oid, *contents(store, oid).values()}
+    try:
+        return {oid, *contents(store, oid).values()}
+    except FileNotFoundError:
+        return set()
 
 
 def _size(store: Store, oids: set[str]) -> int:

@@ -10,10 +10,11 @@ append in place change the cache; on file systems without copy-on-write the pric
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
-from dvc.config import ConfigError
+from dvc.config import Config, ConfigError
 from dvc.repo import Repo
 from scmrepo.exceptions import SCMError
 from scmrepo.git import Git
@@ -22,6 +23,8 @@ from mlops.chassis.errors import RejectedError
 from mlops.versioning.adapters.dvc_transfer import REMOTE
 from mlops.versioning.adapters.remotes import refuse_missing_driver
 
+# The beginning of the names of remotes that were ours before, and have options of their own.
+ASIDE = f"{REMOTE}-before-"
 _LINKS = ["reflink", "copy"]
 
 
@@ -36,11 +39,11 @@ def prepare(folder: str, remote: str, cache: str) -> None:
     fresh = not (root / ".dvc").is_dir() or _died(root / ".dvc")
     if fresh:
         _init(root)
-    if not _is_ours(root, remote, cache):
-        try:
+    try:
+        if not _is_ours(root, remote, cache):
             _configure(root, remote, cache, fresh=fresh)
-        except ConfigError as error:
-            raise broken(folder, error) from error
+    except ConfigError as error:
+        raise broken(folder, error) from error
 
 
 def broken(folder: str, error: ConfigError) -> RejectedError:
@@ -76,16 +79,21 @@ def _git_top(root: Path) -> Path | None:
 
 def _is_ours(root: Path, remote: str, cache: str) -> bool:
     local = root / ".dvc" / "config.local"
-    lines = {line.strip() for line in local.read_text().splitlines()} if local.is_file() else set()
-    has_our_cache = f"type = {', '.join(_LINKS)}" in lines
-    return f"url = {remote}" in lines and (not has_our_cache or f"dir = {cache}" in lines)
+    if not local.is_file():
+        return False
+    # As DVC reads it: a path with a comma or a `#` stands there in quotes.
+    held = Config.load_file(str(local))
+    own = held.get("cache", {})
+    has_our_cache = own.get("type") == _LINKS
+    url = held["remote"].get(REMOTE, {}).get("url")
+    return bool(url == remote and (not has_our_cache or own.get("dir") == cache))
 
 
 def _configure(root: Path, remote: str, cache: str, *, fresh: bool) -> None:
     with Repo(str(root)) as repo:
         has_default = bool(repo.config["core"].get("remote"))
         with repo.config.edit("local", validate=False) as local:
-            local.setdefault("remote", {})[REMOTE] = {"url": remote}
+            _lead(local["remote"], remote)
             core = local.setdefault("core", {})
             core.update(analytics=False, check_update=False)
             if not has_default:
@@ -93,3 +101,18 @@ def _configure(root: Path, remote: str, cache: str, *, fresh: bool) -> None:
             # By its links a cache is known as ours: it moves with the installation, another one stays.
             if fresh or local.get("cache", {}).get("type") == _LINKS:
                 local["cache"] = {"dir": cache, "type": _LINKS}
+
+
+def _lead(remotes: dict[str, dict[str, Any]], url: str) -> None:
+    """Let ours be *url*, with the credentials that people gave it; those of where it was are set aside, not lost.
+
+    While versions move to another remote both are in use, by turns.
+    """
+    before = remotes.pop(REMOTE, None)
+    if before is not None and len(before) > 1:
+        remotes[_aside(before.get("url", ""))] = before
+    remotes[REMOTE] = {**remotes.pop(_aside(url), {}), "url": url}
+
+
+def _aside(url: str) -> str:
+    return ASIDE + hashlib.sha256(url.encode()).hexdigest()[:12]

@@ -1,38 +1,47 @@
 # SPDX-License-Identifier: Apache-2.0
 """sweep: what only given-up contents name is deleted from cache and remote.
 
-Nothing else is ever looked at: people keep other things in the same places with a plain `dvc`.
+Nothing else is ever looked at: people keep other things in the same places with a plain `dvc`. What these share with a
+given-up content stays while a `.dvc` file in a registered folder names it; what only another branch names does not.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
-import time
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
+from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc_data.hashfile.hash_info import HashInfo
 from dvc_data.hashfile.tree import Tree
 from dvc_objects.errors import ObjectFormatError
 
 from mlops.chassis.errors import UnavailableError
+from mlops.versioning.adapters.by_hand import named_by_hand
 from mlops.versioning.adapters.dvc_transfer import REMOTE
 
 Found = tuple[Any, str, int]
 
 
 def sweep(
-    repo: Repo, dead: list[str], live: list[str], *, grace_s: float, dry: bool
+    repo: Repo, dead: list[str], live: list[str], *, folders: list[str], before: float, dry: bool
 ) -> dict[str, int]:
-    """Delete what *dead* names, *live* does not, and is older than *grace_s*; return what `Swept` says."""
+    """Delete what *dead* names, nobody else does, and is from *before*; return what `Swept` says.
+
+    *folders* are those of all projects: one with a cache and a remote of its own has its listings only there.
+    """
     odbs = [repo.cache.local, repo.cloud.get_remote_odb(REMOTE)]
     named = _named(odbs, dead, needed=False)
     if named:
-        named -= _named(odbs, live, needed=True)
-    before = time.time() - grace_s
+        with contextlib.ExitStack() as opened:
+            sides = itertools.chain(odbs, _others(opened, folders))
+            named -= _named(_Kept(sides), live, needed=True)
+        named -= _named(odbs, _by_hand(repo.root_dir, folders, dead), needed=False)
     gone = [one for odb in odbs for one in _old(odb, named, before)]
     # The listings first: as long as one is there, its files are.
     for odb, oid, _ in sorted(gone, key=lambda one: not one[1].endswith(".dir")):
@@ -43,7 +52,41 @@ def sweep(
     return {"objects": len(gone), "size_bytes": sum(size for _, _, size in gone)}
 
 
-def _named(odbs: list[Any], oids: list[str], *, needed: bool) -> set[str]:
+class _Kept:
+    """What an iterator yields, as often as one asks, and no further than one asks."""
+
+    def __init__(self, source: Iterator[Any]) -> None:
+        self._source, self._held = source, list[Any]()
+
+    def __iter__(self) -> Iterator[Any]:
+        yield from self._held
+        for one in self._source:
+            self._held.append(one)
+            yield one
+
+
+def _others(opened: contextlib.ExitStack, folders: list[str]) -> Iterator[Any]:
+    for folder in folders:
+        try:
+            repo = opened.enter_context(Repo(folder))
+            yield repo.cache.local
+            yield repo.cloud.get_remote_odb(REMOTE)
+        except (DvcException, OSError):
+            continue  # a folder that is gone helps nobody
+
+
+def _by_hand(own: str, folders: list[str], dead: list[str]) -> list[str]:
+    # What a project gave up may still stand in its own folder: that keeps the data there, and no more.
+    given_up = {(os.path.realpath(own), oid) for oid in dead}
+    return sorted(
+        oid
+        for folder in folders
+        for oid in named_by_hand(folder)
+        if (os.path.realpath(folder), oid) not in given_up
+    )
+
+
+def _named(odbs: Iterable[Any], oids: list[str], *, needed: bool) -> set[str]:
     found = set(oids)
     for oid in oids:
         if not oid.endswith(".dir"):
@@ -53,13 +96,13 @@ def _named(odbs: list[Any], oids: list[str], *, needed: bool) -> set[str]:
             found |= {str(info.value) for _, _, info in tree}
         elif needed:
             raise UnavailableError(
-                f"the listing {oid} of a version is neither in the cache nor on the remote {odbs[1].path!r}, so "
+                f"the listing {oid} of a version is in no project's cache and on no project's remote, so "
                 "nobody can tell which files it needs; nothing was deleted (`mlops data verify` tells more)"
             )
     return found
 
 
-def _listing(odbs: list[Any], oid: str) -> Any:
+def _listing(odbs: Iterable[Any], oid: str) -> Any:
     for odb in odbs:
         try:
             return Tree.load(odb, HashInfo("md5", oid))

@@ -33,8 +33,7 @@ def push(repo: Repo, oids: list[str], tell: Tell = silent) -> int:
     """Copy what the remote lacks; return how many objects, after the remote was seen to hold all of them."""
     cache, remote = repo.cache.local, repo.cloud.get_remote_odb(REMOTE)
     listings = set(oids) - _files(set(oids))
-    _copy(remote, cache, _lacking(cache, listings), silent, check=True)
-    if gone := _lacking(cache, listings):
+    if gone := _not_brought(remote, cache, listings):
         raise UnavailableError(f"neither cache nor remote {remote.path!r} holds {min(gone)}")
     wanted = {oid for content in oids for oid in objects(repo, content)}
     lacking = _lacking(remote, wanted)
@@ -52,8 +51,7 @@ def push(repo: Repo, oids: list[str], tell: Tell = silent) -> int:
 def fetch(repo: Repo, oid: str, tell: Tell = silent) -> bool:
     """Copy what the cache lacks of a content, checking each object; return whether it then has everything."""
     cache, remote = repo.cache.local, repo.cloud.get_remote_odb(REMOTE)
-    _copy(remote, cache, _lacking(cache, {oid}), silent, check=True)
-    if _lacking(cache, {oid}):
+    if _not_brought(remote, cache, {oid}):
         return False
     lacking = _lacking(cache, set(objects(repo, oid)))
     _copy(remote, cache, lacking, tell, check=True)
@@ -66,9 +64,36 @@ def objects(repo: Repo, oid: str) -> list[str]:
     return [oid] if "" in files else [*files.values(), oid]
 
 
+def held(repo: Repo, oids: set[str]) -> set[str]:
+    """Return which objects cache or remote hold."""
+    lacking = _lacking(repo.cache.local, oids)
+    if not lacking:
+        return oids
+    return oids - _lacking(repo.cloud.get_remote_odb(REMOTE), lacking)
+
+
+def named(repo: Repo, oid: str) -> set[str]:
+    """Return the addresses of a content as far as they can be had: only its own where its listing is nowhere."""
+    if oid.endswith(".dir"):
+        if _not_brought(repo.cloud.get_remote_odb(REMOTE), repo.cache.local, {oid}):
+            return {oid}
+        return set(objects(repo, oid))
+    return {oid}
+
+
 def folder_of(odb: Any) -> Store | None:
     """Return the store of a remote that is a folder of this machine, None of another one."""
     return Store(odb.path) if odb.fs.protocol == "local" else None
+
+
+def _not_brought(remote: Any, cache: Any, oids: set[str]) -> set[str]:
+    """Bring what the cache lacks, or holds as a damaged listing; return what is nowhere."""
+    store = Store(cache.path)
+    for oid in oids - _files(oids):
+        if store.size(oid) is not None and not store.sound(oid):
+            store.put_aside(oid)
+    _copy(remote, cache, _lacking(cache, oids), silent, check=True)
+    return _lacking(cache, oids)
 
 
 def _lacking(odb: Any, oids: set[str]) -> set[str]:

@@ -22,8 +22,9 @@ from mlops.chassis.errors import RejectedError, UnavailableError
 from mlops.chassis.sidecar import serve
 from mlops.versioning.adapters import dvc_transfer as transfer
 from mlops.versioning.adapters.dvc_add import add
+from mlops.versioning.adapters.dvc_look import Safe, Wish
 from mlops.versioning.adapters.dvc_reasons import explained
-from mlops.versioning.adapters.dvc_restore import Wish, contents
+from mlops.versioning.adapters.dvc_restore import contents
 from mlops.versioning.adapters.dvc_restore import restore as put_back
 from mlops.versioning.adapters.dvc_room import check
 from mlops.versioning.adapters.dvc_setup import broken, prepare
@@ -53,19 +54,22 @@ def snapshot(
     limit_bytes: int | None = None,
     tell: Say | None = None,
 ) -> dict[str, Any]:
-    """Add, look for room, push, verify; in this order, so that what is returned is complete."""
+    """Look for room while it is added, push, verify; in this order, so that what is returned is complete."""
     place = existing(folder, path)
     with _repo(folder, remote, cache) as repo:
         _refuse_foreign(repo, place, path)
-        added = add(repo, place, path, _teller(tell, "read", "bytes"))
-        if limit_bytes is not None:
-            check(Store(repo.cache.local.path), added.oid, held or [], limit_bytes)
+
+        def allow(oid: str) -> None:
+            if limit_bytes is not None:
+                check(Store(repo.cache.local.path), oid, held or [], limit_bytes)
+
+        added = add(repo, place, path, _teller(tell, "read", "bytes"), allow)
         transfer.push(repo, [added.oid], _teller(tell, "push", "files"))
         return {
             "oid": added.oid,
             "size_bytes": added.size_bytes,
             "files": added.files,
-            "dvc_text": place.with_name(place.name + ".dvc").read_text(),
+            "dvc_text": added.dvc_text,
         }
 
 
@@ -84,28 +88,23 @@ def restore(
     size_bytes: int,
     dvc_text: str,
     *,
+    held: list[str],
     read_only: bool,
     tell: Say | None = None,
 ) -> None:
     """Fetch the content if the cache lacks it, then put it in its place."""
     place = locate(folder, path)
     with _repo(folder, remote, cache) as repo:
-        files = _held(repo, oid, size_bytes)
-        if files is None:
-            # Or an object is shorter, or longer, than it was: a disk was full, or somebody wrote into the cache.
-            files = _fetched(repo, remote, path, oid, _teller(tell, "fetch", "files"))
-            if _held(repo, oid, size_bytes) is None:
-                look_again(repo, [oid], repair=True, tell=transfer.silent)
-                files = _fetched(repo, remote, path, oid, transfer.silent)
+        files = _whole(repo, path, oid, size_bytes, _teller(tell, "fetch", "files"))
         wish = Wish(place, path, dvc_text, files, read_only)
-        put_back(repo, wish, _teller(tell, "restore", "files"))
+        put_back(repo, wish, _safe(repo, [oid, *held]), _teller(tell, "restore", "files"))
 
 
-def files(folder: str, remote: str, cache: str, oid: str) -> dict[str, str]:
+def files(folder: str, remote: str, cache: str, oid: str, size_bytes: int) -> dict[str, str]:
     """Fetch the content if the cache lacks it, and tell where its files lie."""
     with _repo(folder, remote, cache) as repo:
         store = Store(repo.cache.local.path)
-        found = _fetched(repo, remote, oid, oid, transfer.silent)
+        found = _whole(repo, oid, oid, size_bytes, transfer.silent)
         return {rel: store.place(one) for rel, one in found.items()}
 
 
@@ -130,16 +129,30 @@ def sweep(
     dead: list[str],
     live: list[str],
     *,
-    grace_s: float,
+    folders: list[str],
+    before: float,
     dry: bool,
 ) -> dict[str, int]:
     """Delete what only the dead contents name."""
     with _repo(folder, remote, cache) as repo:
-        return delete(repo, dead, live, grace_s=grace_s, dry=dry)
+        return delete(repo, dead, live, folders=folders, before=before, dry=dry)
 
 
-def _fetched(repo: Repo, remote: str, path: str, oid: str, tell: transfer.Tell) -> dict[str, str]:
+def _whole(repo: Repo, path: str, oid: str, size_bytes: int, tell: transfer.Tell) -> dict[str, str]:
+    """Return the addresses of a content's files, all of them in the cache and as long as they were."""
+    files = _held(repo, oid, size_bytes)
+    if files is None:
+        files = _fetched(repo, path, oid, tell)
+        if _held(repo, oid, size_bytes) is None:
+            # An object is shorter, or longer, than it was: a disk was full, or somebody wrote into the cache.
+            look_again(repo, [oid], repair=True, tell=transfer.silent)
+            files = _fetched(repo, path, oid, transfer.silent)
+    return files
+
+
+def _fetched(repo: Repo, path: str, oid: str, tell: transfer.Tell) -> dict[str, str]:
     if not transfer.fetch(repo, oid, tell):
+        remote = repo.cloud.get_remote_odb(transfer.REMOTE).path
         raise UnavailableError(f"neither cache nor remote {remote!r} holds {oid} of {path!r}")
     return contents(Store(repo.cache.local.path), oid)
 
@@ -147,11 +160,26 @@ def _fetched(repo: Repo, remote: str, path: str, oid: str, tell: transfer.Tell) 
 def _held(repo: Repo, oid: str, size_bytes: int) -> dict[str, str] | None:
     """Return the addresses of a content's files when the cache holds all of them, as long as they were."""
     store = Store(repo.cache.local.path)
-    if store.size(oid) is None:
+    try:
+        files = contents(store, oid)
+    except FileNotFoundError:
         return None
-    files = contents(store, oid)
     sizes = [store.size(one) for one in files.values()]
     return files if sum(size or 0 for size in sizes) == size_bytes and None not in sizes else None
+
+
+def _safe(repo: Repo, held: list[str]) -> Safe:
+    """Return what tells which addresses a version names; an object in the cache alone may be nobody's tomorrow."""
+
+    def safe(wanted: set[str]) -> set[str]:
+        named: set[str] = set()
+        for oid in held:
+            named |= transfer.named(repo, oid)
+            if wanted <= named:
+                break
+        return transfer.held(repo, wanted & named)
+
+    return safe
 
 
 def _teller(say: Say | None, step: str, unit: str) -> transfer.Tell:

@@ -13,6 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from mlops.chassis.errors import RejectedError, UnavailableError
+from mlops.versioning.adapters.by_hand import named_by_hand
 from mlops.versioning.adapters.paths import existing, files_in, locate
 from mlops.versioning.model import Content
 from mlops.versioning.ports import Place, Progress, Room, Swept, Told, Verified
@@ -75,14 +76,17 @@ class MemoryDatasets:
         path: str,
         content: Content,
         *,
+        held: Sequence[str] = (),
         read_only: bool = False,
         told: Told | None = None,
     ) -> None:
         """Write the files back."""
         at = locate(place.folder, path)
-        wanted = self._fetched(content.oid)
+        wanted, named = self._fetched(content.oid), self._all([content.oid, *held])
         for rel in files_in(place.folder, at, os.walk) if at.exists() else ():
-            if _md5(_at(at, rel).read_bytes()) not in self.cache:
+            if _md5(_at(at, rel).read_bytes()) not in named & (
+                self.cache.keys() | self.remote.keys()
+            ):
                 raise RejectedError(
                     f"{path!r} has changes that no version holds (in {rel!r}); add it first"
                 )
@@ -119,10 +123,11 @@ class MemoryDatasets:
 
     async def sweep(
         self,
-        _: Place,
+        place: Place,
         dead: Sequence[str],
         live: Sequence[str],
         *,
+        projects: Sequence[Place] = (),
         grace: timedelta,
         dry: bool,
     ) -> Swept:
@@ -130,7 +135,13 @@ class MemoryDatasets:
         for oid in live:
             if oid.endswith(_LISTING) and not self._either(oid) and dead:
                 raise UnavailableError(f"the listing {oid} of a version is nowhere")
-        gone = self._all(dead) - self._all(live)
+        by_hand = {
+            oid
+            for one in projects
+            for oid in named_by_hand(one.folder)
+            if one.project != place.project or oid not in dead
+        }
+        gone = self._all(dead) - self._all(live) - self._all(sorted(by_hand))
         old = {oid for oid in gone if self.born.get(oid, self.passed) + grace < self.passed}
         held = [(side, oid) for side in (self.cache, self.remote) for oid in old if oid in side]
         swept = Swept(len(held), sum(len(side[oid]) for side, oid in held))

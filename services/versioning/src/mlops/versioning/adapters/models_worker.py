@@ -6,9 +6,13 @@ Nothing of it is written into the project's folder: a model stands there only wh
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
 import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +34,8 @@ from mlops.versioning.adapters.dvc_store import Store
 _NEVER = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND")
 # What MLflow's client adds to what it fetches by a registered name.
 _NOT_THE_MODELS = "registered_model_meta"
+_BROUGHT = "mlops-model-"
+_DEAD_S = 4 * 3600.0
 
 
 def keep(
@@ -39,10 +45,20 @@ def keep(
     with explained(remote, cache):
         prepare(folder, remote, cache)
         # Beside the cache: a large model may not fit where temporary files usually go.
-        Path(cache).parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="model-", dir=Path(cache).parent) as brought:
+        beside = Path(cache).parent
+        beside.mkdir(parents=True, exist_ok=True)
+        _forget_dead(beside)
+        with tempfile.TemporaryDirectory(prefix=_BROUGHT, dir=beside) as brought:
             found = _fetched(mlflow_url, project, name, version, brought)
             return None if found is None else _kept(folder, Path(found), name)
+
+
+def _forget_dead(beside: Path) -> None:
+    """Remove what killed workers have brought; no call lasts as long."""
+    for one in beside.glob(f"{_BROUGHT}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - one.stat().st_mtime > _DEAD_S:
+                shutil.rmtree(one)
 
 
 def _fetched(mlflow_url: str, project: str, name: str, version: int, to: str) -> str | None:
@@ -60,14 +76,15 @@ def _fetched(mlflow_url: str, project: str, name: str, version: int, to: str) ->
     return found
 
 
-def _kept(folder: str, found: Path, name: str) -> dict[str, Any]:
+def _kept(folder: str, found: Path, name: str) -> dict[str, Any] | None:
+    files = dict(_files(found))
+    if not files:
+        return None
     try:
         with Repo(folder, _wait_for_lock=True) as repo:
             store = Store(repo.cache.local.path)
             read: dict[str, Read] = {
-                file.relative_to(found).as_posix(): (None, *store.add_file(str(file), _quietly))
-                for file in found.rglob("*")
-                if file.is_file() and file.name != _NOT_THE_MODELS
+                rel: (None, *store.add_file(str(file), _quietly)) for rel, file in files.items()
             }
             oid = store.add_bytes(listing(read), ".dir")
             transfer.push(repo, [oid])
@@ -80,6 +97,16 @@ def _kept(folder: str, found: Path, name: str) -> dict[str, Any]:
         "files": len(read),
         "dvc_text": _text(oid, size, len(read), name),
     }
+
+
+def _files(found: Path) -> Iterator[tuple[str, Path]]:
+    """Yield the model's files by their path in it; one that was registered as a single file is in it by its name."""
+    if found.is_file():
+        yield found.name, found
+        return
+    for file in found.rglob("*"):
+        if file.is_file() and file.name != _NOT_THE_MODELS:
+            yield file.relative_to(found).as_posix(), file
 
 
 def _text(oid: str, size: int, files: int, name: str) -> str:

@@ -14,6 +14,7 @@ from dvc.config import ConfigError
 from dvc.dvcfile import load_file
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
+from dvc.utils.serialize import parse_yaml
 from dvc_data.hashfile.hash_info import HashInfo
 from dvc_data.hashfile.transfer import transfer as copy
 
@@ -21,7 +22,7 @@ from mlops.chassis.errors import UnavailableError
 from mlops.chassis.sidecar import serve
 from mlops.versioning.adapters import dvc_transfer as transfer
 from mlops.versioning.adapters.dvc_reasons import explained
-from mlops.versioning.adapters.dvc_setup import prepare
+from mlops.versioning.adapters.dvc_setup import ASIDE, prepare
 
 
 def claimed(folder: str, remote: str, cache: str, file: str) -> dict[str, Any] | None:
@@ -30,10 +31,14 @@ def claimed(folder: str, remote: str, cache: str, file: str) -> dict[str, Any] |
         prepare(folder, remote, cache)
         try:
             with Repo(folder, _wait_for_lock=True) as repo:
+                # Read once, before: people may write the file anew while remotes are asked.
+                text = Path(folder, file).read_text()
                 out = _out(repo, str(Path(folder, file)))
-                if out is None or not _is_on_a_remote(repo, out.hash_info.value):
+                if out is None or out.hash_info.value not in _addresses(text, file):
                     return None
-                return _told(repo, out, folder, file)
+                if not _is_on_a_remote(repo, out.hash_info.value):
+                    return None
+                return _told(repo, out, text)
         except (ConfigError, DvcException) as error:
             raise UnavailableError(f"DVC in {folder!r}: {error}") from error
 
@@ -48,6 +53,11 @@ def _out(repo: Repo, file: str) -> Any:
     return out if kept and inside else None
 
 
+def _addresses(text: str, file: str) -> list[str]:
+    outs = parse_yaml(text, file).get("outs") or []
+    return [str(one.get("md5")) for one in outs]
+
+
 def _path(repo: Repo, out: Any) -> str:
     return Path(os.path.relpath(out.fs_path, repo.root_dir)).as_posix()
 
@@ -56,7 +66,7 @@ def _is_on_a_remote(repo: Repo, oid: str) -> bool:
     """Look at ours, the project's own default and the others; what another one holds is brought to ours, too."""
     own = repo.config["core"].get("remote")
     names = dict.fromkeys((transfer.REMOTE, own, *repo.config["remote"]))
-    for name in (name for name in names if name):
+    for name in (name for name in names if name and not name.startswith(ASIDE)):
         odb = repo.cloud.get_remote_odb(name)
         if _holds(repo, oid, odb):
             if name != transfer.REMOTE:
@@ -87,7 +97,7 @@ def _copied(repo: Repo, odb: Any, oids: list[str]) -> None:
         raise UnavailableError(f"objects could not be copied from {odb.path!r}")
 
 
-def _told(repo: Repo, out: Any, folder: str, file: str) -> dict[str, Any]:
+def _told(repo: Repo, out: Any, text: str) -> dict[str, Any]:
     oid = out.hash_info.value
     files = [one for one in transfer.objects(repo, oid) if one != oid] or [oid]
     cache = repo.cache.local
@@ -97,7 +107,7 @@ def _told(repo: Repo, out: Any, folder: str, file: str) -> dict[str, Any]:
         # Older DVC writes no size: what lies in the cache has one, what only a remote holds has none.
         "size_bytes": out.meta.size or sum(_size(cache, one) for one in files),
         "files": len(files),
-        "dvc_text": Path(folder, file).read_text(),
+        "dvc_text": text,
     }
 
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -36,9 +36,12 @@ def opened(path: str, name: str) -> Iterator[Opened]:
 def _parquet(source: pa.NativeFile) -> Opened:
     file = pq.ParquetFile(source)
     schema = file.schema_arrow
+    return Opened(schema, file.iter_batches(_rows_at_once(schema)))
+
+
+def _rows_at_once(schema: pa.Schema) -> int:
     # Many columns make large rows: what is held at once stays bounded.
-    rows = max(1, min(_ROWS, _MOST_CELLS // max(1, len(schema.names))))
-    return Opened(schema, file.iter_batches(rows))
+    return max(1, min(_ROWS, _MOST_CELLS // max(1, len(schema.names))))
 
 
 def _arrow(source: pa.NativeFile) -> Opened:
@@ -47,9 +50,17 @@ def _arrow(source: pa.NativeFile) -> Opened:
     except pa.ArrowInvalid:
         source.seek(0)
         stream = pa.ipc.open_stream(source)
-        return Opened(stream.schema, iter(stream))
+        return Opened(stream.schema, _sliced(stream, stream.schema))
     batches = (file.get_batch(index) for index in range(file.num_record_batches))
-    return Opened(file.schema, batches)
+    return Opened(file.schema, _sliced(batches, file.schema))
+
+
+def _sliced(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """Yield the rows in batches of ours: who wrote the file may have put all of them into one."""
+    rows = _rows_at_once(schema)
+    for batch in batches:
+        for begin in range(0, batch.num_rows, rows):
+            yield batch.slice(begin, rows)
 
 
 def _commas(source: pa.NativeFile) -> Opened:

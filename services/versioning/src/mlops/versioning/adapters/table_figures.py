@@ -18,6 +18,8 @@ from mlops.versioning.adapters.table_batches import Opened
 Fingerprints = npt.NDArray[np.uint64]
 
 MOST_DISTINCT = 100_000
+# Of all columns of a table together, eight bytes each.
+MOST_DISTINCT_IN_ALL = 4_000_000
 MOST_ROWS = 20_000_000
 _LONGEST_TEXT = 80
 _MISSING = np.uint64(0x6D697373696E6721)
@@ -40,11 +42,13 @@ class Figures:
 class _Column:
     """The running figures of one column."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_distinct: int) -> None:
+        self.most_distinct = most_distinct
         self.count = 0
         self.missing = 0
         self.least: Any = None
         self.most: Any = None
+        self.has_ends = True
         self.total: float | None = None
         self.seen: Fingerprints | None = _NOTHING
 
@@ -56,20 +60,26 @@ class _Column:
         self.missing += len(array) - len(present)
         if self.seen is not None:
             self.seen = np.union1d(self.seen, prints[prints != _MISSING])
-            if len(self.seen) > MOST_DISTINCT:
+            if len(self.seen) > self.most_distinct:
                 self.seen = None
         if len(present):
             self._measure(present)
 
     def _measure(self, present: pa.Array) -> None:
-        if _has_order(present.type):
-            ends = pc.min_max(present).as_py()
-            self.least = ends["min"] if self.least is None else min(self.least, ends["min"])
-            self.most = ends["max"] if self.most is None else max(self.most, ends["max"])
+        if _has_order(present.type) and self.has_ends:
+            try:
+                self._stretch(pc.min_max(present).as_py())
+            except (ValueError, OverflowError, pa.ArrowNotImplementedError):
+                # Times that Python's calendar does not have, such as after the year 9999; durations.
+                self.has_ends, self.least, self.most = False, None, None
         if _is_number(present.type):
             self.total = (self.total or 0.0) + float(
                 pc.sum(present.cast(pa.float64(), safe=False)).as_py()
             )
+
+    def _stretch(self, ends: Mapping[str, Any]) -> None:
+        self.least = ends["min"] if self.least is None else min(self.least, ends["min"])
+        self.most = ends["max"] if self.most is None else max(self.most, ends["max"])
 
     def told(self) -> dict[str, Any]:
         mean = None if self.total is None else _plain(self.total / self.count)
@@ -88,7 +98,8 @@ def figures(table: Opened, alike: Mapping[str, str], key: str) -> Figures:
 
     *alike* names the columns that make a row's fingerprint, and as what their values are compared (`kind_of`).
     """
-    columns = {name: _Column() for name in table.schema.names}
+    each = min(MOST_DISTINCT, MOST_DISTINCT_IN_ALL // max(1, len(table.schema.names)))
+    columns = {name: _Column(each) for name in table.schema.names}
     rows = 0
     seen: list[Fingerprints] = []
     keys: list[Fingerprints] = []

@@ -31,7 +31,7 @@ def compare(old: list[str], new: list[str], key: str) -> dict[str, Any]:
             right = figures(table, alike, key)
         with opened(*old) as table:
             left = figures(table, alike, key)
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         return {"unread": " ".join(str(error).split())[:500]}
     return {**_columns(left, right), **_rows(left, right, key), "compared_columns": len(alike)}
 

@@ -121,8 +121,17 @@ class Data:
         self, place: Place, version: Version, command_id: str, told: Told
     ) -> Version:
         settings = await self._projects.settings_of(version.project)
+        known = await self._versions.known(version.project)
+        # What stands in the folder is mostly one of the dataset's newest.
+        known.sort(key=lambda one: (one.name != version.name, -one.version))
+        held = dict.fromkeys(one.content.oid for one in known)
         await self._datasets.restore(
-            place, version.path, version.content, read_only=settings.read_only, told=told
+            place,
+            version.path,
+            version.content,
+            held=list(held),
+            read_only=settings.read_only,
+            told=told,
         )
         # Noted, it is not done again over what people have written since.
         await self._versions.note(version, command_id)

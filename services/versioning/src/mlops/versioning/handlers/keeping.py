@@ -66,12 +66,13 @@ class Keeping:
             place = await self._projects.place_for(command, adds=False)
             known = await self._registry.known(command.project, removed=True)
             removed = [version for version in known if version.removed_at is not None]
+            projects = await self._projects.places(archived=True)
             live = await self._registry.live()
             dead = sorted({version.content.oid for version in removed} - set(live))
             swept = Swept(0, 0)
             if dead:
                 swept = await self._upkeep.sweep(
-                    place, dead, live, grace=_GRACE, dry=command.dry_run
+                    place, dead, live, projects=projects, grace=_GRACE, dry=command.dry_run
                 )
         return [
             DataCollected(

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field, replace
 
 import structlog
@@ -13,6 +13,7 @@ from mlops.chassis.errors import ChassisError
 from mlops.contracts.message import Message, follow_up_id
 from mlops.contracts.versioning import DataVersioned
 from mlops.versioning import model
+from mlops.versioning.handlers.additions import Additions
 from mlops.versioning.handlers.asked import Turns, versioned
 from mlops.versioning.handlers.projects import Projects
 from mlops.versioning.model import Version
@@ -45,6 +46,7 @@ class People:
     files: PeoplesFiles
     versions: Versions
     turns: Turns
+    additions: Additions
     clock: Clock
     _settled: dict[tuple[str, str], str] = field(default_factory=dict)
     _waits: dict[tuple[str, str], _Wait] = field(default_factory=dict)
@@ -52,7 +54,13 @@ class People:
     async def look(self) -> AsyncGenerator[Message, None]:
         """Look once, and yield `data.versioned` for what people have pushed; it must be stored before the next step."""
         for place in await self.projects.places():
-            for file, signature in (await self._fresh(place)).items():
+            fresh = await self._fresh(place)
+            # All of them at once: at a start every file is fresh, and there may be many of both.
+            known = await self.versions.known(place.project, removed=True) if fresh else []
+            for file, signature in fresh.items():
+                if await self._is_told_by_now(place, file, known):
+                    self._settled[place.project, file] = signature
+                    continue
                 version = await self._version(place, file, signature)
                 if version is not None:
                     yield _event(version)
@@ -69,6 +77,10 @@ class People:
             if self._settled.get((place.project, file)) != signature
             and await self._is_due(place, file, signature)
         }
+
+    async def _is_told_by_now(self, place: Place, file: str, known: Sequence[Version]) -> bool:
+        named = await self.files.named(place.folder, file)
+        return named is not None and await self._is_among(known, *named)
 
     async def _is_due(self, place: Place, file: str, signature: str) -> bool:
         wait = self._waits.get((place.project, file))
@@ -111,11 +123,16 @@ class People:
             return None, False
         if await self._is_told(place.project, claim.path, claim.content.oid):
             return None, True
+        if await self.additions.is_under_way(place, claim.path):
+            return None, False  # killed in the midst: it becomes the version of its command
         wished = await self._wished(place, claim)
         return await self.versions.remember(wished, _added(wished)), False
 
     async def _is_told(self, project: str, path: str, oid: str) -> bool:
         known = await self.versions.known(project, removed=True)
+        return await self._is_among(known, path, oid)
+
+    async def _is_among(self, known: Sequence[Version], path: str, oid: str) -> bool:
         held = next((v for v in known if v.path == path and v.content.oid == oid), None)
         if held is None:
             return False

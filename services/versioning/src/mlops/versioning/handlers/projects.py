@@ -18,6 +18,7 @@ from mlops.contracts.workspaces import (
     WorkspaceProvisioned,
     WorkspaceRefused,
 )
+from mlops.versioning import model
 from mlops.versioning.handlers.asked import Turns
 from mlops.versioning.ports import Datasets, KnownProject, Place, Registry
 
@@ -71,6 +72,7 @@ class Projects:
         wished = known.data.remote
         place = self._place(event.project, event.path, wished)
         try:
+            await self._refuse_shared(place)
             await self._datasets.provision(place)
             if known.remote != wished:
                 await self._move(event.project, known.remote, place)
@@ -131,13 +133,13 @@ class Projects:
             )
         return self._place(project, known.folder, known.remote)
 
-    async def places(self) -> list[Place]:
-        """Return where the data of every project that takes new ones stand."""
+    async def places(self, *, archived: bool = False) -> list[Place]:
+        """Return where the data of every project that takes new ones stand; of *archived* ones too if asked."""
         known = await self._documents.all()
         return [
             self._place(project, one.folder, one.remote)
             for project, one in sorted(known.items())
-            if one.folder is not None and not one.archived
+            if one.folder is not None and (archived or not one.archived)
         ]
 
     def _unknown(self, command: ProjectCommand) -> Exception:
@@ -147,6 +149,15 @@ class Projects:
 
     def _place(self, project: str, folder: str, remote: str) -> Place:
         return Place(project, folder, remote or f"{self._remote_root}/{project}", self._cache)
+
+    async def _refuse_shared(self, place: Place) -> None:
+        """A collection in one project would take from under an addition in the other what both have there."""
+        for other in await self.places(archived=True):
+            if other.project != place.project and model.overlap(other.remote, place.remote):
+                raise RejectedError(
+                    f"remote {place.remote!r} is that of project {other.project!r} ({other.remote!r}), or lies inside "
+                    "or around it; give [data] remote a folder of its own, as in s3://bucket/PROJECT"
+                )
 
     async def _move(self, project: str, before: str, place: Place) -> None:
         """Bring what the versions name to the new remote; until all is there they stay where they are."""

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Many alerts at once: a channel that is away holds nobody back, and what people ask meanwhile is heard."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from services.monitoring.tests.conftest import SEEN, Office
+
+from mlops.contracts.monitoring import DriftDetected, DriftKind, Severity, SilenceAlerts
+from mlops.monitoring.adapters.memory_channels import MemoryChannels
+from mlops.monitoring.model.notices import Channel
+from mlops.monitoring.ports import Letter
+
+MINUTE = timedelta(minutes=1)
+RULES = {name: Channel(least=2) for name in ("chat", "mail", "call")}
+
+
+@dataclass
+class Tried(MemoryChannels):
+    """Channels that count what they were asked to tell, and do *first* before."""
+
+    tries: list[str] = field(default_factory=list)
+    first: Callable[[], Awaitable[Any]] | None = None
+
+    async def tell(self, name: str, letter: Letter) -> None:
+        """Note the try, and tell."""
+        self.tries.append(name)
+        if self.first is not None:
+            await self.first()
+        await super().tell(name, letter)
+
+
+async def trouble(office: Office, models: int) -> None:
+    """Raise an alert for each of so many models."""
+    for number in range(models):
+        await office.hear(
+            DriftDetected,
+            model=f"rain-{number}",
+            version=1,
+            kind=DriftKind.DATA,
+            severity=Severity.WARNING,
+            share_drifted_ratio=0.5,
+            window=SEEN,
+        )
+
+
+async def test_a_channel_that_is_away_is_tried_once_and_the_others_hear_everything() -> None:
+    channels = Tried(rules=RULES, broken={"chat"})
+    office = Office(channels=channels)
+    await office.register(notify=["chat", "mail"], escalate=[])
+    await trouble(office, models=5)
+
+    await office.look()
+    await office.look(MINUTE / 2)
+    away = list(channels.tries)
+    channels.broken.clear()
+
+    assert sorted(away) == ["chat"] + ["mail"] * 5
+    assert await office.look(MINUTE / 2) == ["chat: raised"] * 5
+
+
+async def test_a_letter_that_cannot_be_sent_does_not_keep_the_others_from_its_channel() -> None:
+    channels = Tried(rules=RULES, broken={"chat"})
+    office = Office(channels=channels)
+    await office.register(notify=["chat"], escalate=[])
+    await trouble(office, models=3)
+    await office.look()
+    channels.broken.clear()
+
+    await office.look(MINUTE)
+
+    told = [letter.alert.model for _, letter in channels.told]
+    assert told == ["rain-1", "rain-2", "rain-0"]
+
+
+async def test_a_silence_of_meanwhile_holds_for_what_was_not_told_yet() -> None:
+    channels = Tried(rules=RULES)
+    office = Office(channels=channels)
+    await office.register(notify=["chat"], escalate=[])
+    await trouble(office, models=3)
+    channels.first = lambda: office.hear(SilenceAlerts, until=office.now + 60 * MINUTE)
+
+    assert await office.look() == ["chat: raised"]
