@@ -61,7 +61,7 @@ async def test_versions_come_back_in_a_fresh_workspace(
 
     await datasets.restore(elsewhere, "days.bin", second)
     later = (there / "days.bin").read_bytes()
-    await datasets.restore(elsewhere, "days.bin", first)
+    await datasets.restore(elsewhere, "days.bin", first, held=[second.oid])
     await datasets.restore(elsewhere, "months", months)
 
     assert later == b"later"
