@@ -33,6 +33,7 @@ from mlops.contracts.workspaces import ProjectRegistered
 from mlops.orchestration_bridge.adapters.memory import FakePipelines
 from mlops.orchestration_bridge.app import wire
 from servers.programs import free_port, until
+from servers.services import ServiceProcess
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(120)]
 PROJECT, WINDOW = "rain", 200
@@ -90,14 +91,10 @@ class Live:
 
 @pytest.fixture
 def monitoring(tmp_path: Path, nats_server: Any) -> Iterator[None]:
-    env = {"MLOPS_HOME": str(tmp_path), "NATS_URL": nats_server.url}
-    env["NATS_TOKEN"] = nats_server.token
-    with (tmp_path / "monitoring.log").open("wb") as log:
-        command = [sys.executable, "-m", "mlops.monitoring"]
-        process = subprocess.Popen(command, env=os.environ | env, stdout=log, stderr=log)
+    found = ServiceProcess("monitoring", tmp_path, nats_server)
+    found.start()
     yield
-    process.terminate()
-    process.wait(30)
+    found.stop()
 
 
 @pytest.fixture

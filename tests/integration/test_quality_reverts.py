@@ -4,9 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,6 +19,7 @@ from mlops.contracts.tracking import ModelPromoted
 from mlops.contracts.workspaces import ProjectRegistered
 from mlops.serving.adapters.memory import MemoryPackages, MemoryReplicas, MemoryTraffic
 from mlops.serving.app import Pace, wire
+from servers.services import ServiceProcess
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(120)]
 PROJECT, WINDOW = "rain", 200
@@ -29,14 +27,10 @@ PROJECT, WINDOW = "rain", 200
 
 @pytest.fixture
 def monitoring(tmp_path: Path, nats_server: Any) -> Iterator[None]:
-    env = {"MLOPS_HOME": str(tmp_path), "NATS_URL": nats_server.url}
-    env["NATS_TOKEN"] = nats_server.token
-    with (tmp_path / "monitoring.log").open("wb") as log:
-        command = [sys.executable, "-m", "mlops.monitoring"]
-        process = subprocess.Popen(command, env=os.environ | env, stdout=log, stderr=log)
+    found = ServiceProcess("monitoring", tmp_path, nats_server)
+    found.start()
     yield
-    process.terminate()
-    process.wait(30)
+    found.stop()
 
 
 @pytest.fixture

@@ -5,10 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +21,7 @@ from mlops.contracts.orchestration_bridge import WorkflowFailed, WorkflowKind
 from mlops.contracts.settings import ProjectSettings
 from mlops.contracts.workspaces import ProjectRegistered
 from servers.listeners import Hook, open_hook
+from servers.services import ServiceProcess
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(120)]
 PROJECT = "rain"
@@ -35,27 +32,6 @@ _WORKFLOW: dict[str, Any] = {
 }  # fmt: skip
 
 
-class Started:
-    """The monitoring service as a process that can be killed and started again."""
-
-    def __init__(self, home: Path, server: Any) -> None:
-        self._env = os.environ | {
-            "MLOPS_HOME": str(home), "NATS_URL": server.url, "NATS_TOKEN": server.token,
-        }  # fmt: skip
-        self._log = home / "monitoring.log"
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        with self._log.open("ab") as log:
-            command = [sys.executable, "-m", "mlops.monitoring"]
-            self.process = subprocess.Popen(command, env=self._env, stdout=log, stderr=log)
-
-    def end(self, how: int = signal.SIGTERM) -> None:
-        if self.process is not None:
-            self.process.send_signal(how)
-            self.process.wait(30)
-
-
 @pytest.fixture
 async def hook() -> AsyncIterator[Hook]:
     async with open_hook() as found:
@@ -63,24 +39,14 @@ async def hook() -> AsyncIterator[Hook]:
 
 
 @pytest.fixture
-def monitoring(tmp_path: Path, nats_server: Any, hook: Hook) -> Iterator[Started]:
+def monitoring(tmp_path: Path, nats_server: Any, hook: Hook) -> Iterator[ServiceProcess]:
     file = tmp_path / "alerts.toml"
     file.touch(0o600)
     file.write_text(f'[channels.hook]\nwebhook = "{hook.url}/alerts"\n')
-    found = Started(tmp_path, nats_server)
+    found = ServiceProcess("monitoring", tmp_path, nats_server)
     found.start()
     yield found
-    found.end()
-
-
-@pytest.fixture
-async def bus(tmp_path: Path, nats_server: Any) -> AsyncIterator[NatsBus]:
-    found = NatsBus(
-        nats_server.url, token=nats_server.token, name="probe", outbox=tmp_path / "probe.db"
-    )
-    await found.start()
-    yield found
-    await found.stop()
+    found.stop()
 
 
 async def register(bus: NatsBus) -> None:
@@ -117,13 +83,13 @@ def drift(kind: DriftKind) -> Message:
 
 
 async def test_killed_and_started_again_it_tells_nothing_twice_and_nothing_too_little(
-    monitoring: Started, bus: NatsBus, hook: Hook
+    monitoring: ServiceProcess, bus: NatsBus, hook: Hook
 ) -> None:
     await register(bus)
     await bus.publish(drift(DriftKind.PREDICTION))
     (first,) = await heard(bus, "alert.notified", 1)
 
-    monitoring.end(signal.SIGKILL)
+    monitoring.kill()
     await bus.publish(WorkflowFailed(**_WORKFLOW, diagnosis="out of memory"))
     monitoring.start()
     _, second = await heard(bus, "alert.notified", 2)
@@ -134,7 +100,7 @@ async def test_killed_and_started_again_it_tells_nothing_twice_and_nothing_too_l
 
 
 async def test_what_people_say_is_known_after_a_kill(
-    monitoring: Started, bus: NatsBus, hook: Hook
+    monitoring: ServiceProcess, bus: NatsBus, hook: Hook
 ) -> None:
     await register(bus)
     await bus.publish(drift(DriftKind.DATA))
@@ -142,7 +108,7 @@ async def test_what_people_say_is_known_after_a_kill(
     await bus.publish(AcknowledgeAlert(project=PROJECT, alert_id=raised["alert_id"], by="ada"))
     await heard(bus, "alert.acknowledged", 1)
 
-    monitoring.end(signal.SIGKILL)
+    monitoring.kill()
     monitoring.start()
     await bus.publish(drift(DriftKind.MISSING))
     await heard(bus, "alert.raised", 2)

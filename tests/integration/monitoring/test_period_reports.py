@@ -5,10 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -42,6 +39,7 @@ from mlops.monitoring.model.reports_entries import (
 from mlops.monitoring.model.reports_machines import Machines
 from mlops.monitoring.model.reports_period import Period
 from mlops.monitoring.ports import MadeReports
+from servers.services import ServiceProcess
 
 pytestmark = pytest.mark.timeout(150)
 
@@ -157,44 +155,16 @@ async def test_old_pages_go_with_their_figures_and_pictures(
     assert names[0] == "2026-11-22T010000--2026-11-23T010000-day"
 
 
-class Service:
-    """The real service, started and killed as a supervisor would."""
-
-    def __init__(self, home: Path, server: Any, **env: str) -> None:
-        self._log = home / "monitoring.log"
-        urls = {"MLOPS_HOME": str(home), "NATS_URL": server.url, "NATS_TOKEN": server.token}
-        self._env = {**os.environ, **urls, **env}
-        self._child: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        with self._log.open("ab") as log:
-            command = [sys.executable, "-m", "mlops.monitoring"]
-            self._child = subprocess.Popen(command, env=self._env, stdout=log, stderr=log)
-
-    def kill(self) -> None:
-        if self._child is not None:
-            self._child.kill()
-            self._child.wait(10)
-            self._child = None
-
-
 @pytest.fixture
-def service(tmp_path: Path, nats_server: Any) -> Iterator[Service]:
+def service(tmp_path: Path, nats_server: Any) -> Iterator[ServiceProcess]:
     # Six hours ago: no new day becomes due while the test runs.
     due_at = datetime.now(UTC) - timedelta(hours=6)
-    found = Service(tmp_path, nats_server, MONITORING_REPORTS_AT=f"{due_at:%H:%M}")
+    found = ServiceProcess(
+        "monitoring", tmp_path, nats_server, MONITORING_REPORTS_AT=f"{due_at:%H:%M}"
+    )
     found.start()
     yield found
     found.kill()
-
-
-@pytest.fixture
-async def bus(tmp_path: Path, nats_server: Any) -> AsyncIterator[NatsBus]:
-    outbox = tmp_path / "probe.db"
-    found = NatsBus(nats_server.url, token=nats_server.token, name="probe", outbox=outbox)
-    await found.start()
-    yield found
-    await found.stop()
 
 
 async def published(bus: NatsBus, kind: str, least: int = 1) -> list[dict[str, Any]]:
@@ -210,7 +180,7 @@ async def published(bus: NatsBus, kind: str, least: int = 1) -> list[dict[str, A
 @pytest.mark.server
 @pytest.mark.timeout(150)
 async def test_the_service_reports_by_the_clock_once_and_whenever_it_is_asked(
-    service: Service, bus: NatsBus
+    service: ServiceProcess, bus: NatsBus
 ) -> None:
     now = datetime.now(UTC)
     made = bus.documents("monitoring_reports", MadeReports)

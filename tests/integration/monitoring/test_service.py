@@ -4,10 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +16,7 @@ from mlops.contracts.gateway import Label, LabelRecorded
 from mlops.contracts.serving import DeploymentCompleted, Prediction, PredictionLogged
 from mlops.contracts.settings import MonitorSettings, PerformanceSettings, ProjectSettings
 from mlops.contracts.workspaces import ProjectRegistered
+from servers.services import ServiceProcess
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(120)]
 
@@ -26,47 +24,12 @@ WINDOW = 200
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
 
-class Process:
-    """The service, started and killed as a supervisor would."""
-
-    def __init__(self, home: Path, server: Any) -> None:
-        self._home = home
-        self._env = {
-            **os.environ,
-            "MLOPS_HOME": str(home),
-            "NATS_URL": server.url,
-            "NATS_TOKEN": server.token,
-        }
-        self._child: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        with (self._home / "monitoring.log").open("ab") as log:
-            command = [sys.executable, "-m", "mlops.monitoring"]
-            self._child = subprocess.Popen(command, env=self._env, stdout=log, stderr=log)
-
-    def kill(self) -> None:
-        if self._child is not None:
-            self._child.kill()
-            self._child.wait(10)
-            self._child = None
-
-
 @pytest.fixture
-def process(tmp_path: Path, nats_server: Any) -> Iterator[Process]:
-    found = Process(tmp_path, nats_server)
+def process(tmp_path: Path, nats_server: Any) -> Iterator[ServiceProcess]:
+    found = ServiceProcess("monitoring", tmp_path, nats_server)
     found.start()
     yield found
     found.kill()
-
-
-@pytest.fixture
-async def bus(tmp_path: Path, nats_server: Any) -> AsyncIterator[NatsBus]:
-    found = NatsBus(
-        nats_server.url, token=nats_server.token, name="probe", outbox=tmp_path / "probe.db"
-    )
-    await found.start()
-    yield found
-    await found.stop()
 
 
 async def send_window(bus: NatsBus, first: int, right: int) -> None:
@@ -128,7 +91,7 @@ async def send_batch(bus: NatsBus, first: int) -> None:
 
 @pytest.mark.timeout(240)  # what a killed process held comes again after 30 s
 async def test_killed_within_windows_no_row_is_lost_or_counted_twice(
-    process: Process, bus: NatsBus
+    process: ServiceProcess, bus: NatsBus
 ) -> None:
     await begin(bus)
 
@@ -153,7 +116,9 @@ async def test_killed_within_windows_no_row_is_lost_or_counted_twice(
     assert sum(one["value"] for one in measured) == pytest.approx(6 * 0.9)
 
 
-async def test_a_killed_service_goes_on_and_repeats_nothing(process: Process, bus: NatsBus) -> None:
+async def test_a_killed_service_goes_on_and_repeats_nothing(
+    process: ServiceProcess, bus: NatsBus
+) -> None:
     await begin(bus)
     await send_window(bus, 0, right=190)
     await until_told(bus, "performance.measured", [0])

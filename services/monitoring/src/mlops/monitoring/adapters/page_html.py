@@ -9,6 +9,7 @@ from html import escape
 from typing import Any
 
 from mlops.monitoring.adapters import page_charts as charts
+from mlops.monitoring.model.reports_words import energy, span
 
 Found = dict[str, Any]
 
@@ -166,7 +167,7 @@ class _Page:
         why = [one for one in self.report["moments"] if one["lane"] in ("retraining", "declined")]
         asked = [(self._at(one["at"]), _project(self.report, one["scope"]), escape(one["text"]), escape(one["why"])) for one in why[-_ROWS:]]  # fmt: skip
         ended = [
-            (self._at(one["at"]), _project(self.report, one["project"]), escape(one["kind"]), _pill(one["outcome"]), _span(one["lasted_s"]), _energy(one["joules"]))
+            (self._at(one["at"]), _project(self.report, one["project"]), escape(one["kind"]), _pill(one["outcome"]), _span(one["lasted_s"]), energy(one["joules"]))
             for one in self.report["trainings"][-_ROWS:]
         ]  # fmt: skip
         return (
@@ -221,10 +222,12 @@ def _tiles(report: Found) -> Iterable[str]:
     quality = [found for model in report["models"] for found in model["quality"]]
     bad = sum(found["degraded_windows"] for found in quality)
     if len(quality) == 1:
-        promised = (
-            "" if quality[0]["expected"] is None else f"promised {quality[0]['expected']:.4g}"
-        )
-        yield _tile(quality[0]["metric"], f"{quality[0]['value']:.4g}", promised, "bad" if bad else "good")  # fmt: skip
+        [found] = quality
+        said = [] if found["expected"] is None else [f"promised {found['expected']:.4g}"]
+        if bad:  # the mean may be as promised all the same
+            measured = len(found["windows"]) + found["windows_left_out"]
+            said.append(f"worse in {bad} of {measured} windows")
+        yield _tile(found["metric"], f"{found['value']:.4g}", "; ".join(said), "bad" if bad else "good")  # fmt: skip
     elif quality:
         kept = sum(not found["degraded_windows"] for found in quality)
         yield _tile("models that kept their promise", f"{kept} of {len(quality)}", "", "bad" if bad else "good")  # fmt: skip
@@ -235,7 +238,7 @@ def _tiles(report: Found) -> Iterable[str]:
         ratio = done["failed"] / done["requests"]
         yield _tile("requests failed", f"{ratio:.2%}", f"{done['failed']:,} of {done['requests']:,}", "bad" if ratio > 0.01 else "good")  # fmt: skip  # noqa: PLR2004 - a hundredth
     if done["joules_per_1000"] is not None:
-        yield _tile("per 1000 predictions", _joules(done["joules_per_1000"]), f"{_energy(done['joules'])} in all")  # fmt: skip
+        yield _tile("per 1000 predictions", _joules(done["joules_per_1000"]), f"{energy(done['joules'])} in all")  # fmt: skip
     still = sum(one["closed"] is None for one in report["alerts"])
     yield _tile("alerts", f"{len(report['alerts'])}", f"{still} open", "warn" if still else "good")
 
@@ -315,16 +318,8 @@ def _joules(value: float | None) -> str:
     return "—" if value is None else f"{value:.3g} J"
 
 
-def _energy(joules: float | None) -> str:
-    if joules is None:
-        return "not known"
-    return f"{joules / 3600:.3g} Wh" if joules >= 1000 else f"{joules:.3g} J"  # noqa: PLR2004 - a unit
-
-
 def _span(seconds: float | None) -> str:
-    if seconds is None:
-        return "—"
-    return f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{max(1, round(seconds / 60))} min"  # noqa: PLR2004 - an hour
+    return "—" if seconds is None else span(seconds)
 
 
 def _colours() -> str:
