@@ -21,7 +21,9 @@ import psutil
 ROOT = Path(__file__).parents[2]
 WRAPPER = ROOT / "deploy" / "ray" / "haproxy-loopback.sh"
 DIRECT = {"RAY_SERVE_ENABLE_DIRECT_INGRESS": "1"}
-_BLOCK = 60
+# A released port rests for 150 s: replicas of many short tests follow each other on one head.
+_WORKERS, _INGRESS = 30, 105
+_BLOCK = _WORKERS + 2 * _INGRESS
 
 
 def free_ports(count: int) -> list[int]:
@@ -37,7 +39,7 @@ def free_ports(count: int) -> list[int]:
 
 def free_block() -> int:
     """Return the first of a row of free ports, below those that the system hands out by itself."""
-    for start in range(11000 + (os.getpid() % 200) * 80, 32000, 80):
+    for start in range(11000 + (os.getpid() % 80) * _BLOCK, 32000, _BLOCK):
         if all(_is_free(port) for port in range(start, start + _BLOCK)):
             return start
     raise RuntimeError(f"no {_BLOCK} free ports in a row")
@@ -77,6 +79,7 @@ class RayHead:
         return f"http://127.0.0.1:{self.http_port}"
 
     def environment(self) -> dict[str, str]:
+        http, grpc = self.block + _WORKERS, self.block + _WORKERS + _INGRESS
         env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
         return env | {
             "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
@@ -86,10 +89,10 @@ class RayHead:
             "RAY_worker_niceness": "0",
             "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
             "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "2",
-            "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(self.block + 30),
-            "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(self.block + 44),
-            "RAY_SERVE_DIRECT_INGRESS_MIN_GRPC_PORT": str(self.block + 45),
-            "RAY_SERVE_DIRECT_INGRESS_MAX_GRPC_PORT": str(self.block + 59),
+            "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(http),
+            "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(grpc - 1),
+            "RAY_SERVE_DIRECT_INGRESS_MIN_GRPC_PORT": str(grpc),
+            "RAY_SERVE_DIRECT_INGRESS_MAX_GRPC_PORT": str(grpc + _INGRESS - 1),
             "MLOPS_PYTHON": sys.executable,
             "MLOPS_HOME": str(self.home),
             **(self._haproxy() if self.ingress == "haproxy" else DIRECT),
@@ -132,7 +135,12 @@ class RayHead:
             *("--object-store-memory", "80000000", "--disable-usage-stats"),
             *("--include-log-monitor=false", "--include-dashboard=false", "--no-monitor"),
             *("--ray-client-server-port", str(self.ports[4])),
-            *("--min-worker-port", str(self.block), "--max-worker-port", str(self.block + 29)),
+            *(
+                "--min-worker-port",
+                str(self.block),
+                "--max-worker-port",
+                str(self.block + _WORKERS - 1),
+            ),
             *("--dashboard-port", str(self.ports[5])),
             *("--dashboard-agent-listen-port", str(self.ports[6])),
             *("--temp-dir", str(self.folder)),

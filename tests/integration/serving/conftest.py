@@ -221,7 +221,10 @@ class Project:
 
     async def serve(self, version: int, within_s: float = 120) -> dict[str, Any]:
         await self.promote(version)
-        return await self.hear("deployment.completed", version=version, within_s=within_s)
+        ends = ("deployment.completed", "deployment.failed")
+        told = await self.hear(*ends, version=version, within_s=within_s)
+        assert told["type"] == "deployment.completed", told["data"].get("reason")
+        return told
 
 
 @pytest.fixture

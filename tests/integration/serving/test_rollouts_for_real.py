@@ -158,17 +158,21 @@ async def test_a_head_that_was_killed_gets_everything_back(
     assert "v1 progressed lost" in await project.facts()
 
 
+def listening_of(one: psutil.Process) -> list[tuple[str, str]]:
+    """Return the process's name and each address where it listens; none when it has just ended."""
+    try:
+        name, places = one.name(), one.net_connections("inet")
+    except psutil.NoSuchProcess:
+        return []
+    return [(name, place.laddr.ip) for place in places if place.status == psutil.CONN_LISTEN]
+
+
 async def test_nothing_listens_beyond_this_machine(project: Any, ray: Any) -> None:
     await project.register()
     [version] = project.log("skops")
     await project.serve(version)
 
-    listening = [
-        (one.name(), place.laddr.ip)
-        for one in ray.processes()
-        for place in one.net_connections("inet")
-        if place.status == psutil.CONN_LISTEN
-    ]
+    listening = [place for one in ray.processes() for place in listening_of(one)]
 
     assert {"haproxy", "gcs_server", "raylet"} <= {name for name, _ in listening}
     open_wide = [
