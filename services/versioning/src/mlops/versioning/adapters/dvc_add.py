@@ -25,8 +25,9 @@ from dvc_data.hashfile.hash_info import HashInfo
 from dvc_data.hashfile.meta import Meta
 
 from mlops.chassis.errors import RejectedError, UnavailableError
+from mlops.versioning.adapters.dvc_bytes import Count, begins_with, forget
 from mlops.versioning.adapters.dvc_known import Known, Signature, signature
-from mlops.versioning.adapters.dvc_store import SMALL_BYTES, Count, Store, begins_with, forget
+from mlops.versioning.adapters.dvc_store import SMALL_BYTES, Store
 from mlops.versioning.adapters.paths import files_in
 
 Tell = Callable[[int, int], None]

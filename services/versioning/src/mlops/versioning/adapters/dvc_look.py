@@ -18,8 +18,8 @@ from dvc.repo import Repo
 
 from mlops.chassis.errors import RejectedError
 from mlops.versioning.adapters.dvc_add import walk_of
+from mlops.versioning.adapters.dvc_bytes import digest
 from mlops.versioning.adapters.dvc_known import Known, Signature, signature
-from mlops.versioning.adapters.dvc_store import digest
 from mlops.versioning.adapters.paths import files_in
 
 # Of some addresses, return those that a version names and that cache or remote still holds.
@@ -93,9 +93,11 @@ class Look:
 def look_at(repo: Repo, wish: Wish, known: Known, safe: Safe) -> Look:
     """Look at everything that a restore would touch; refuse what would be lost, and what cannot be done."""
     _refuse_ways_out(wish)
-    present = _seen(repo, wish.place, known)
-    _see_hidden(wish, present)
-    _refuse_blocked(wish, present)
+    present: dict[str, Present] = {}
+    if os.path.lexists(wish.place):
+        present = _seen(repo, wish.place, known)
+        _see_hidden(wish, present)
+        _refuse_blocked(wish, present)
     keeps = {rel for rel, one in present.items() if _stays(rel, one, wish)}
     changes = {one.oid for rel, one in present.items() if rel not in keeps}
     held = safe(changes) if changes else set()

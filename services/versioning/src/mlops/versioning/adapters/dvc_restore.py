@@ -90,7 +90,7 @@ def _remove(look: Look, gone: list[str]) -> None:
 
 def _clear_folders(wish: Wish) -> None:
     # Empty ones where a file is to stand; in others nothing is left to stand in the way.
-    for rel in wish.files:
+    for rel in wish.files if wish.place.is_dir() else ():
         target = at(wish.place, rel)
         for above, _, _ in os.walk(target, topdown=False) if os.path.isdir(target) else ():
             with contextlib.suppress(OSError):
@@ -108,9 +108,10 @@ def _put_all(repo: Repo, store: Store, look: Look, tell: Tell) -> dict[str, tupl
     put = {}
     for done, (rel, oid) in enumerate(wanted.items(), 1):
         target = at(wish.place, rel)
-        look.refuse_changed(rel)
-        if not (link and _linked(store.place(oid), target, drafts)):
-            _copied(store.place(oid), target, drafts, mode)
+        if not (link and rel not in look.present and _linked_at_once(store.place(oid), target)):
+            look.refuse_changed(rel)
+            if not (link and _linked(store.place(oid), target, drafts)):
+                _copied(store.place(oid), target, drafts, mode)
         put[rel] = signature(os.stat(target)), oid
         tell(done, len(wanted))
     return put
@@ -140,16 +141,20 @@ def _make_folders(wish: Wish, wanted: dict[str, str]) -> None:
         (wish.place / above).mkdir(parents=True, exist_ok=True)
 
 
-def _linked(source: str, target: str, drafts: str) -> bool:
+def _linked_at_once(source: str, target: str) -> bool:
+    """Link where nothing stands; return False where something does, or no link can be."""
     try:
-        with contextlib.suppress(FileExistsError):
-            os.link(source, target)
-            return True
-        draft = _draft(drafts)
-        os.link(source, draft)
+        os.link(source, target)
     except FileNotFoundError:
         raise
-    except OSError:  # another file system, or more links than one file may have
+    except OSError:  # also another file system, or more links than one file may have
+        return False
+    return True
+
+
+def _linked(source: str, target: str, drafts: str) -> bool:
+    draft = _draft(drafts)
+    if not _linked_at_once(source, draft):
         return False
     _move(draft, target)
     return True

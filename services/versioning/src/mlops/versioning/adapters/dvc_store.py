@@ -14,17 +14,21 @@ import os
 import platform
 import stat
 import time
-from collections.abc import Callable
 
 from dvc_objects.fs.system import reflink
 
-Count = Callable[[int], None]
+from mlops.versioning.adapters.dvc_bytes import (
+    MODE,
+    Count,
+    copy,
+    digest,
+    forget,
+    made,
+    md5_of,
+    silent,
+)
 
-MODE = 0o444
 SMALL_BYTES = 1 << 20
-# Larger pieces cost more: they fall out of the processor's cache between the reading, the hashing and the writing.
-_PIECE_BYTES = 1 << 16
-_TELL_BYTES = 1 << 22
 # Far below the grace of a sweep: an object that is met late in its youth is as young as one just made.
 _YOUNG_S = 60.0
 _numbers = itertools.count()
@@ -73,7 +77,7 @@ class Store:
         if not self.keeps(oid, len(content)):
             draft = self.draft()
             try:
-                with open(draft, "wb", opener=_made) as file:
+                with open(draft, "wb", opener=made) as file:
                     file.write(content)
                 self._settle(draft, oid)
             except BaseException:
@@ -96,7 +100,7 @@ class Store:
         """Copy *source* to a draft and return the copy's address and size."""
         if self._cloned(source, draft):
             return digest(draft, count)
-        return _copy(source, draft, count)
+        return copy(source, draft, count)
 
     def keep(self, draft: str, oid: str, size: int) -> None:
         """Make an object of a draft."""
@@ -123,7 +127,7 @@ class Store:
     def sound(self, oid: str) -> bool:
         """Read an object and tell whether it is there and what its address says."""
         try:
-            return digest(self.place(oid), _silent)[0] == _md5(oid)
+            return digest(self.place(oid), silent)[0] == md5_of(oid)
         except OSError:
             return False
 
@@ -166,10 +170,10 @@ class Store:
 
     def _fill(self, draft: str, origin: str, oid: str, *, check: bool) -> None:
         if self._cloned(origin, draft) or _linked(origin, draft):
-            found = digest(draft, _silent)[0] if check else _md5(oid)
+            found = digest(draft, silent)[0] if check else md5_of(oid)
         else:
-            found, _ = _copy(origin, draft, _silent)
-        if found != _md5(oid):
+            found, _ = copy(origin, draft, silent)
+        if found != md5_of(oid):
             raise ValueError(f"{origin} is damaged; run `mlops data verify`")
 
     def _linked_at_once(self, origin: str, oid: str) -> bool:
@@ -195,19 +199,11 @@ def _protected(found: os.stat_result) -> bool:
 
 def _sound(place: str, oid: str) -> bool:
     # Writable: somebody may have written, or the file system keeps no modes. DVC looks into it too.
-    sound = digest(place, _silent)[0] == _md5(oid)
+    sound = digest(place, silent)[0] == md5_of(oid)
     if sound:
         with contextlib.suppress(OSError):
             os.chmod(place, MODE)
     return sound
-
-
-def _md5(oid: str) -> str:
-    return oid.partition(".")[0]
-
-
-def _silent(_: int) -> None:
-    return
 
 
 def cloned(source: str, target: str) -> bool:
@@ -219,61 +215,6 @@ def cloned(source: str, target: str) -> bool:
     except OSError:
         return False
     return True
-
-
-def digest(file: str, count: Count) -> tuple[str, int]:
-    """Return the MD5 and the length of a file; other threads run meanwhile."""
-    return _passed_through(file, _nowhere, count)
-
-
-def begins_with(file: str, oid: str, size: int) -> bool:
-    """Read the first *size* bytes of a file and tell whether they are those of *oid*."""
-    found, left = hashlib.md5(usedforsecurity=False), size
-    with open(file, "rb", buffering=0) as opened:
-        while left and (piece := opened.read(min(left, _PIECE_BYTES))):
-            found.update(piece)
-            left -= len(piece)
-    return not left and found.hexdigest() == _md5(oid)
-
-
-def _copy(source: str, target: str, count: Count) -> tuple[str, int]:
-    # What is hashed is what is written: one reading, and no change in between can tear them apart.
-    made = _made(target, os.O_WRONLY | os.O_CREAT)
-    try:
-        return _passed_through(source, lambda piece: _write(made, piece), count)
-    finally:
-        os.close(made)
-
-
-def _passed_through(
-    file: str, write: Callable[[memoryview], None], count: Count
-) -> tuple[str, int]:
-    found, size, told = hashlib.md5(usedforsecurity=False), 0, 0
-    buffer = memoryview(bytearray(_PIECE_BYTES))
-    opened = os.open(file, os.O_RDONLY)
-    try:
-        while got := os.readv(opened, [buffer]):
-            piece = buffer if got == _PIECE_BYTES else buffer[:got]
-            found.update(piece)
-            write(piece)
-            size += got
-            if size - told >= _TELL_BYTES:
-                count(size - told)
-                told = size
-    finally:
-        os.close(opened)
-    count(size - told)
-    return found.hexdigest(), size
-
-
-def _nowhere(_: memoryview) -> None:
-    return
-
-
-def _write(file: int, piece: memoryview) -> None:
-    written = os.write(file, piece)
-    while written < len(piece):  # a nearly full disk takes a part
-        written += os.write(file, piece[written:])
 
 
 def _linked(source: str, target: str) -> bool:
@@ -290,17 +231,6 @@ def _unlinked(target: str) -> bool:
     # Writable, it may change under both names.
     os.unlink(target)
     return False
-
-
-def _made(path: str, flags: int) -> int:
-    # Read-only from the first moment: the mode is what DVC, and we, trust.
-    return os.open(path, flags | os.O_EXCL, MODE)
-
-
-def forget(draft: str) -> None:
-    """Remove a draft, if it is still there."""
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(draft)
 
 
 def _lives(pid: int) -> bool:
