@@ -67,10 +67,10 @@ class Rows:
     values: Floats
     times: Sequence[datetime]
 
-    @property
-    def answers(self) -> Floats:
-        """Return the last column: what a model would answer."""
-        return self.values[:, -1]
+    def answers(self, begin: int) -> Floats:
+        """Return what the model of the group of columns that begins here would answer."""
+        groups = self.values.shape[1] // (GROUP + 1)
+        return self.values[:, groups * GROUP + begin // GROUP]
 
     def columns(self, begin: int, end: int) -> dict[str, Sequence[str | None] | Floats]:
         """Return some columns as the service has them: numbers, and texts for categories."""
@@ -81,7 +81,9 @@ class Rows:
 
 
 class Stream:
-    """*width* columns and one of answers, which no shift moves.
+    """*width* columns and one of answers for every ten of them, which no shift moves.
+
+    Each group has answers of its own: a figure over five groups that share one column counts its luck five times.
 
     A row every minute (every three of `weekly`), from a random minute of the week on.
     """
@@ -89,15 +91,15 @@ class Stream:
     def __init__(self, kind: Kind, width: int, seed: int) -> None:
         self._kind = kind
         self._step = 3 if kind == "weekly" else 1
-        self._width = width + 1
+        self._width, self._features = width + width // GROUP, width
         self._rng = np.random.default_rng(seed)
         self._minute = int(self._rng.integers(0, 7 * MINUTES_A_DAY))
-        self._state = 0.9 * self._rng.standard_normal((1, width + 1))
+        self._state = 0.9 * self._rng.standard_normal((1, self._width))
 
     def take(self, rows: int, shift: Shift | None = None) -> Rows:
         """Return the next rows, moved by *shift*."""
         latent = self._latent(rows, shift)
-        columns = [] if shift is None else shift.columns(self._width - 1)
+        columns = [] if shift is None else shift.columns(self._features)
         if shift is not None:
             latent = _moved(latent, shift, columns)
         values = observe(latent)
@@ -121,7 +123,8 @@ class Stream:
         if self._kind in ("daily", "weekly"):
             return self._cyclic(noise)
         if self._kind == "label":
-            moved = np.arange(self._width) % GROUP < 3
+            places = np.arange(self._width)
+            moved = (places % GROUP < 3) & (places < self._features)
             share = shift.amount if shift is not None and shift.kind == "label" else _LABELLED
             labels = self._rng.random((rows, 1)) < share
             return np.asarray(noise + labels * moved - _LABELLED * moved)

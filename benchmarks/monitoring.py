@@ -6,7 +6,8 @@
 The real service and a peer read the same stream of a real bus at the same time, so every figure is of the same rows.
 The peer does the least that could be done: it parses each message and appends its rows to one SQLite table, one
 transaction for each message; no windows, no request ids told apart, nothing judged, no labels. Windows have 500 rows,
-as by default: those of the one model are judged twice a second, the 200 models fill theirs. Figures are processor seconds of
+as by default: those of the one model are judged twice a second, the 200 models fill theirs (what their decisions cost
+is measured by `monitoring_large.py`). Figures are processor seconds of
 either process per second of traffic. Lag: how long the oldest message that is not yet acknowledged has waited.
 """
 
@@ -284,9 +285,12 @@ async def put(js: JetStreamContext, message: Message) -> None:
 
 
 def cpu_s(pid: int) -> float:
-    """Return the processor seconds of a process, all of its threads."""
-    used = psutil.Process(pid).cpu_times()
-    return used.user + used.system
+    """Return the processor seconds of a process and its children, those that have ended too."""
+    process = psutil.Process(pid)
+    ended = process.cpu_times()
+    each = [one.cpu_times() for one in (process, *process.children(recursive=True))]
+    own = sum(one.user + one.system for one in each)
+    return own + ended.children_user + ended.children_system
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -26,6 +27,7 @@ from servers.listeners import Hook, Mailbox, open_hook, open_mailbox
 pytestmark = pytest.mark.timeout(60)
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 SECRET = "hush-hush-99"
+GATEWAY = "http://mlops.example.org"
 ALERT = Alert(
     alert_id="a-1",
     project="rainfall",
@@ -34,7 +36,7 @@ ALERT = Alert(
     severity=Severity.CRITICAL,
     title="rain v1: accuracy is 0.600, worse than 0.850",
     suggestion="Retrain. A retraining takes about 42 s and 310 J (as the last one did).",
-    links=("file:///reports/rain.html",),
+    links=("file:///srv/mlops/reports/rainfall/rain/w-7.html",),
     raised_by="e-1",
     raised_at=NOON,
     heard_at=NOON,
@@ -64,7 +66,7 @@ async def real(tmp_path: Path, hook: Hook) -> AsyncIterator[AppriseChannels]:
         f'[channels.hook]\nwebhook = "{hook.url}/in"\n[channels.gone]\nwebhook = "{away}"\n',
     )
     file = ChannelsFile(tmp_path / "alerts.toml", {"TOKEN": SECRET})
-    found = AppriseChannels(file, Sidecar(WORKER, idle=timedelta(seconds=5)))
+    found = AppriseChannels(file, lambda: Sidecar(WORKER, idle=timedelta(seconds=5)), GATEWAY)
     yield found
     await found.close()
 
@@ -86,7 +88,7 @@ def write(folder: Path, text: str, mode: int = 0o600) -> None:
 async def test_a_channel_is_known_by_its_name_and_told(channels: Channels) -> None:
     known = await channels.known()
 
-    await channels.tell("hook", LETTER)
+    await channels.tell("hook", [LETTER])
 
     assert known["hook"] == Channel(least=2)
     assert await channels.problem() is None
@@ -97,14 +99,14 @@ async def test_who_cannot_be_told_is_unavailable_and_no_secret_is_said(
     channels: Channels, name: str
 ) -> None:
     with pytest.raises(UnavailableError) as error:
-        await channels.tell(name, LETTER)
+        await channels.tell(name, [LETTER])
 
     assert str(error.value)
     assert SECRET not in str(error.value)
 
 
 async def test_the_log_is_always_there(channels: Channels) -> None:
-    await channels.tell("log", LETTER)
+    await channels.tell("log", [LETTER])
 
     assert "log" in await channels.known()
     assert await channels.usual() == ("log",)
@@ -118,7 +120,7 @@ async def test_a_web_hook_gets_signed_json_with_the_ids_to_drop_repeats_by(
         tmp_path, f'[channels.hook]\nwebhook = "{hook.url}/in?k=${{TOKEN}}"\nsecret = "${{TOKEN}}"'
     )
 
-    await real.tell("hook", LETTER)
+    await real.tell("hook", [LETTER])
 
     ((path, headers, content),) = hook.taken
     body = json.loads(content)
@@ -139,7 +141,7 @@ async def test_a_web_hook_that_does_not_take_it_has_failed(
     hook.status = status
 
     with pytest.raises(UnavailableError, match=f"answers {status}"):
-        await real.tell("hook", LETTER)
+        await real.tell("hook", [LETTER])
 
     assert len(hook.taken) == 1
 
@@ -150,7 +152,7 @@ async def test_a_slack_compatible_server_gets_its_text(
 ) -> None:
     write(tmp_path, f'[channels.chat]\nurl = "mmost://{hook.place}/${{TOKEN}}"')
 
-    await real.tell("chat", LETTER)
+    await real.tell("chat", [LETTER])
 
     ((path, headers, content),) = hook.taken
     text = json.loads(content)["text"]
@@ -159,7 +161,46 @@ async def test_a_slack_compatible_server_gets_its_text(
     assert "[critical] rainfall: rain v1: accuracy is 0.600, worse than 0.850" in text
     assert "A retraining takes about 42 s and 310 J" in text
     assert "It has begun 2 times" in text
+    assert f"{GATEWAY}/reports/rainfall/rain/w-7.html" in text
     assert "mlops alerts ack a-1" in text
+
+
+@pytest.mark.server
+async def test_a_channel_that_is_slow_holds_back_no_other(
+    real: AppriseChannels, hook: Hook, tmp_path: Path
+) -> None:
+    async with open_hook() as slow:
+        slow.may_answer = asyncio.Event()
+        write(
+            tmp_path,
+            f'[channels.hook]\nwebhook = "{hook.url}/in"\n[channels.slow]\nwebhook = "{slow.url}/in"\n',
+        )
+        waiting = asyncio.create_task(real.tell("slow", [LETTER]))
+        await slow.came.wait()
+
+        await real.tell("hook", [LETTER])
+        slow.may_answer.set()
+        await waiting  # it would have been given up if the other had waited for it
+
+    assert (len(hook.taken), len(slow.taken)) == (1, 1)
+
+
+@pytest.mark.server
+async def test_what_came_together_is_one_message_the_worst_first(
+    real: AppriseChannels, hook: Hook, tmp_path: Path
+) -> None:
+    write(tmp_path, f'[channels.chat]\nurl = "mmost://{hook.place}/${{TOKEN}}"')
+    minor = {"alert_id": "a-2", "severity": Severity.WARNING, "title": "snow v3 is slow"}
+    minor_letter = Letter("n-2", "raised", "rainfall.snow.latency", ALERT.model_copy(update=minor))
+
+    await real.tell("chat", [minor_letter, LETTER])
+
+    ((_, _, content),) = hook.taken
+    text = json.loads(content)["text"]
+    assert "[critical] 2 alerts: rainfall" in text
+    assert text.index("accuracy is 0.600") < text.index("snow v3 is slow")
+    assert "mlops alerts ack a-1" in text
+    assert "mlops alerts ack a-2" in text
 
 
 @pytest.mark.server
@@ -171,7 +212,7 @@ async def test_a_mail_says_when_it_is_over(
     update = {"resolved_by": "e-2", "ended_at": NOON, "reason": "accuracy is 0.910 again"}
 
     await real.tell(
-        "mail", Letter("n-2", "resolved", LETTER.dedup_key, ALERT.model_copy(update=update))
+        "mail", [Letter("n-2", "resolved", LETTER.dedup_key, ALERT.model_copy(update=update))]
     )
 
     ((receivers, letter),) = mailbox.letters
@@ -191,7 +232,7 @@ async def test_an_address_that_does_not_work_says_why(
     write(tmp_path, f'[channels.chat]\nurl = "{url}"')
 
     with pytest.raises(UnavailableError, match=r"no address that works|was not taken") as error:
-        await real.tell("chat", LETTER)
+        await real.tell("chat", [LETTER])
 
     assert SECRET not in str(error.value)
     assert "no reason given" not in str(error.value)

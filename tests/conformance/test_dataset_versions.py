@@ -17,7 +17,9 @@ from mlops.versioning.ports import Registry
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 HELD = Content("a" * 32, 3, 1, "outs: []\n")
-RAIN = Version("rain", "days", 1, "days.csv", HELD, "/remote/rain", None, "run-1", NOON)
+RAIN = Version(
+    "rain", "days", 1, "days.csv", HELD, "/remote/rain", None, "run-1", NOON, stage="prep"
+)
 
 
 @pytest.fixture(params=["memory", "sqlite"])

@@ -110,7 +110,8 @@ async def publish_all(bus: NatsBus, numbers: range) -> None:
 async def test_a_version_that_does_not_fit_is_whole_or_not_there(
     datasets: DvcDatasets, place: Place, disk: TinyDisk, part: str
 ) -> None:
-    small = replace(place, **{part: str(disk.path / part)})
+    tiny = str(disk.path / part)
+    small = replace(place, cache=tiny) if part == "cache" else replace(place, remote=tiny)
     content = os.urandom(6_000_000)
     await datasets.provision(small)
     (Path(place.folder) / "days.bin").write_bytes(content)

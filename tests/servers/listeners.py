@@ -17,12 +17,13 @@ from aiosmtpd.smtp import SMTP
 
 @dataclass
 class Hook:
-    """A web server; it answers with `status`, and remembers what it was sent."""
+    """A web server; it answers with `status`, once it may, and remembers what it was sent."""
 
     url: str = ""
     status: int = 200
     taken: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
     came: asyncio.Event = field(default_factory=asyncio.Event)
+    may_answer: asyncio.Event | None = None
 
     @property
     def place(self) -> str:
@@ -33,6 +34,8 @@ class Hook:
         """Remember a request."""
         self.taken.append((request.path_qs, dict(request.headers), await request.read()))
         self.came.set()
+        if self.may_answer is not None:
+            await self.may_answer.wait()
         return web.Response(status=self.status, headers={"Location": f"{self.url}/elsewhere"})
 
 

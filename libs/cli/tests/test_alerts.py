@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from libs.cli.tests.conftest import Door, Refuse
+
+from mlops.cli import channels
 
 NOTICE = {"channel": "chat", "why": "raised", "told_at": None, "tries": 3, "error": "chat is away"}
 OPEN = {
@@ -161,3 +164,74 @@ def test_a_channel_is_tried(watched: Door) -> None:
 
     assert (good.exit_code, "chat has taken it" in good.stdout) == (0, True)
     assert (bad.exit_code, "gone is away" in bad.stderr) == (1, True)
+
+
+def test_every_channel_is_tried_although_one_fails(watched: Door) -> None:
+    watched.answers["/api/v1/alerts/channels"] = {
+        "channels": [{"name": "gone"}, {"name": "chat"}], "problem": None, "missing": {},
+    }  # fmt: skip
+    watched.answers["/api/v1/alerts/channels/gone/test"] = Refuse(503, "gone is away")
+
+    found = watched.run("alerts", "test")
+
+    assert found.exit_code == 1
+    assert "gone: " in found.stdout
+    assert "gone is away" in found.stdout
+    assert "chat has taken it" in found.stdout
+
+
+def test_programs_get_a_list_where_no_channel_is_named(watched: Door) -> None:
+    watched.answers["/api/v1/alerts/channels"] = {
+        "channels": [{"name": "chat"}], "problem": None, "missing": {},
+    }  # fmt: skip
+    taken = {"name": "chat", "notice_id": "n-1"}
+
+    assert watched.json("alerts", "test") == [taken]
+    assert watched.json("alerts", "test", "chat") == taken
+
+
+def test_what_does_not_fit_into_one_answer_is_said(watched: Door) -> None:
+    watched.answers["/api/v1/alerts"] = {"alerts": ALERTS, "left_out": 7}
+
+    assert "7 more" in watched.run("alerts").stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "verdict", "said"),
+    [
+        (None, "ok", "monitoring's log only"),
+        ('[channels.chat]\nurl = "slack://s3cr3t/x"\ndefault = true\n', "ok", "channels: chat"),
+        ('[channels.chat]\nurl = "slack://s3cr3t/x"\n', "warn", "none is a default"),
+        ('[channels.chat]\nurl = "slack://${NOT_SET}"\n', "warn", "not set here: NOT_SET"),
+        ('[channels.chat]\nurl = "s3cr3t\n', "fail", "no TOML"),
+        ('[channels.chat]\nuri = "s3cr3t"\n', "fail", "channels.chat.uri: nobody knows this word"),
+        ('[channels.Chat]\nurl = "s3cr3t"\n', "fail", "small letters"),
+        (
+            '[channels.a]\nsecret = "s3cr3t"\n[channels.b]\nurl = "x"\nquiet_hours = "s3cr3t"\n',
+            "fail",
+            "channels.a: give it either `url` or `webhook`; channels.b: `quiet_hours` are written as",
+        ),
+    ],
+)
+def test_doctor_says_what_is_wrong_with_the_channels(
+    tmp_path: Path, text: str | None, verdict: str, said: str
+) -> None:
+    file = tmp_path / "alerts.toml"
+    if text is not None:
+        file.touch(0o600)
+        file.write_text(text)
+
+    found = channels.examine(file, {})
+
+    assert (found[0], said in found[1]) == (verdict, True), found
+    assert "s3cr3t" not in "".join(found)
+    assert (found[0] == "ok") == (found[2] == "")
+
+
+def test_doctor_says_how_to_close_a_file_that_others_can_read(tmp_path: Path) -> None:
+    file = tmp_path / "alerts.toml"
+    file.write_text('[channels.chat]\nurl = "slack://x"\n')
+    file.chmod(0o640)
+
+    assert channels.examine(file, {})[0] == "fail"
+    assert channels.examine(file, {})[2] == f"chmod 600 {file}"

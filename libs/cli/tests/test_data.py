@@ -144,6 +144,19 @@ def test_verify_ends_with_one_when_a_version_is_not_whole(
     assert sent(door) == [("cmd.data.verify", {"name": "", "repair": True})]
 
 
+@pytest.mark.parametrize(
+    "words", [("pull", "days@"), ("pull", "days", "@golden"), ("restore", "days", "")]
+)
+def test_a_version_that_is_not_named_is_not_the_newest(door: Door, words: tuple[str, ...]) -> None:
+    door.will_answer(event("data.restored", name="days"))
+
+    found = door.run("data", *words, "-p", "rain")
+
+    assert found.exit_code == 2
+    assert "is not DATASET@VERSION" in found.stderr
+    assert sent(door) == []
+
+
 class Line(Progress):
     """Keeps what a moving line would have shown."""
 
@@ -164,9 +177,10 @@ def test_long_work_says_how_far_it_is(door: Door) -> None:
         {"step": "push", "done": 3, "whole": 10, "unit": "files"},
     ]
     left = list(steps)
+    away = [Refuse(502, "the gateway is started again")]
     door.answers["/api/v1/commands"] = {"id": "c-1"}
     door.answers["/api/v1/commands/c-1/result"] = lambda _: (
-        [] if left else [event("data.versioned", name="days")]
+        away.pop() if away else [] if left else [event("data.versioned", name="days")]
     )
     door.answer("versioning", "progress", lambda _: left.pop(0))
     line = Line()

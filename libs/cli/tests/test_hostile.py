@@ -287,13 +287,31 @@ def test_what_was_put_aside_is_put_back_when_the_version_does_not_come(door: Doo
     ids = count()
     door.answers["/api/v1/commands"] = lambda _: {"id": f"c-{next(ids)}"}
     door.answers["/api/v1/commands/c-0/result"] = [REFUSED]
-    door.answers["/api/v1/commands/c-1/result"] = Refuse(503, "the remote is away")
+    away = {**REFUSED, "data": {"reason": "the remote is away"}}
+    door.answers["/api/v1/commands/c-1/result"] = [away]
 
     found = door.run("data", "pull", "days", "-p", "rain", "--force", "--json")
 
-    assert found.exit_code == 1
+    assert found.exit_code == 2
     assert Path("days.csv").read_text() == "mine"
     assert Path("days.csv.local").is_symlink()
+
+
+def test_what_was_put_aside_stays_there_while_the_version_may_still_come(door: Door) -> None:
+    Path("days.csv").write_text("mine")
+    folder = str(Path.cwd())
+    door.answers["/api/v1/projects"] = {"projects": [{"project": "rain", "path": folder}]}
+    door.answer("versioning", "versions", versions("days"))
+    answers = [{"id": "c-0"}, Refuse(500, "stored, and nobody knows")]
+    door.answers["/api/v1/commands"] = lambda _: answers.pop(0)
+    door.answers["/api/v1/commands/c-0/result"] = [REFUSED]
+
+    found = door.run("data", "pull", "days", "-p", "rain", "--force")
+
+    assert found.exit_code == 1
+    assert "days.csv.local" in found.stderr
+    assert not Path("days.csv").exists()
+    assert Path("days.csv.local").read_text() == "mine"
 
 
 def test_programs_are_told_where_it_was_put(door: Door) -> None:

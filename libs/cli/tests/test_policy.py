@@ -13,7 +13,9 @@ import pytest
 from libs.cli.tests.conftest import Door, Refuse
 
 from mlops.cli.errors import InputError
+from mlops.cli.policy.playing import Asked, played
 from mlops.cli.policy.trial import trials_of
+from mlops.cli.progress import Progress
 from mlops.contracts.energy import EnergyUse
 from mlops.contracts.message import Message
 from mlops.contracts.monitoring import PerformanceDegraded, PerformanceMeasured, Window
@@ -245,16 +247,40 @@ def test_types_are_joined_and_nothing_is_nothing() -> None:
             ["-p", "rain", "--from", "FILE", "--since", "2026-03-01"],
             "goes from 2026-01-01T12:00:00",
         ),
-        (["-p", "rain", "--from", "FILE", "--lasts", "long"], "lasts"),
+        (["-p", "rain", "--from", "FILE", "--lasts", "long"], "--lasts long: must be a duration"),
+        (["-p", "rain", "--from", "FILE", "--approval", "3"], "--approval 3: must be a duration"),
+        (["-p", "rain", "--from", "FILE", "--until", "bogus"], "cannot read --until 'bogus'"),
+        (["-p", "rain", "--from", "BYTES"], "is no text in UTF-8"),
+        (
+            ["-p", "rain", "--from", "BYTES", "--set", "monitor.accuracy.drop=0.1"],
+            "is no text in UTF-8",
+        ),
     ],
 )
 def test_what_cannot_be_replayed_is_an_error_of_input(
     door: Door, file: Path, words: list[str], said: str
 ) -> None:
-    ended = door.run("policy", "simulate", *(str(file) if one == "FILE" else one for one in words))
+    bytes_ = file.with_name("bytes")
+    bytes_.write_bytes(b"\xff\xfe\x00")
+    named = {"FILE": str(file), "BYTES": str(bytes_)}
+
+    ended = door.run("policy", "simulate", *(named.get(one, one) for one in words))
 
     assert ended.exit_code == 2, ended.output
     assert said in " ".join(ended.stderr.split())
+
+
+def test_a_replay_that_complains_at_length_is_heard_to_its_end(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Far more than a pipe holds, before the first line of the result.
+    loud = "import sys\nsys.stderr.write('it is late; ' * 100_000)\n"
+    (tmp_path / "sitecustomize.py").write_text(loud)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    found = played(Asked("rain", file, ()), tmp_path, Progress("replaying", quiet=True))
+
+    assert found["recorded"]["agreed"] == 2
 
 
 def test_without_a_platform_and_without_a_file_it_says_that_none_runs(door: Door) -> None:

@@ -52,6 +52,13 @@ def test_people_get_the_headline_and_the_page(door: Door, tmp_path: Path) -> Non
     assert lines == ["All kept.", "2 rollouts.", str(tmp_path / "a page.html")]
 
 
+def test_people_elsewhere_get_the_page_at_the_gateway(door: Door) -> None:
+    address = "http://ops:8090/reports/_periods/rain/a--b-day.html"
+    door.will_answer(published(page_url=address))
+
+    assert door.run("report").stdout.splitlines() == [address]
+
+
 def test_programs_get_the_figures(door: Door, tmp_path: Path) -> None:
     door.will_answer(written(tmp_path))
 

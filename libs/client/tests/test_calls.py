@@ -15,7 +15,13 @@ import pytest
 from mlops.client import MLOpsClient, create_client
 from mlops.client.aio import AsyncMLOpsClient
 from mlops.client.endpoints import Endpoints
-from mlops.client.errors import BadInputError, NotRunningError, ProjectFileError, RefusedError
+from mlops.client.errors import (
+    BadInputError,
+    NoAnswerError,
+    NotRunningError,
+    ProjectFileError,
+    RefusedError,
+)
 from mlops.client.mlflow_rest import access
 
 WHERE = Endpoints("http://127.0.0.1:1", "secret")
@@ -120,6 +126,8 @@ class Versions:
         if request.url.path.endswith("/versions"):
             return {"versions": [{"name": "days", "version": 1, "path": "days.csv"}]}
         outcome = self.outcomes.pop(0)
+        if not outcome:
+            return []
         if outcome == "restored":
             return [{"type": "data.restored", "data": {"name": "days"}}]
         return [
@@ -152,6 +160,33 @@ def test_what_was_put_aside_comes_back_when_the_version_does_not_come(project: P
 
     assert (project / "days.csv").read_text() == "mine"
     assert not (project / "days.csv.local").exists()
+
+
+@pytest.mark.parametrize(
+    ("outcome", "error"),
+    [("", NoAnswerError), ("the remote is away", RefusedError), ("denied", RefusedError)],
+)
+def test_what_is_not_put_back_is_said_to_be_aside(
+    project: Path, outcome: str, error: type[Exception]
+) -> None:
+    (project / "days.csv").write_text("mine")
+    versions = Versions(CHANGED, outcome)
+
+    def answer(request: httpx.Request) -> Any:
+        if outcome and len(versions.outcomes) == 1 and request.url.path.endswith("/result"):
+            if outcome == "denied":
+                return httpx.Response(403, json={"error": {"what": "the token is wrong"}})
+            (project / "days.csv").write_text("half of it")
+        return versions(request)
+
+    with (
+        client_of(project, answer) as one,
+        pytest.raises(error, match=r"what was there is kept as .*days\.csv\.local"),
+    ):
+        one.dvc_pull(force=True, wait_s=0)
+
+    assert (project / "days.csv.local").read_text() == "mine"
+    assert (project / "days.csv").exists() == (outcome == "the remote is away")
 
 
 @pytest.mark.parametrize("force", [True, False])

@@ -138,7 +138,17 @@ def test_answer_that_does_not_come_in_time_is_told_apart(
     script.answers += [(202, {"id": "c"}), (200, [])]
 
     with pytest.raises(NoAnswerError, match=r"data\.pushed"):
-        client.dvc_push("rain")
+        client.dvc_push("rain", wait_s=0)
+
+
+def test_large_data_is_asked_about_again_and_again(client: MLOpsClient, script: Script) -> None:
+    script.answers += [(202, {"id": "c"}), (200, []), (200, []), (200, [event("data.versioned")])]
+
+    assert client.dvc_add("data/large")["type"] == "data.versioned"
+
+    asked = [path for _, path, _ in script.seen[1:]]
+    assert len(asked) == 3
+    assert all("/c/result?timeout_s=60.0&" in path for path in asked)
 
 
 def test_workflow_is_queued_and_waited_for(client: MLOpsClient, script: Script) -> None:

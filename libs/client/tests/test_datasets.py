@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +23,7 @@ from safetensors.numpy import save_file
 
 from mlops.client import Dataset, MLOpsClient
 from mlops.client.endpoints import Endpoints
-from mlops.client.errors import BadInputError, NoAnswerError, NotFoundError
+from mlops.client.errors import BadInputError, MLOpsClientError, NoAnswerError, NotFoundError
 from mlops.client.system.datasets import Opened, opened
 
 ROWS = {"day": [1, 2, 3], "rain": [0.5, None, 1.5]}
@@ -167,6 +169,88 @@ def test_arrays_are_views_that_nobody_can_write_to(
     assert not any(found.flags.writeable or found.flags.owndata for found in arrays.values())
 
 
+def of_tensors(**tensors: dict[str, Any]) -> bytes:
+    header = json.dumps(tensors).encode()
+    return len(header).to_bytes(8, "little") + header + bytes(16)
+
+
+def test_tensors_that_numpy_does_not_know_keep_nobody_from_the_others(
+    client: MLOpsClient, cache: Cache
+) -> None:
+    known = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
+    content = of_tensors(a=known, b={"dtype": "BF16", "shape": [4], "data_offsets": [8, 16]})
+    cache.holds("m.safetensors", content)
+    data = client.open_dataset("days")
+
+    with pytest.raises(BadInputError, match=r"holds BF16 \('b'.*use mlx\(\), or name the other"):
+        data.arrays()
+    assert {name: found.tolist() for name, found in data.arrays(only=["a"]).items()} == {
+        "a": [0.0, 0.0]
+    }
+    with pytest.raises(BadInputError, match=r"no tensor 'c'.*it has: a, b"):
+        data.arrays(only=["c"])
+
+
+@pytest.mark.parametrize("offsets", [[-4, 99], [8, 4], [-8, -4], [12, 20], [0]])
+def test_tensors_outside_of_their_file_are_refused(
+    client: MLOpsClient, cache: Cache, offsets: list[int]
+) -> None:
+    told = {"dtype": "F32", "shape": [-1], "data_offsets": offsets}
+    cache.holds("m.safetensors", of_tensors(a=told))
+
+    with pytest.raises(BadInputError, match="header that does not fit its bytes"):
+        client.open_dataset("days").arrays()
+
+
+def test_an_archive_is_not_an_array(client: MLOpsClient, cache: Cache, tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", a=np.arange(3))
+    cache.holds("a.npz", (tmp_path / "a.npz").read_bytes())
+
+    with pytest.raises(BadInputError, match="archive of several arrays"):
+        client.open_dataset("days").array()
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.parquet", "a.arrow", "a.csv", "a.jsonl"])
+def test_an_empty_file_is_refused_by_name(client: MLOpsClient, cache: Cache, name: str) -> None:
+    cache.holds(name, b"")
+    data = client.open_dataset("days")
+
+    with pytest.raises(BadInputError, match=name):
+        data.array() if name == "a.npy" else data.table()
+
+
+def test_a_damaged_table_is_refused_by_name(
+    client: MLOpsClient, cache: Cache, tmp_path: Path
+) -> None:
+    content = bytearray(written(tmp_path, "a.parquet"))
+    content[-20:-8] = b"\xff" * 12  # in the middle of its description
+    cache.holds("a.parquet", bytes(content))
+    data = client.open_dataset("days")
+
+    with pytest.raises(BadInputError, match=r"'a\.parquet' cannot be read"):
+        data.table()
+    with pytest.raises(BadInputError, match=r"'a\.parquet' cannot be read"):
+        list(data.batches())
+
+
+@pytest.mark.parametrize("read", ["bytes", "array", "table"])
+def test_too_many_open_files_are_said_to_be_that(
+    client: MLOpsClient, cache: Cache, tmp_path: Path, read: str
+) -> None:
+    cache.holds("a.arrow", written(tmp_path, "a.arrow"))
+    data = client.open_dataset("days")
+    pa.ipc.open_file(pa.memory_map(str(data.path())))  # what loads at first use is loaded
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    opened_until = os.dup(0)
+    os.close(opened_until)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (opened_until, limits[1]))
+    try:
+        with pytest.raises(MLOpsClientError, match=r"too many files are open.*ulimit -n"):
+            getattr(data, read)()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
 def test_mlx_loads_what_has_no_ending_in_the_cache(
     client: MLOpsClient, cache: Cache, tmp_path: Path
 ) -> None:
@@ -222,16 +306,6 @@ def test_a_content_that_left_the_cache_says_so(
 
     with pytest.raises(NotFoundError, match="no longer in the cache"):
         getattr(data, read)()
-
-
-def test_a_cache_of_another_machine_is_refused_with_what_to_do(
-    client: MLOpsClient, cache: Cache
-) -> None:
-    cache.holds("days.csv", b"1\n")
-    cache.answers[0]["objects"] = "/nowhere/on/this/machine"
-
-    with pytest.raises(NotFoundError, match=r"not on this machine.*dvc pull"):
-        client.open_dataset("days")
 
 
 def test_it_waits_for_what_is_still_being_fetched(client: MLOpsClient, cache: Cache) -> None:

@@ -27,7 +27,19 @@ ALERTS = [
     {"alert_id": "a-1", "project": "rainfall", "title": "worse", "open": True},
     {"alert_id": "a-2", "project": "sunshine", "title": "hidden", "open": True},
 ]
-SILENCES = [{"silence_id": "s-1", "project": "rainfall"}]
+SILENCES = [
+    {
+        "silence_id": "s-1",
+        "project": "rainfall",
+        "model": "rain",
+        "kind": None,
+        "until": "2026-05-01T12:30:00Z",
+        "why": "<b>sensor</b>",
+        "by": "ada",
+        "holds": True,
+    },
+    {"silence_id": "s-0", "project": "rainfall", "until": "2026-04-01T12:30:00Z", "holds": False},
+]
 RAISED: dict[str, Any] = {
     "project": "rainfall",
     "alert_id": "a-1",
@@ -69,6 +81,21 @@ async def test_a_token_of_a_project_sees_its_own_alerts(watched: House) -> None:
     assert [one["alert_id"] for one in everybody.json()["alerts"]] == ["a-1", "a-2"]
     assert [one["alert_id"] for one in ann.json()["alerts"]] == ["a-1"]
     assert other.status_code == 404
+
+
+async def test_monitoring_is_asked_for_the_alerts_of_these_projects_only(house: House) -> None:
+    asked: list[Mapping[str, Any]] = []
+
+    async def alerts(question: Mapping[str, Any]) -> dict[str, Any]:
+        asked.append(question)
+        return {"alerts": ALERTS, "left_out": 3}
+
+    house.bus.answer("monitoring", "alerts", alerts)
+    shown = await house.client.get("/api/v1/alerts?begins=a-", headers=bearer("read"))
+
+    assert [one["alert_id"] for one in shown.json()["alerts"]] == ["a-1"]
+    assert shown.json()["left_out"] == 3
+    assert (asked[0]["projects"], asked[0]["begins"]) == (["rainfall"], "a-")
 
 
 async def test_who_acknowledges_is_named(watched: House) -> None:
@@ -187,3 +214,18 @@ async def test_an_alert_that_is_over_is_not_open(house: House) -> None:
     (shown,) = (await house.client.get("/api/v1/overview")).json()["alerts"]
 
     assert shown["state"] == "resolved"
+
+
+async def test_the_page_shows_what_is_silenced_and_can_end_it(watched: House) -> None:
+    page = (await watched.client.get("/")).text
+
+    assert 'data-method="DELETE" data-path="/api/v1/alerts/silences/s-1"' in page
+    assert "&lt;b&gt;sensor&lt;/b&gt;" in page
+    assert "2026-05-01 12:30 UTC" in page
+    assert "s-0" not in page
+
+
+async def test_the_page_says_when_nobody_knows_what_is_silenced(house: House) -> None:
+    page = (await house.client.get("/")).text
+
+    assert "what is silenced cannot be told" in page

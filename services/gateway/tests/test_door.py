@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import httpx
 import pytest
 from services.gateway.tests.conftest import TOKEN, House
@@ -122,16 +125,35 @@ async def test_cookie_silences_alerts_from_the_page_itself_only(
     assert len(house.bus.published) == (status == 202)
 
 
+async def test_a_cookie_ends_silences_and_deletes_nothing_else(
+    stranger: httpx.AsyncClient, house: House
+) -> None:
+    async def silences(_: Mapping[str, Any]) -> dict[str, Any]:
+        return {"silences": [{"silence_id": "s-1", "project": "rainfall", "holds": True}]}
+
+    house.bus.answer("monitoring", "silences", silences)
+    await stranger.get("/", params={"token": TOKEN})
+    page, elsewhere = {"Sec-Fetch-Site": "same-origin"}, {"Sec-Fetch-Site": "cross-site"}
+
+    ended = await stranger.delete("/api/v1/alerts/silences/s-1", headers=page)
+    attack = await stranger.delete("/api/v1/alerts/silences/s-1", headers=elsewhere)
+    other = await stranger.delete("/api/v1/data/rainfall", headers=page)
+
+    assert (ended.status_code, attack.status_code, other.status_code) == (202, 403, 401)
+    assert len(house.bus.published) == 1
+
+
 async def test_without_a_cookie_the_pages_buttons_open_nothing(
     stranger: httpx.AsyncClient, house: House
 ) -> None:
     answers = [
         await stranger.post("/api/v1/alerts/silences", json={"project": "rainfall", "for_s": 1}),
         await stranger.post("/api/v1/alerts/a-1/acknowledge", json={}),
+        await stranger.delete("/api/v1/alerts/silences/s-1"),
         await stranger.post("/api/v1/alerts/channels/chat/test"),
     ]
 
-    assert [one.status_code for one in answers] == [401, 401, 401]
+    assert [one.status_code for one in answers] == [401, 401, 401, 401]
     assert house.bus.published == []
 
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -30,12 +30,13 @@ from mlops.contracts.monitoring import (
 from mlops.contracts.orchestration_bridge import WorkflowCompleted, WorkflowKind
 from mlops.contracts.serving import DeploymentCompleted, Prediction, PredictionLogged, Scalar
 from mlops.contracts.settings import MonitorSettings, ProjectSettings
-from mlops.contracts.workspaces import ProjectRegistered
+from mlops.contracts.workspaces import ProjectArchived, ProjectRegistered
 from mlops.monitoring.adapters.memory import MemoryLedger, MemoryReports
 from mlops.monitoring.adapters.memory_channels import MemoryChannels
 from mlops.monitoring.adapters.sqlite import SqliteLedger
 from mlops.monitoring.adapters.tables import FileTables
 from mlops.monitoring.app import wire, wire_notices
+from mlops.monitoring.handlers.notices import Notifier
 from mlops.monitoring.model.notices import Channel
 from mlops.monitoring.ports import Alert, Ledger
 
@@ -58,6 +59,8 @@ class World:
     sent: int = 0
     minutes: int = 0
     elapsed_s: float = 0.0
+    waiting_rows: int = 1_000_000
+    expected: list[str] = field(default_factory=list)  # reasons of failures that a test wants
     alerts: AlertSettings = field(default_factory=AlertSettings)
     channels: MemoryChannels = field(default_factory=MemoryChannels)
 
@@ -65,13 +68,14 @@ class World:
         self.rng = np.random.default_rng(0)
         claims = (f"claim-{number}" for number in count())
         self.notifier = wire_notices(self.bus, self.channels, utc_now, lambda: next(claims))
-        wire(
+        self.ageing = wire(
             self.bus,
             self.ledger,
             self.reports,
             FileTables(Sidecar("mlops.absent")),
             keep_windows=8,
             elapsed_s=lambda: self.elapsed_s,
+            waiting_rows=self.waiting_rows,
         )
 
     async def register(
@@ -88,6 +92,9 @@ class World:
                 project=self.project, settings=settings, path=where, revision=revision
             )
         )
+
+    async def archive(self) -> None:
+        await self.tell(ProjectArchived(project=self.project))
 
     async def deploy(self, version: int = 1, accuracy: float | None = 0.9) -> None:
         self.minutes += 1
@@ -150,6 +157,14 @@ class World:
     def heard(self, kind: type[M]) -> list[M]:
         return [message for message in self.bus.published if isinstance(message, kind)]
 
+    def failed(self) -> list[str]:
+        """Return why messages were given up that are no commands and were not meant to be."""
+        return [
+            f"{one.subject}: {one.reason}"
+            for one in self.bus.dead
+            if not one.subject.startswith("cmd.") and one.reason not in self.expected
+        ]
+
     def _prediction(self, shift: float, missing: float, ones: float) -> Prediction:
         number, self.sent = self.sent, self.sent + 1
         answer = int(self.rng.random() < ones)
@@ -172,15 +187,19 @@ def truth(request_id: str, *, right: bool) -> int:
 
 
 @pytest.fixture
-def world() -> World:
-    """Return a world that remembers in memory."""
-    return World(MemoryLedger())
+def world() -> Iterator[World]:
+    """Yield a world that remembers in memory; in the end nothing may have failed but commands, which are refused."""
+    found = World(MemoryLedger())
+    yield found
+    assert found.failed() == []
 
 
 @pytest.fixture
-def kept_world(tmp_path: Path) -> World:
-    """Return a world that remembers in SQLite."""
-    return World(SqliteLedger(tmp_path / "ledger.db"))
+def kept_world(tmp_path: Path) -> Iterator[World]:
+    """Yield a world that remembers in SQLite; in the end nothing may have failed but commands."""
+    found = World(SqliteLedger(tmp_path / "ledger.db"))
+    yield found
+    assert found.failed() == []
 
 
 @dataclass
@@ -210,7 +229,7 @@ class Office:
     def ring(self) -> None:
         self.rung += 1
 
-    def replica(self, name: str) -> Any:
+    def replica(self, name: str) -> Notifier:
         claims = (f"{name}-{number}" for number in count())
         return wire_notices(
             self.bus, self.channels, lambda: self.now, lambda: next(claims), self.ring
@@ -254,7 +273,7 @@ class Office:
         """Let the notifier look, and return what was told in this round."""
         self.now += after
         before = len(self.channels.told)
-        async for message in self.notifier.tell():
+        async for message in told_by(self.notifier):
             await self.bus.publish(message)
         return [f"{name}: {letter.why}" for name, letter in self.channels.told[before:]]
 
@@ -264,6 +283,13 @@ class Office:
 
     def heard(self, kind: type[M]) -> list[M]:
         return [message for message in self.bus.published if isinstance(message, kind)]
+
+
+async def told_by(notifier: Notifier) -> AsyncGenerator[Message, None]:
+    """Yield what is told now, one channel after the other."""
+    for teller in (await notifier.tellers()).values():
+        async for message in teller:
+            yield message
 
 
 @pytest.fixture

@@ -37,6 +37,10 @@ def test_nothing_below_zero_is_surprising() -> None:
     assert chi2_tail(0.0, 3) == 1.0
 
 
+def test_nothing_exceeds_infinity() -> None:
+    assert chi2_tail(float("inf"), 3) == 0.0
+
+
 @pytest.mark.parametrize("count", [1, 2, 10, 50])
 def test_corrected_p_values_are_those_of_benjamini_and_hochberg(count: int) -> None:
     p = np.random.default_rng(count).random(count) ** 3

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from mlops.chassis.errors import UnavailableError
-from mlops.monitoring.adapters.channels_file import ChannelsFile
+from mlops.monitoring.adapters.channels_file import ChannelsFile, rules_of
 from mlops.monitoring.model.notices import Channel, Quiet
 
 SECRET = "hush-hush-99"
@@ -43,9 +43,9 @@ def test_a_channel_has_a_least_severity_and_quiet_hours(tmp_path: Path) -> None:
 
     found = ChannelsFile(path, {}).read().channels
 
-    assert {name: entry.rules() for name, entry in found.items()} == {
-        "chat": Channel(least=2),
-        "phone": Channel(3, Quiet(time(22), time(7, 30), ZoneInfo("Europe/Berlin"))),
+    assert {name: rules_of(entry) for name, entry in found.items()} == {
+        "chat": Channel(least=2, bundles=True),
+        "phone": Channel(3, Quiet(time(22), time(7, 30), ZoneInfo("Europe/Berlin")), bundles=True),
     }
     assert [name for name, entry in found.items() if entry.default] == ["chat"]
 
@@ -76,7 +76,7 @@ def test_a_file_that_others_can_read_is_not_used(tmp_path: Path, mode: int) -> N
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[channels.chat", "cannot be read"),
+        ("[channels.chat", "it is no TOML"),
         ("[channels.chat]", "give it either `url` or `webhook`"),
         (f'[channels.chat]\nurl = "{SECRET}"\nwebhook = "http://x"', "either `url` or `webhook`"),
         (f'[channels.chat]\nurl = "x://"\nsecret = "{SECRET}"', "signs what a `webhook` gets"),
@@ -86,7 +86,7 @@ def test_a_file_that_others_can_read_is_not_used(tmp_path: Path, mode: int) -> N
             f'[channels.chat]\nurl = "{SECRET}"\nquiet_hours = "22:00-07:00"\ntimezone = "Moon"',
             "no time zone 'Moon'",
         ),
-        (f'[channels."{SECRET}/x"]\nurl = "x://"', "should match pattern"),
+        (f'[channels."{SECRET}/x"]\nurl = "x://"', "small letters, digits and dashes"),
         (f'[channels.chat]\nurl = "{SECRET}"\ncolour = "red"', "channels.chat.colour"),
     ],
 )
@@ -114,7 +114,7 @@ def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
 
 def test_quiet_hours_without_a_zone_are_those_of_utc(tmp_path: Path) -> None:
     path = write(tmp_path, '[channels.chat]\nurl = "slack://x"\nquiet_hours = "22:00-07:00"')
-    quiet = ChannelsFile(path, {}).read().channels["chat"].quiet()
+    quiet = rules_of(ChannelsFile(path, {}).read().channels["chat"]).quiet
     assert quiet is not None
 
     assert quiet.covers(datetime(2026, 5, 1, 23, tzinfo=UTC))

@@ -11,7 +11,7 @@ import pytest
 from mlops.chassis.bus import DeadLetter
 from mlops.contracts.message import Message
 from mlops.contracts.monitoring import AcknowledgeAlert, AlertRaised, AlertResolved
-from mlops.monitoring.app import watch_of_dead_letters
+from mlops.monitoring.handlers.dead_letters import watch_of_dead_letters
 from mlops.monitoring.ports import Alert
 
 
@@ -188,3 +188,16 @@ async def test_a_command_that_was_refused_is_no_alert(office: Any, watch: Any) -
 
     assert len(dead) == 1
     assert office.heard(AlertRaised) == []
+
+
+async def test_letters_that_come_fast_are_critical(office: Any, watch: Any) -> None:
+    for _ in range(19):
+        bury(office, "run.completed.rainfall")
+    await look(office, watch)
+    bury(office, "run.completed.rainfall")
+    await look(office, watch)
+
+    first, worse = office.heard(AlertRaised)
+    assert (first.severity, worse.severity) == ("warning", "critical")
+    assert worse.alert_id == first.alert_id
+    assert worse.title.startswith("20 messages were given up, 20 of them within an hour, the last")

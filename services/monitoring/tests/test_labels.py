@@ -95,6 +95,33 @@ async def test_labels_within_the_horizon_are_waited_for_whatever_comes_next(worl
     assert told.window.labelled == WINDOW
 
 
+async def test_a_horizon_outlasts_the_windows_that_are_kept_otherwise(world: Any) -> None:
+    await begun(world)
+    ids = await world.predict(WINDOW)
+
+    await world.predict(12 * WINDOW)  # eight windows are kept here where no label is waited for
+    await world.label(ids)
+
+    (told,) = world.heard(PerformanceMeasured)
+    assert (told.window.index, told.window.labelled) == (0, WINDOW)
+    assert world.heard(PerformanceUnmeasured) == []
+
+
+async def test_rows_that_wait_are_bounded_and_what_that_cuts_is_told(world: Any) -> None:
+    world = type(world)(world.ledger, waiting_rows=2 * WINDOW)
+    await begun(world)
+    await world.predict(WINDOW)
+
+    await world.predict(9 * WINDOW)
+    kept = world.heard(PerformanceUnmeasured)
+    await world.predict(WINDOW)
+
+    (told,) = world.heard(PerformanceUnmeasured)
+    assert kept == []
+    assert told.window.index == 0
+    assert "500 windows or 500 rows wait; make windows larger" in told.reason
+
+
 async def test_times_that_jump_end_no_wait(world: Any) -> None:
     await begun(world)
     ids = await world.predict(WINDOW)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -26,12 +26,12 @@ class Tried(MemoryChannels):
     tries: list[str] = field(default_factory=list)
     first: Callable[[], Awaitable[Any]] | None = None
 
-    async def tell(self, name: str, letter: Letter) -> None:
+    async def tell(self, name: str, letters: Sequence[Letter]) -> None:
         """Note the try, and tell."""
         self.tries.append(name)
         if self.first is not None:
             await self.first()
-        await super().tell(name, letter)
+        await super().tell(name, letters)
 
 
 async def trouble(office: Office, models: int) -> None:
@@ -85,3 +85,32 @@ async def test_a_silence_of_meanwhile_holds_for_what_was_not_told_yet() -> None:
     channels.first = lambda: office.hear(SilenceAlerts, until=office.now + 60 * MINUTE)
 
     assert await office.look() == ["chat: raised"]
+
+
+async def test_what_came_together_is_one_message_where_people_read_it() -> None:
+    rules = {"mail": Channel(bundles=True), "hook": Channel()}
+    channels = MemoryChannels(rules=rules)
+    office = Office(channels=channels)
+    await office.register(notify=["mail", "hook"], escalate=[])
+    await trouble(office, models=23)
+
+    told = await office.look()
+
+    assert sorted(told) == ["hook: raised"] * 23 + ["mail: raised"] * 23
+    assert [many for name, many in channels.messages if name == "mail"] == [20, 3]
+    assert len({letter.notice_id for name, letter in channels.told if name == "mail"}) == 23
+    assert await office.look(MINUTE) == []
+
+
+async def test_of_a_bundle_that_cannot_be_sent_each_goes_alone_in_the_end() -> None:
+    channels = Tried(rules={"mail": Channel(bundles=True)}, broken={"mail"})
+    office = Office(channels=channels)
+    await office.register(notify=["mail"], escalate=[])
+    await trouble(office, models=3)
+    for _ in range(2):
+        await office.look(2 * MINUTE)
+    channels.broken.clear()
+
+    assert await office.look(10 * MINUTE) == ["mail: raised"] * 3
+    assert channels.tries == ["mail"] * 5
+    assert channels.messages == [("mail", 1)] * 3

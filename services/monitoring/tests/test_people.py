@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from pydantic_core import to_json
+from services.monitoring.tests.conftest import told_by
 
 from mlops.chassis.errors import RejectedError, UnavailableError
 from mlops.contracts.commands import CommandRefused
@@ -146,7 +148,7 @@ async def test_who_dies_before_the_note_tells_once_more_under_the_same_id(office
     await office.register(escalate=[])
     await office.drift()
 
-    async with aclosing(office.notifier.tell()) as dying:
+    async with aclosing(told_by(office.notifier)) as dying:
         await anext(dying)
 
     assert await office.look(59 * MINUTE / 60) == []
@@ -160,9 +162,9 @@ async def test_of_two_replicas_one_tells(office: Any) -> None:
     await office.drift()
     other = office.replica("two")
 
-    async with aclosing(office.notifier.tell()) as first:
+    async with aclosing(told_by(office.notifier)) as first:
         await anext(first)
-        second = [message async for message in other.tell()]
+        second = [message async for message in told_by(other)]
 
     assert second == []
     assert len(office.channels.told) == 1
@@ -268,3 +270,49 @@ async def test_whoever_tells_people_is_woken_by_news(office: Any) -> None:
     await office.hear(AcknowledgeAlert, alert_id=(await office.alert()).alert_id)
 
     assert (raised, office.rung) == (1, 2)
+
+
+@pytest.mark.parametrize("kind", ["data", "silent-mac-2", "service-serving", "declined"])
+async def test_every_kind_of_alert_can_be_silenced(office: Any, kind: str) -> None:
+    await office.hear(SilenceAlerts, kind=kind, until=NOON + MINUTE)
+
+    assert len(office.heard(AlertSilenced)) == 1
+
+
+async def test_a_kind_that_no_alert_is_of_silences_nothing_and_says_so(office: Any) -> None:
+    await office.hear(SilenceAlerts, kind="drift", until=NOON + MINUTE)
+
+    (refused,) = office.heard(CommandRefused)
+    assert office.heard(AlertSilenced) == []
+    assert "data, " in refused.reason
+    assert "silent-NAME" in refused.reason
+
+
+async def test_a_slip_of_the_pen_floods_nobody(office: Any) -> None:
+    await office.register(escalate=["call"], repeat_every="1ms", escalate_after="1ms")
+    await office.drift()
+
+    told = [one for _ in range(8) for one in await office.look(MINUTE / 4)]
+
+    assert told == ["chat: raised", "call: escalated", "chat: repeated"]
+
+
+async def test_more_alerts_than_fit_into_one_answer_are_cut_and_counted(office: Any) -> None:
+    documents = office.bus.documents("monitoring_alerts", Alert)
+    await office.drift()
+    one = await office.alert()
+    for number in range(600):
+        update = {"alert_id": f"a-{number}", "suggestion": "x" * 1000, "links": ("y" * 1000,)}
+        over = {} if number == 0 else {"resolved_by": "e"}
+        copy = one.model_copy(update=update | over)
+        await documents.change(f"rainfall.m{number}.data", lambda _, copy=copy: copy, applied="x")
+
+    told = await office.bus.ask("monitoring", "alerts", {})
+    (exact,) = (await office.bus.ask("monitoring", "alerts", {"begins": "a-599"}))["alerts"]
+    elsewhere = await office.bus.ask("monitoring", "alerts", {"projects": ["sunshine"]})
+
+    assert len(to_json(told)) < 1_000_000
+    assert told["left_out"] == 601 - len(told["alerts"]) > 0
+    assert sum(alert["open"] for alert in told["alerts"]) == 2
+    assert exact["alert_id"] == "a-599"
+    assert elsewhere == {"alerts": [], "left_out": 0}

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -72,7 +73,7 @@ def test_a_day_is_found_and_clean_windows_are_quiet() -> None:
 @pytest.mark.parametrize(("cycle", "seen"), [("auto", 20), ("none", 0)])
 def test_a_shift_smaller_than_the_swing_is_seen_by_phases_only(cycle: str, seen: int) -> None:
     days = Days(2)
-    reference = frozen(days, cycle=cycle)
+    reference = frozen(days, rows=7 * DAY, cycle=cycle)
 
     verdicts = [look(reference, days, shift=0.5) for _ in range(20)]
 
@@ -157,6 +158,6 @@ def test_a_told_cycle_needs_no_proof() -> None:
 
 
 def test_times_are_seconds_of_the_world_not_of_a_clock_on_a_wall() -> None:
-    east = MONDAY.astimezone(tz=None)
+    east = MONDAY.astimezone(ZoneInfo("Asia/Tokyo"))
 
     assert list(seconds([MONDAY])) == list(seconds([east]))

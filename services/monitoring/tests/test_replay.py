@@ -134,11 +134,14 @@ async def test_everything_else_is_passed_on_as_it_was() -> None:
     assert [event["id"] for event in history if event["type"] not in judged] == others
 
 
-def test_a_line_that_is_no_json_is_named(tmp_path: Path) -> None:
+def test_what_is_no_text_and_a_line_that_is_no_json_are_named(tmp_path: Path) -> None:
     file = tmp_path / "bad.jsonl"
     file.write_text('{"type": "x"}\nnonsense\n')
 
     with pytest.raises(HistoryError, match="line 2 is not JSON"):
+        Rejudged("rainfall", {"drop": 0.1}).write(file, tmp_path / "out.jsonl")
+    file.write_bytes(b"\xff\xfe")
+    with pytest.raises(HistoryError, match=r"bad\.jsonl is no text in UTF-8"):
         Rejudged("rainfall", {"drop": 0.1}).write(file, tmp_path / "out.jsonl")
 
 

@@ -43,10 +43,18 @@ class Desk:
 
     pages: MemoryPages = field(default_factory=MemoryPages)
     now: datetime = TODAY + 12 * HOUR
+    gateway: str = ""
 
     def __post_init__(self) -> None:
         self.bus = MemoryBus(clock=lambda: self.now)
-        self.maker = wire_reports(self.bus, self.pages, ZoneInfo("UTC"))
+        self.maker = wire_reports(self.bus, self.pages, ZoneInfo("UTC"), self.gateway)
+
+    def restart(self) -> None:
+        """Let a new service go on with what the one before it wrote down."""
+        projects = self.bus.documents("monitoring_projects", WatchedProject)
+        made = self.bus.documents("monitoring_reports", MadeReports)
+        records = Records(self.bus)
+        self.maker = ReportMaker(projects, made, records, self.pages, ZoneInfo("UTC"))
 
     async def register(self, *names: str) -> None:
         projects = self.bus.documents("monitoring_projects", WatchedProject)
@@ -80,7 +88,7 @@ class Desk:
 
     async def _round(self, now: datetime) -> AsyncIterator[Message]:
         with suppress(EndOfRoundError):
-            async for message in self.maker.scheduled(time(7), lambda: now, _stop):
+            async for message in self.maker.scheduled(time(7), lambda: now, stop):
                 yield message
 
 
@@ -111,7 +119,7 @@ class EndOfRoundError(Exception):
     """The maker would now pause."""
 
 
-async def _stop() -> None:
+async def stop() -> None:
     raise EndOfRoundError
 
 
@@ -164,6 +172,30 @@ async def test_a_report_is_made_of_what_was_recorded(desk: Desk) -> None:
     assert found is not None
     assert found.traffic.predictions == 200  # the one at three is of before the last 24 hours
     assert (found.project, found.models[0].quality) == ("rain", ())
+
+
+async def test_a_report_holds_its_period_against_the_one_before(desk: Desk) -> None:
+    await desk.register("rain")
+    before = YESTERDAY - timedelta(days=1)
+    await desk.tell(*(metered(hour, day=before) for hour in range(24)))
+    await desk.tell(*(metered(hour, predictions=300 + hour) for hour in range(24)))
+
+    found = await desk.ask(period=YESTERDAYS)
+
+    assert found is not None
+    compared = {one.figure: (one.before, one.now, one.beyond_noise) for one in found.changes}
+    assert found.traffic.predictions == 24 * 300 + 276
+    assert compared["predictions"] == (2400, 24 * 300 + 276, True)
+
+
+async def test_people_are_told_where_the_gateway_shows_a_report() -> None:
+    desk = Desk(gateway="https://ops.example.org")
+    await desk.register("rain")
+
+    await desk.ask()
+
+    [told] = [one for one in desk.bus.published if isinstance(one, ReportPublished)]
+    assert (told.page_url or "").startswith("https://ops.example.org/reports/_periods/rain/")
 
 
 async def test_windows_on_demand_are_not_counted_twice(desk: Desk) -> None:
@@ -311,79 +343,3 @@ async def test_figures_are_added_up_beside_the_loop(desk: Desk) -> None:
 
     assert entries.readers
     assert threading.get_ident() not in entries.readers
-
-
-async def test_the_clock_makes_a_day_and_a_week_of_every_project_and_of_all_once(
-    desk: Desk,
-) -> None:
-    await desk.known_since(TODAY - timedelta(days=30), "lora", "rain")
-
-    first, second = await desk.due(), await desk.due()
-
-    told = [(one.project, one.kind) for one in first]
-    scopes = ["lora", "rain", "all-projects"]
-    assert told == [*((one, "day") for one in scopes), *((one, "week") for one in scopes)]
-    assert second == []
-
-
-async def test_a_new_project_has_its_first_report_the_next_day(desk: Desk) -> None:
-    await desk.register("rain")
-
-    at_once, the_next_day = await desk.due(), await desk.due(desk.now + timedelta(days=1))
-
-    assert at_once == []
-    assert [one.project for one in the_next_day if one.kind == "day"] == ["rain", "all-projects"]
-
-
-async def test_days_that_were_missed_are_made_up_for_once(desk: Desk) -> None:
-    await desk.known_since(TODAY, "rain")
-
-    made = await desk.due(desk.now + timedelta(days=5))
-
-    days = [one for one in made if one.kind == "day"]
-    assert [one.project for one in days] == ["rain", "all-projects"]
-    assert days[0].period_to == TODAY + timedelta(days=5)
-
-
-async def test_killed_before_it_was_noted_the_same_report_is_told_with_the_same_id(
-    desk: Desk,
-) -> None:
-    await desk.known_since(YESTERDAY, "rain")
-    maker = desk.maker.scheduled(time(7), lambda: desk.now, _stop)
-    lost = await anext(maker)
-
-    again = await desk.due()
-
-    assert again[0].id == lost.id
-
-
-async def test_a_page_that_cannot_be_written_holds_back_no_other_and_stays_due(desk: Desk) -> None:
-    await desk.known_since(YESTERDAY, "lora", "rain")
-    desk.pages.broken = frozenset({"lora"})
-
-    others = await desk.due()
-    desk.pages.broken = frozenset()
-    at_once = await desk.due()
-    later = await desk.due(desk.now + timedelta(minutes=1))
-
-    assert {(one.project, one.kind) for one in others} >= {("rain", "day"), ("all-projects", "day")}
-    assert at_once == []
-    assert {one.project for one in later} == {"lora"}
-
-
-async def test_a_page_that_always_fails_is_given_up_until_the_next_day(desk: Desk) -> None:
-    await desk.known_since(YESTERDAY, "lora")
-    desk.pages.broken = frozenset({"lora"})
-    for minutes in range(12 * 60):
-        await desk.due(desk.now + timedelta(minutes=minutes))
-    desk.pages.broken = frozenset()
-
-    given_up = await desk.due(desk.now + HOUR * 18)
-    next_day = await desk.due(desk.now + HOUR * 24)
-
-    assert given_up == []
-    assert ("lora", "day") in {(one.project, one.kind) for one in next_day}
-
-
-async def test_without_projects_there_is_nothing_to_report(desk: Desk) -> None:
-    assert await desk.due() == []

@@ -86,6 +86,50 @@ async def test_only_the_period_counts(tmp_path: Path) -> None:
     assert found["happened"]["degraded_windows"] == 6
 
 
+async def test_what_came_after_the_period_does_not_count(tmp_path: Path) -> None:
+    story = await a_day()
+
+    until = NOON + 6 * HOUR - timedelta(minutes=1)
+    found = asked(story, tmp_path, {"retrain.cooldown": "1h"}, until=until)
+
+    told = found["recorded"]
+    assert (told["decisions"], told["agreed"], told["differences"]) == (6, 6, [])
+    figures = [
+        (one["retrainings"], one["declined"], one["unanswered_windows"], one["energy_j"])
+        for one in (found["happened"], *found["policies"])
+    ]
+    assert figures == [(2, 4, 4, 3000.0), (2, 4, 4, 3000.0), (3, 3, 3, 5000.0)]
+    assert len(found["happened"]["workflows"]) == 2
+
+
+async def test_only_trainings_say_what_a_retraining_takes(tmp_path: Path) -> None:
+    story = await a_day()
+    first = story.of("workflow.completed")[0]
+    first["data"].update(duration_s=5.0, energy={"joules": 1.0, "measured": True})
+    for event in story.history:
+        if event["data"].get("workflow_key") == first["data"]["workflow_key"]:
+            event["data"]["kind"] = "evaluate"
+
+    usual = asked(story, tmp_path)["usual"]
+
+    assert (usual["energy_j"]["median"], usual["energy_j"]["count"]) == (4000.0, 2)
+    assert (usual["ran_s"]["median"], usual["queue_to_end_s"]["count"]) == (300.0, 2)
+
+
+async def test_a_retraining_whose_energy_is_not_recorded_took_the_usual(tmp_path: Path) -> None:
+    story = await a_day()
+    for event in story.of("workflow.completed")[1:]:
+        event["data"]["energy"] = None
+
+    found = asked(story, tmp_path, {"retrain.cooldown": "1h"})
+
+    energy = [one["energy_j"] for one in (found["happened"], *found["policies"])]
+    assert energy == [3000.0, 3000.0, 6000.0]
+    assert (
+        "the energy of 2 of 3 retrainings is not recorded: the usual one is taken" in found["notes"]
+    )
+
+
 async def test_settings_that_are_older_than_the_history_must_be_given(tmp_path: Path) -> None:
     story = await a_day()
     story.history = story.history[2:]
@@ -183,16 +227,17 @@ async def test_decisions_whose_trigger_is_missing_are_replayed_and_told(tmp_path
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("content", "said"),
     [
-        ("", "no message of project 'rain'"),
-        ("nonsense\n{}\n", "line 1 is not JSON"),
-        ("[1]\n", "line 1 is no message"),
+        (b"", "no message of project 'rain'"),
+        (b"nonsense\n{}\n", "line 1 is not JSON"),
+        (b"[1]\n", "line 1 is no message"),
+        (b"\xff\xfe{}\n", r"x\.jsonl is no text in UTF-8; give what"),
     ],
 )
-def test_a_file_that_is_no_history_is_refused(tmp_path: Path, text: str, said: str) -> None:
+def test_a_file_that_is_no_history_is_refused(tmp_path: Path, content: bytes, said: str) -> None:
     file = tmp_path / "x.jsonl"
-    file.write_text(text)
+    file.write_bytes(content)
 
     with pytest.raises(HistoryError, match=said):
         played(Question("rain", file, None, None, []))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from contextlib import aclosing
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -21,8 +22,22 @@ from mlops.contracts.workspaces import (
 from mlops.tracking.adapters.memory import MemoryTracking
 from mlops.tracking.adapters.memory_lives import MemoryLead, MemoryLives
 from mlops.tracking.adapters.memory_presences import MemoryPresences
-from mlops.tracking.app import wire, wire_energy
+from mlops.tracking.app import wire, wire_datasets, wire_energy
 from mlops.tracking.sources.relay import Relay
+
+
+@dataclass
+class NamedFiles:
+    """What `.dvc` files name: by path now, by commit and path in git."""
+
+    here: dict[str, str] = field(default_factory=dict)
+    commits: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    async def now(self, _: str, path: str) -> str | None:
+        return self.here.get(path)
+
+    async def committed(self, _: str, commit: str, path: str) -> str | None:
+        return self.commits.get((commit, path))
 
 
 class World:
@@ -36,6 +51,8 @@ class World:
         tracking = self.tracking
         self.now = datetime.now(UTC)
         wire(self.bus, tracking, tracking, tracking, self.lives, "http://mlflow")
+        self.files = NamedFiles()
+        self.read = wire_datasets(self.bus, self.files)
         self.energy = wire_energy(self.bus, MemoryPresences(tracking), lambda: self.now)
 
     async def settle(self) -> None:
@@ -52,6 +69,7 @@ class World:
             lambda: datetime.now(UTC),
             timedelta(days=1),
             self.energy,
+            self.read,
         )
         async with aclosing(relay.tell()) as told:
             for _ in range(most):
@@ -60,7 +78,10 @@ class World:
 
     async def project(self, **evaluate: object) -> None:
         settings = ProjectSettings(name="rain", evaluate=EvaluateSettings.model_validate(evaluate))
-        await self.bus.publish(ProjectRegistered(project="rain", settings=settings, revision=1))
+        registered = ProjectRegistered(
+            project="rain", settings=settings, revision=1, path="/home/ada/rain"
+        )
+        await self.bus.publish(registered)
         await self.settle()
 
     async def model(self, accuracy: float | None, **tags: str) -> int:

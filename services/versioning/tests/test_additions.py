@@ -33,6 +33,11 @@ class FailingDatasets(MemoryDatasets):
     """Its remote is away at first."""
 
     away: bool = True
+    forgotten: list[str] = field(default_factory=list)
+
+    async def forget(self, place: Place, path: str) -> None:
+        await super().forget(place, path)
+        self.forgotten.append(path)
 
     async def snapshot(
         self, place: Place, path: str, room: Room | None = None, told: Told | None = None
@@ -129,3 +134,13 @@ async def test_one_that_is_refused_is_over(world: World) -> None:
         await world.additions.do_add_data(addition("gone.csv"))
 
     assert not await world.is_under_way("gone.csv")
+
+
+async def test_all_is_read_again_where_that_is_asked_for(world: World) -> None:
+    world.datasets.away = False
+
+    await world.additions.do_add_data(addition())
+    before = list(world.datasets.forgotten)
+    await world.additions.do_add_data(addition().model_copy(update={"id": "2", "reread": True}))
+
+    assert (before, world.datasets.forgotten) == ([], ["./days.csv"])

@@ -78,6 +78,7 @@ class World:
             DvcFiles({}),
             remote_root="/remote",
             cache=str(folder / "cache"),
+            bandwidth="5MB/s",
             clock=lambda: NOON,
         )
 
@@ -266,6 +267,13 @@ async def test_read_only_is_passed_on_to_the_restore(world: World) -> None:
     await world.tell(RestoreData(project="rain", name="days", version=1))
 
     assert not (world.folder / "days.csv").stat().st_mode & 0o222
+
+
+async def test_a_limit_of_the_project_goes_before_that_of_the_installation(world: World) -> None:
+    await world.register(bandwidth="20MB/s")
+    await world.update(2)
+
+    assert [place.bytes_per_s for place in world.datasets.provisioned] == [20_000_000, 5_000_000]
 
 
 async def test_progress_is_told_while_the_work_goes_on_and_not_after() -> None:

@@ -212,6 +212,10 @@ async def test_a_removal_that_comes_again_tells_the_same(world: World) -> None:
         (UnaliasData(project="rain", name="days", alias="golden"), "no alias 'golden'"),
         (PullData(project="rain", name="days", alias="golden"), "it has 1, 2, 3 and latest"),
         (TagData(project="rain", name="nights", version=1), "it has: days"),
+        *(
+            (TagData(project="rain", name="days", version=2, add=("ok", tag)), ascii(tag))
+            for tag in ("a\x00b", "\x1b[31m", "a\x7f", "\x9bm", "a\u202eb")
+        ),
         (RemoveData(project="rain", name="days", version=7), "no version 7"),
         (
             TagData(project="rain", name="days", version=1, add=tuple(f"t{n}" for n in range(20))),

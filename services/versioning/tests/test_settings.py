@@ -35,6 +35,7 @@ def test_idle_is_a_duration_as_everywhere(monkeypatch: pytest.MonkeyPatch) -> No
         ("s3://bucket/mlops/", "s3://bucket/mlops"),
         ("backup", "{here}/backup"),
         ("~/backup", "{user}/backup"),
+        ("ssh://me@host:2222/data", "ssh://me@host:2222/data"),
     ],
 )
 def test_a_remote_is_the_same_place_for_every_project(
@@ -47,10 +48,29 @@ def test_a_remote_is_the_same_place_for_every_project(
 
 
 @pytest.mark.usefixtures("home")
-def test_a_remote_with_a_password_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("VERSIONING_REMOTE", "s3://key:secret@bucket/mlops")
+@pytest.mark.parametrize(
+    "remote",
+    [
+        "s3://key:secret@bucket/mlops",
+        "s3://AKIA:sec/ret+ef@bucket/mlops",
+        "webdavs://u:sec/ret@host",
+        "ssh://me:p#secret/@host/data",
+        "s3://bucket?access_key=A&secret=z",
+        "azure://container?sig=secret",
+    ],
+)
+def test_a_remote_with_a_password_is_refused(monkeypatch: pytest.MonkeyPatch, remote: str) -> None:
+    monkeypatch.setenv("VERSIONING_REMOTE", remote)
 
     with pytest.raises(ValidationError, match="must hold no credentials") as refused:
         Settings()
 
     assert "secret" not in str(refused.value)
+
+
+@pytest.mark.usefixtures("home")
+def test_a_limit_that_is_no_rate_is_refused_at_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VERSIONING_BANDWIDTH", "fast")
+
+    with pytest.raises(ValidationError, match="20MB/s"):
+        Settings()

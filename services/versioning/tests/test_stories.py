@@ -199,16 +199,18 @@ async def test_a_run_leaves_its_lineage(world: World) -> None:
     assert isinstance(held, DataVersioned)
     by_number = DatasetVersion(name="days", version=1)
     by_content = DatasetVersion(name="days", hash=held.hash)
+    likely = DatasetVersion(name="days", hash="1234abcd", likely_version=1)
 
     await world.tell(
         RunCompleted(project="rain", run_id="r1", experiment_id="1", datasets=(by_number,)),
         RunCompleted(project="rain", run_id="r2", experiment_id="1", datasets=(by_content,)),
         RunCompleted(project="rain", run_id="r3", experiment_id="1"),
+        RunCompleted(project="rain", run_id="r4", experiment_id="1", datasets=(likely,)),
     )
 
     answer = await world.bus.ask("versioning", "versions", {"project": "rain", "name": "days"})
     [version] = answer["versions"]
-    assert (version["version"], version["used_by"]) == (1, ["r1", "r2"])
+    assert (version["version"], version["used_by"]) == (1, ["r1", "r2", "r4"])
 
 
 async def test_after_years_the_newest_versions_are_answered(world: World) -> None:

@@ -59,7 +59,7 @@ class Platform:
     def endpoints(self) -> Endpoints:
         return Endpoints(self.url, self.token)
 
-    def start(self, service: str, port: int = 0) -> None:
+    def start(self, service: str, port: int = 0, **settings: str) -> None:
         env = {
             **os.environ,
             "MLOPS_HOME": str(self.home),
@@ -68,6 +68,7 @@ class Platform:
             "GATEWAY_TOKEN": self.token,
             "GATEWAY_MLFLOW_URL": f"http://127.0.0.1:{self.mlflow_port}",
             "MLOPS_HTTP_PORT": str(port),
+            **settings,
         }
         with (self.home / f"{service}.log").open("ab") as log:
             command = [sys.executable, "-m", f"mlops.{service}"]

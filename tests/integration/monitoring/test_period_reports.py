@@ -7,6 +7,7 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from mlops.monitoring.adapters.places import Place
 from mlops.monitoring.model.reports import Answers, Report, report
 from mlops.monitoring.model.reports_entries import (
     AlertOpened,
+    Change,
     Drifted,
     Entry,
     Lane,
@@ -73,7 +75,9 @@ def full(model: str = "rain") -> Report:
     ]  # fmt: skip
     machines = Machines(period)
     machines.add(Sample("mac", at(3), 60.0, "Apple M4", level=2, temp_c=95.0, watts=20.0))
-    return report(entries, machines.found(), period, "rain", Answers(EDGES_MS))
+    compared = Change("rain", model, "p95_ms", 4.0, 8.0, beyond_noise=True)
+    found = report(entries, machines.found(), period, "rain", Answers(EDGES_MS))
+    return replace(found, changes=(compared,))
 
 
 def path_of(uri: str) -> Path:
@@ -88,7 +92,8 @@ async def test_a_page_shows_everything_and_fetches_nothing(pages: SidecarPages) 
     assert "<script" not in html
     assert "@import" not in html
     shown = ("Daily report", "accuracy", "95 % of answers within", "Trainings", "2 Wh", "throttled")
-    assert [word for word in shown if word not in html] == []
+    against = ("Against the day before", "8 ms", "+100%", "more than noise")
+    assert [word for word in (*shown, *against) if word not in html] == []
     assert html.count("<svg") == 7
     pictures = [path_of(uri) for uri in written.picture_uris]
     assert len(pictures) == 7

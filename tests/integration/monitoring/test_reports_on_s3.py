@@ -14,10 +14,11 @@ import pytest
 
 from mlops.chassis.errors import UnavailableError
 from mlops.chassis.sidecar import Sidecar
-from mlops.monitoring.adapters import evidently, pages
+from mlops.monitoring.adapters import evidently, pages, report_shelf
 from mlops.monitoring.adapters.evidently import EvidentlyReports
 from mlops.monitoring.adapters.pages import SidecarPages
 from mlops.monitoring.adapters.places import Place
+from mlops.monitoring.adapters.report_shelf import SidecarShelf
 from mlops.monitoring.model.reports import Answers, report
 from mlops.monitoring.model.reports_entries import Lane, Moment
 from mlops.monitoring.model.reports_period import Period
@@ -34,7 +35,10 @@ ROWS: dict[str, list[Any]] = {"wind": [0.1 * i for i in range(60)], "prediction"
 
 @pytest.fixture
 async def sidecars(s3: Any) -> AsyncIterator[list[Sidecar]]:
-    found = [Sidecar(module, env=s3.environment) for module in (evidently.WORKER, pages.WORKER)]
+    found = [
+        Sidecar(module, env=s3.environment)
+        for module in (evidently.WORKER, pages.WORKER, report_shelf.WORKER)
+    ]
     yield found
     for one in found:
         await one.close()
@@ -94,15 +98,22 @@ async def test_reports_over_a_time_stand_there_too(s3: Any, sidecars: list[Sidec
     store = SidecarPages(home, sidecars[1], ZoneInfo("UTC"), timeout=MINUTES, keep=1)
     moment = Moment("rain", NOON, Lane.ROLLOUT, "rain v2 answers", "rain")
 
-    uris = []
+    made = []
     for day in range(2):
         period = Period("day", NOON - timedelta(hours=1), NOON + timedelta(days=day + 1))
-        written = await store.write(report([moment], [], period, "rain", Answers([1.0])))
-        uris.append(written.uri)
+        made.append(await store.write(report([moment], [], period, "rain", Answers([1.0]))))
 
     name = "rain/2026-05-01T110000--2026-05-03T120000-day"
-    assert uris[-1] == f"s3://kept/reports/{name}.html"
+    assert made[-1].uri == f"s3://kept/reports/{name}.html"
     assert keys(s3, "kept") == [f"reports/{name}{end}" for end in (".html", ".json", "/story.png")]
+    shelf = SidecarShelf(home, sidecars[2], MINUTES)
+    [listed] = await shelf.pages(["rain", "absent"])
+    piece = await shelf.piece(listed.path, 10, 5)
+    assert (listed.path, listed.size_bytes) == (f"{name}.html", made[-1].size_bytes)
+    assert piece is not None
+    assert piece.content == b"html>"
+    assert piece.written_at == listed.written_at.replace(microsecond=0)  # as the store tells it
+    assert await shelf.piece("rain/absent.html", 0, 5) is None
 
 
 async def test_a_bucket_that_is_not_there_is_trouble_that_may_pass(

@@ -130,13 +130,21 @@ class Listener:
                 await asyncio.sleep(0.1)
         return found
 
-    async def register(self, project: str, **evaluate: object) -> dict[str, Any]:
+    async def register(
+        self, project: str, folder: Path | None = None, **evaluate: object
+    ) -> dict[str, Any]:
         settings = ProjectSettings.model_validate({"name": project, "evaluate": evaluate})
-        await self.bus.publish(ProjectRegistered(project=project, settings=settings, revision=1))
+        path = str(folder) if folder else None
+        registered = ProjectRegistered(project=project, settings=settings, revision=1, path=path)
+        await self.bus.publish(registered)
         async with asyncio.timeout(PATIENCE_S):
             while True:
                 found = await self.events("workspace.provisioned", "workspace.refused")
-                mine = [event for event in found if event["project"] == project]
+                mine = [
+                    event
+                    for event in found
+                    if (event["project"], event["data"]["component"]) == (project, "tracking")
+                ]
                 if mine:
                     return mine[0]
                 await asyncio.sleep(0.05)

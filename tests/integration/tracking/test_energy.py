@@ -71,5 +71,5 @@ async def test_an_unmodified_client_gets_its_energy(tracking: Any, listener: Any
             headers={"X-MLFLOW-WORKSPACE": "rain"},
         )
     tags = {one["key"]: one["value"] for one in answer.json()["run"]["data"]["tags"]}
-    assert float(tags["hw.energy_j"]) == pytest.approx(data["energy"]["joules"])
+    assert float(tags["hw.energy_j"]) == pytest.approx(data["energy"]["joules"], abs=0.01)
     assert tags["hw.energy_source"] == "estimated"

@@ -90,7 +90,7 @@ def test_the_columns_we_read_and_listen_to_still_exist() -> None:
         tracking.SqlExperiment: {"experiment_id", "name", "workspace"},
         tracking.SqlLatestMetric: {"key", "value", "is_nan", "run_uuid"},
         tracking.SqlInput: {"source_type", "source_id", "destination_type", "destination_id"},
-        tracking.SqlDataset: {"dataset_uuid", "name", "digest"},
+        tracking.SqlDataset: {"dataset_uuid", "name", "digest", "dataset_source"},
         registry.SqlModelVersion: {"workspace", "name", "version", "run_id", "source"},
         registry.SqlRegisteredModelAlias: {"workspace", "name", "alias", "version"},
     }

@@ -9,10 +9,14 @@ import resource
 import signal
 import sqlite3
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
+
+from mlops.contracts.versioning import AddData
+from servers.services import ServiceProcess
 
 pytestmark = [pytest.mark.server, pytest.mark.mlflow, pytest.mark.timeout(240)]
 
@@ -27,6 +31,8 @@ mlflow.set_experiment("rain")
 with mlflow.start_run(tags={"mlops.correlation_id": "story", "mlops.dataset.weather": "3@abc"}):
     frame = pandas.DataFrame({"x": [1.0, 2.0]})
     mlflow.log_input(mlflow.data.from_pandas(frame, name="frame"))
+    mlflow.log_input(mlflow.data.from_pandas(frame, source="FOLDER/data/rain.csv"))
+    mlflow.log_input(mlflow.data.from_pandas(frame, source="snow.csv", name="it", digest="DIGEST"))
     mlflow.log_param("depth", 3)
     mlflow.log_metric("accuracy", 0.7)
     mlflow.log_metric("accuracy", 0.8, step=1)
@@ -73,17 +79,37 @@ except ValueError:
 """
 
 
+@pytest.fixture
+def versioning(tracking: Any, nats_server: Any) -> Iterator[None]:
+    process = ServiceProcess("versioning", tracking.home, nats_server)
+    process.start()
+    yield
+    process.stop()
+
+
+@pytest.mark.usefixtures("versioning")
 async def test_an_unmodified_client_makes_events_and_the_gate_promotes(
     tracking: Any, listener: Any
 ) -> None:
-    provisioned = await listener.register("rain")
+    folder = tracking.home / "project"
+    (folder / "data").mkdir(parents=True)
+    for name in ("rain", "snow"):
+        (folder / "data" / f"{name}.csv").write_text(f"x\n{len(name)}\n{name}\n")
+    provisioned = await listener.register("rain", folder)
+    for name in ("rain", "snow"):
+        add = AddData(project="rain", name=name, path=f"data/{name}.csv")
+        await listener.bus.publish(add)
+    versioned = await listener.wait_for(2, "data.versioned")
+    addresses = {event["data"]["name"]: event["data"]["hash"] for event in versioned}
     assert provisioned["data"]["names"] == {
         "mlflow_workspace": "rain",
         "experiment": "rain",
         "tracking_uri": tracking.uri,
     }
 
-    await tracking.run_client(TRAIN)
+    await tracking.run_client(
+        TRAIN.replace("FOLDER", str(folder)).replace("DIGEST", addresses["snow"])
+    )
 
     (promoted,) = await listener.wait_for(1, "model.promoted")
     (started,) = await listener.wait_for(1, "run.started")
@@ -96,9 +122,17 @@ async def test_an_unmodified_client_makes_events_and_the_gate_promotes(
     assert run["metrics"] == {"accuracy": 0.8}
     assert run["experiment_name"] == "rain"
     assert run["artifact_uri"].startswith("mlflow-artifacts:/workspaces/rain/")
-    assert [found["name"] for found in run["datasets"]] == ["weather", "frame"]
-    assert run["datasets"][0]["version"] == 3
+    read = {found["name"]: found for found in run["datasets"]}
+    assert {name: found["version"] for name, found in read.items()} == {
+        "weather": 3,
+        "frame": None,
+        "rain": None,
+        "snow": 1,
+    }
+    assert read["snow"]["hash"] == addresses["snow"]
+    assert (read["rain"]["likely_version"], read["frame"]["likely_version"]) == (1, None)
     model = registered["data"]
+    assert model["datasets"] == run["datasets"]
     assert model["flavors"] == ["python_function"]
     assert model["size_bytes"] > 0
     assert '"inputs"' in model["signature"]

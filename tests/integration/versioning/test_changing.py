@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,35 @@ def test_what_grew_is_read_again_the_next_time(folder: Path, repo: Any) -> None:
     again = add(repo, folder / "days.csv", Appends(folder / "days.csv", times=0))
 
     assert kept(repo, again.oid) == b"x" * first.size_bytes
+
+
+def test_what_was_written_without_a_trace_is_read_when_that_is_asked_for(
+    folder: Path, repo: Any
+) -> None:
+    from mlops.versioning.adapters.dvc_worker import forget  # noqa: PLC0415
+
+    file, quiet = folder / "days.csv", Writer(folder / "days.csv", times=0)
+    file.write_bytes(b"1" * SIZE)
+    os.utime(file, ns=(1, 1))
+    unseen(folder, repo, file, b"2" * SIZE)
+
+    taken_for_unchanged = add(repo, file, quiet)
+    where = str(folder), str(folder.parent / "remote"), str(folder.parent / "cache")
+    forget(*where, "days.csv")
+    read = add(repo, file, quiet)
+
+    assert kept(repo, taken_for_unchanged.oid) == b"1" * SIZE
+    assert kept(repo, read.oid) == b"2" * SIZE
+
+
+def unseen(folder: Path, repo: Any, file: Path, content: bytes) -> None:
+    """Add the file, then write to it so that what is known of it fits all the same, as a memory map may do."""
+    from mlops.versioning.adapters.dvc_add import known_of  # noqa: PLC0415
+    from mlops.versioning.adapters.dvc_known import signature  # noqa: PLC0415
+
+    oid = add(repo, folder / "days.csv", Writer(file, times=0)).oid
+    file.write_bytes(content)
+    known_of(repo, file).replace(file, {"": (signature(file.stat()), oid)}, time.time_ns() * 2)
 
 
 def test_a_version_tells_the_dvc_file_of_its_own_content(folder: Path, repo: Any) -> None:

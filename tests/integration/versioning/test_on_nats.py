@@ -9,7 +9,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,16 @@ import pytest
 
 from mlops.chassis.bus_nats import NatsBus
 from mlops.client.datasets import opening
+from mlops.client.endpoints import Endpoints
+from mlops.client.transport import Transport
 from mlops.contracts.settings import ProjectSettings
 from mlops.contracts.versioning import AddData, RestoreData
 from mlops.contracts.workspaces import RegisterProject
+from servers.programs import free_port
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(180)]
 
+TOKEN = "correct-horse-battery-staple"
 DVC = Path(sys.executable).with_name("dvc")
 
 
@@ -44,6 +49,12 @@ class Services:
             self._running[name] = subprocess.Popen(
                 [sys.executable, "-m", f"mlops.{name}"], env=self._env, stdout=log, stderr=log
             )
+
+    def start_gateway(self) -> str:
+        port = free_port()
+        self._env |= {"GATEWAY_TOKEN": TOKEN, "MLOPS_HTTP_PORT": str(port)}
+        self.start("gateway")
+        return f"http://127.0.0.1:{port}"
 
     def kill(self, name: str) -> None:
         process = self._running.pop(name)
@@ -174,10 +185,20 @@ async def test_what_people_push_is_told_once_though_the_service_dies(
     assert sorted(event["name"] for event in told) == names
 
 
-@pytest.mark.usefixtures("services")
-async def test_versions_are_opened_and_compared_over_the_bus(bus: NatsBus, folder: Path) -> None:
+async def test_versions_are_opened_and_compared_also_from_another_machine(
+    services: Services,
+    bus: NatsBus,
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Another machine: it does not see the platform's cache, and half of the newest version was brought before.
+    own = tmp_path / "own"
+    monkeypatch.setenv("MLOPS_DATA_CACHE", str(own))
+    url = services.start_gateway()
     await register(bus, folder)
-    for number, content in enumerate(("day\n1\n", "day\n1\n2\n"), 1):
+    contents = ("day\n1\n", "day\n1\n2\n")
+    for number, content in enumerate(contents, 1):
         (folder / "days.csv").write_text(content)
         await bus.publish(AddData(project="rain", name="days", path="days.csv"))
         await heard(bus, "data.versioned", number)
@@ -186,7 +207,30 @@ async def test_versions_are_opened_and_compared_over_the_bus(bus: NatsBus, folde
     answer = await ready(bus, "open", {**asked, "version": 1})
     differs = await ready(bus, "diff", {**asked, "before": "1", "after": "latest"})
 
-    assert opening.opened(lambda: answer, 1.0).table().to_pydict() == {"day": [1]}
+    newest = await ready(bus, "open", asked)
+    there = {**newest, "objects": "/on/another/machine"}
+    draft = own / "files" / "md5" / newest["hash"][:2] / f"{newest['hash'][2:]}.part"
+    draft.parent.mkdir(parents=True)
+    draft.write_bytes(contents[1].encode()[:4])
+    ranges: list[int] = []
+
+    def get(
+        found: Mapping[str, Any], address: str, offset: int
+    ) -> AbstractContextManager[tuple[int, Iterator[bytes]]]:
+        ranges.append(offset)
+        wish = {**asked, "version": str(found["version"]), "hash": address}
+        return gateway.stream("/api/v1/data/object", "open", wish, offset)
+
+    gateway = Transport(Endpoints(url, TOKEN))
+    here = opening.opened(lambda: answer, 1.0, get)
+    brought = await asyncio.to_thread(opening.opened, lambda: there, 1.0, get)
+    again = opening.opened(lambda: there, 1.0, get)
+    gateway.close()
+
+    assert here.table().to_pydict() == {"day": [1]}
+    assert brought.bytes().tobytes() == again.bytes().tobytes() == contents[1].encode()
+    assert brought.path().is_relative_to(own)
+    assert ranges == [4]
     [table] = differs["tables"]
     assert (table["rows_before"], table["rows_after"], table["rows_added"]) == (1, 2, 1)
 

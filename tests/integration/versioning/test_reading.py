@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,13 +22,16 @@ from servers.versioning import Versioning
 
 pytestmark = pytest.mark.timeout(240)
 
+# Longer than the service itself waits before it says that an answer is not ready.
+PATIENCE = timedelta(seconds=30)
+
 
 async def asked(versioning: Versioning, verb: str, **question: Any) -> dict[str, Any]:
     """Ask as a client does, until the answer is ready."""
     async with asyncio.timeout(120):
         while True:
             answer = await versioning.bus.ask(
-                "versioning", verb, {"project": "rain", "name": "days", **question}
+                "versioning", verb, {"project": "rain", "name": "days", **question}, PATIENCE
             )
             if answer["ready"]:
                 return answer
@@ -34,7 +39,11 @@ async def asked(versioning: Versioning, verb: str, **question: Any) -> dict[str,
 
 async def opened(versioning: Versioning, version: str = "") -> Dataset:
     answer = await asked(versioning, "open", version=version)
-    return opening.opened(lambda: answer, 1.0)
+    return opening.opened(lambda: answer, 1.0, elsewhere)
+
+
+def elsewhere(_: Mapping[str, Any], address: str, __: int) -> NoReturn:
+    raise AssertionError(f"{address} lies in the cache")
 
 
 async def add(versioning: Versioning, path: str) -> None:

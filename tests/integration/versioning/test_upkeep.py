@@ -9,6 +9,7 @@ import shutil
 import time
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -147,14 +148,18 @@ async def test_a_sweep_takes_what_only_dead_contents_name(
     make_old(place.cache, place.remote)
     before = objects(place.cache)
 
-    counted = await datasets.sweep(place, [held.oid], [later.oid], grace=HOUR, dry=True)
+    told: list[Progress] = []
+    sweep = partial(datasets.sweep, place, [held.oid], [later.oid], grace=HOUR, told=told.append)
+    counted = await sweep(dry=True)
     untouched = objects(place.cache)
-    swept = await datasets.sweep(place, [held.oid], [later.oid], grace=HOUR, dry=False)
+    swept = await sweep(dry=False)
 
     gone = before - objects(place.cache)
     assert untouched == before
     assert counted == swept
     assert swept.objects == 4
+    assert told[-1] == Progress("delete", 4, 4, "objects")
+    assert {"count", "delete"} == {one.step for one in told}
     assert held.oid in gone
     assert len(gone) == 2
     assert theirs in objects(place.cache)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Aside: what is in the way of a version is put aside while the version comes, and back when it does not."""
+"""Aside: what is in the way of a version is put aside while the version comes, and back when it is refused."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from mlops.cli import output
 from mlops.cli.errors import CliError, InputError
 from mlops.cli.gateway import Gateway
 from mlops.client.aside import IN_THE_WAY, Aside, move_aside
@@ -18,8 +19,9 @@ MOST_VERSIONS = 200  # what versioning tells in one answer
 
 @contextlib.contextmanager
 def put_aside(gateway: Gateway, project: str, wish: dict[str, Any]) -> Iterator[Aside]:
-    """Move the present content of a dataset to `<name>.local`, and back when the block fails.
+    """Move the present content of a dataset to `<name>.local`, and back when the version is refused after all.
 
+    Where nobody knows what became of it the version may still come: then the content stays aside, and that is said.
     Raises InputError when the content is not on this machine.
     """
     try:
@@ -29,9 +31,16 @@ def put_aside(gateway: Gateway, project: str, wish: dict[str, Any]) -> Iterator[
     try:
         yield aside
     except BaseException as error:
-        if not aside.put_back() and isinstance(error, CliError):
-            error.what += f"; what was there is kept as {aside.kept}"
+        if not (isinstance(error, InputError) and aside.put_back()):
+            _tell(error, f"what was there is kept as {aside.kept}")
         raise
+
+
+def _tell(error: BaseException, where: str) -> None:
+    if isinstance(error, CliError):
+        error.what += f"; {where}"
+    else:  # interrupted: nothing of the error is shown
+        output.errors().print(where, soft_wrap=True)
 
 
 def _place(gateway: Gateway, project: str, wish: dict[str, Any]) -> Path:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import psutil
 
+from mlops.cli import channels
 from mlops.cli.home import Home, read_json
 from mlops.cli.supervisor import launch, ports
 from mlops.cli.supervisor.disk import LEAST_BYTES
@@ -59,6 +60,7 @@ def examine(home: Home, environment: Mapping[str, str]) -> list[Finding]:
         _ports(home),
         _leftovers(home),
         _credentials(home),
+        Finding("alerts", *channels.examine(home.root / "alerts.toml", environment)),
     ]
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 _ASK_S = 10
+_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
@@ -42,7 +43,13 @@ def environment(found: Sequence[Tool], caller: Mapping[str, str]) -> dict[str, s
     told = {name: value for tool in found if tool.there for name, value in tool.env.items()}
     programs = str(Path(sys.executable).parent)
     kept = {name: value for name, value in caller.items() if name != "MLOPS_HOME"}
-    return {**kept, **told, "PATH": f"{programs}{os.pathsep}{caller.get('PATH', '')}"}
+    return {
+        # Two tests run at a time and start servers: threads of every library for all processors only wait for each other.
+        **dict.fromkeys(_ONE_THREAD, "1"),
+        **kept,
+        **told,
+        "PATH": f"{programs}{os.pathsep}{caller.get('PATH', '')}",
+    }
 
 
 def _program(name: str) -> Tool:

@@ -83,7 +83,8 @@ def watched(
     command = gateway.command(type_, project, data)
     heard, last = now_s(), ""
     while now_s() - heard < quiet_s:
-        found = gateway.result(command, [answer], _SLICE_S)
+        # The command is stored: a gateway that is started again meanwhile ends nothing.
+        found = patiently(partial(gateway.result, command, [answer], _SLICE_S))
         refuse(type_, found)
         if any(event["type"] == answer for event in found):
             return command, found

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,31 @@ class Transport:
             },
             timeout=timeout,
         )
+
+    @contextmanager
+    def stream(
+        self, path: str, operation: str, params: Mapping[str, str | float], offset: int
+    ) -> Iterator[tuple[int, Iterator[bytes]]]:
+        """Ask once for bytes from *offset* on; give where the answer begins, and its pieces as they come.
+
+        NotRunningError when the connection breaks, also in the middle.
+        """
+        headers = {"Accept-Encoding": "identity"}
+        if offset:
+            headers["Range"] = f"bytes={offset}-"
+        try:
+            with self._client.stream("GET", path, params=params, headers=headers) as answer:
+                if answer.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+                    yield offset, iter(())  # there is no more of it
+                    return
+                if not answer.is_success:
+                    answer.read()
+                    _content(answer, operation)
+                begins = offset if answer.status_code == httpx.codes.PARTIAL_CONTENT else 0
+                yield begins, answer.iter_bytes()
+        except httpx.HTTPError as error:
+            told = f"{self._where} does not answer: {error}"
+            raise NotRunningError("gateway", operation, told, _DOWN) from error
 
     def close(self) -> None:
         """Close the connection."""

@@ -34,11 +34,12 @@ class AlertSettings(Part):
         description="Channels that are told one after the other while nobody acknowledges.",
     )
     escalate_after: Duration = Field(
-        default=timedelta(minutes=30), description="Time before each next channel is told."
+        default=timedelta(minutes=30),
+        description="Time before each next channel is told; 0s tells all at once, else at least a minute.",
     )
     repeat_every: Duration = Field(
         default=timedelta(hours=12),
-        description="An alert that nobody acknowledges is told again after this time; 0s means never.",
+        description="An alert that nobody acknowledges is told again after this time, at least a minute; 0s means never.",
     )
     settle: Duration = Field(
         default=timedelta(minutes=10),

@@ -105,6 +105,7 @@ COMMANDS: tuple[type[Command], ...] = (
     serving.RollbackModel,
     monitoring.SetReference,
     monitoring.EvaluateWindow,
+    monitoring.AdvanceWindows,
     monitoring.AcknowledgeAlert,
     monitoring.MakeReport,
     monitoring.SilenceAlerts,

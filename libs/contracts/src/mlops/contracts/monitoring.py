@@ -209,6 +209,11 @@ class ReportPublished(ProjectEvent):
     picture_uris: tuple[str, ...] = Field(
         default=(), max_length=16, description="Its pictures as PNG, the first few."
     )
+    page_url: str | None = Field(
+        default=None,
+        max_length=1024,
+        description="Where people open it in a browser: its page at the gateway.",
+    )
 
 
 class AlertRaised(ProjectEvent):
@@ -323,6 +328,15 @@ class EvaluateWindow(ProjectCommand):
     """Judge the open window now and write a full report."""
 
     type: ClassVar[str] = "cmd.monitor.evaluate"
+    about: ClassVar[str | None] = "model"
+
+    model: str = Field(max_length=256, description="Registered model.")
+
+
+class AdvanceWindows(ProjectCommand):
+    """Judge what time alone has made due: a window that is old enough, and labels that are waited for no longer."""
+
+    type: ClassVar[str] = "cmd.monitor.advance"
     about: ClassVar[str | None] = "model"
 
     model: str = Field(max_length=256, description="Registered model.")

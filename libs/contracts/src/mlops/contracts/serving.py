@@ -196,6 +196,33 @@ class DeploymentMetered(_DeploymentEvent):
     )
 
 
+MOST_OF_A_VECTOR = 128
+
+
+class Vector(Part):
+    """Numbers of one row that belong together: an embedding, or the probability of each class.
+
+    A longer one travels as a sketch, which keeps lengths and distances about as they are: number i, counted from 0, is
+    added to sum i mod 128, or taken from it where the CRC-32 of i, written in decimal, is odd.
+    """
+
+    values: tuple[float | None, ...] = Field(
+        min_length=1,
+        max_length=MOST_OF_A_VECTOR,
+        description="The numbers, or the sums of a sketch; None where one is missing or not finite.",
+    )
+    length: int | None = Field(
+        default=None,
+        gt=MOST_OF_A_VECTOR,
+        description="How many numbers the values are a sketch of; None where they are all of them.",
+    )
+    largest: int | None = Field(
+        default=None,
+        ge=0,
+        description="Of a sketch of probabilities, the place of the largest one: the class that was said.",
+    )
+
+
 class Prediction(Part):
     """One row that was answered."""
 
@@ -206,7 +233,15 @@ class Prediction(Part):
     features: dict[str, Scalar] = Field(
         default_factory=dict, description="Column to value, as the caller sent it."
     )
-    prediction: Scalar = Field(description="The answer.")
+    prediction: Scalar = Field(description="The answer; None where it is not one value.")
+    vectors: dict[str, Vector] = Field(
+        default_factory=dict,
+        description="Inputs that are vectors of more than 16 numbers, by name.",
+    )
+    answer: Vector | None = Field(
+        default=None,
+        description="The answer where it is several numbers, or has several beside it.",
+    )
     latency_ms: float | None = Field(default=None, ge=0, description="Time in the replica.")
 
 

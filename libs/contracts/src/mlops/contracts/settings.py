@@ -309,6 +309,11 @@ class MonitorSettings(Part):
     """`[monitor]`: windows and thresholds."""
 
     window: int = Field(default=500, ge=50, le=1_000_000, description="Predictions per window.")
+    window_max_age: Duration | None = Field(
+        default=timedelta(days=1),
+        description="A window that has been open for so long is judged as it is, once it has 200 rows; only time in "
+        "which the service runs counts. None: however long it takes to fill.",
+    )
     drift: DriftSettings = Field(
         default=DriftSettings(), description="When a window counts as drifted."
     )

@@ -222,6 +222,15 @@ class Memory(Part):
     )
 
 
+class Disk(Part):
+    """The file system that holds the files of the platform on this machine."""
+
+    total_bytes: int | None = Field(default=None, ge=0, description="Its size.")
+    free_bytes: int | None = Field(
+        default=None, ge=0, description="What the platform's user may still write."
+    )
+
+
 class HardwareSample(Part):
     """What a node did in one window. None means "cannot tell here", and `missing` says why."""
 
@@ -240,6 +249,7 @@ class HardwareSample(Part):
     )
     gpus: tuple[Gpu, ...] = Field(default=(), description="Each GPU.")
     memory: Memory = Field(default=Memory(), description="Main memory.")
+    disk: Disk = Field(default=Disk(), description="Where the platform keeps its files.")
     energy: Energy = Field(default=Energy(), description="Joules since the agent's start.")
     clusters: tuple[Cluster, ...] = Field(default=(), description="Groups of processor cores.")
     fans: tuple[Fan, ...] = Field(default=(), description="Each fan.")

@@ -97,10 +97,20 @@ class DatasetVersion(Part):
 
     name: str = Field(description="Dataset name within the project.", max_length=128)
     version: int | None = Field(
-        default=None, ge=1, description="Integer version, None when it was never versioned."
+        default=None,
+        ge=1,
+        description="Integer version, as the run or the content's address says; None where neither does.",
     )
     hash: str | None = Field(
-        default=None, max_length=128, description="Content address, as in DVC (md5)."
+        default=None,
+        max_length=128,
+        description="Content address, as in DVC (md5), or the digest that the client has logged.",
+    )
+    likely_version: int | None = Field(
+        default=None,
+        ge=1,
+        description="Where only the dataset is known: the version that stood at its path during the run. "
+        "Its files may have been changed since it was made.",
     )
 
 

@@ -36,7 +36,7 @@ class ColumnDrift(Part):
     test: str = Field(
         max_length=64,
         description="What was measured or found: w1, psi (numbers), tvd (categories), range, unseen (values that the "
-        "reference never had), constant, missing, absent (the column does not come), type (no numbers any more).",
+        "reference never had), constant, missing, absent (the column does not come), type (no numbers any more); metric (of a concept: the loss by labels).",
     )
     score: float = Field(description="Effect size of the test.")
     threshold: float = Field(description="The effect from which on the column counts as drifted.")

@@ -43,6 +43,11 @@ class DataVersioned(_DataEvent):
     remote: str = Field(max_length=1024, description="The DVC remote it is on.")
     parent_version: int | None = Field(default=None, ge=1, description="The version before.")
     run_id: str | None = Field(default=None, max_length=64, description="The run that produced it.")
+    stage: str = Field(
+        default="",
+        max_length=256,
+        description="The stage of a DVC pipeline that produced it, as DVC calls it; else empty.",
+    )
 
 
 class DataPushed(_DataEvent):
@@ -141,6 +146,10 @@ class AddData(ProjectCommand):
     path: str = Field(max_length=1024, description="Relative to the project's folder.")
     run_id: str | None = Field(
         default=None, max_length=64, description="The run that produced the content."
+    )
+    reread: bool = Field(
+        default=False,
+        description="Whether every file is read again, also those whose size and times are as before.",
     )
 
 

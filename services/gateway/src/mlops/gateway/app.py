@@ -25,6 +25,7 @@ from mlops.gateway.http.alerts import Alerts
 from mlops.gateway.http.bodies import Bodies
 from mlops.gateway.http.callers import Callers
 from mlops.gateway.http.comparisons import Comparisons
+from mlops.gateway.http.data import Data
 from mlops.gateway.http.dispatch import Dispatcher
 from mlops.gateway.http.energy import Energy
 from mlops.gateway.http.files import Tables
@@ -39,6 +40,7 @@ from mlops.gateway.http.outages import Outages
 from mlops.gateway.http.outside import OutsideEvents
 from mlops.gateway.http.page import Page
 from mlops.gateway.http.queries import Queries
+from mlops.gateway.http.reports import Reports
 from mlops.gateway.http.shadows import Shadows
 from mlops.gateway.http.site import site
 from mlops.gateway.http.stream import Streams
@@ -86,6 +88,7 @@ def wire(bus: SpokenBus, outside: Outside, settings: Settings, clock: Clock = ut
     queries = Queries(bus, memory, routes, clock)
     streams = Streams(bus, clock)
     known, most_bytes = KnownProjects(bus, memory), settings.api_max_bytes
+    alerts = Alerts(bus, clock, most_bytes)
     judging = timedelta(seconds=settings.judge_timeout_s)
     inference, closes = _inference(bus, outside, settings, routes, memory, comparisons)
     app = site(
@@ -93,7 +96,7 @@ def wire(bus: SpokenBus, outside: Outside, settings: Settings, clock: Clock = ut
         Callers(Tokens(token), keys, clock),
         inference,
         plain=(
-            Page(keys, queries, memory, routes),
+            Page(keys, queries, memory, routes, alerts.holding),
             Mlflow(outside.mlflow),
         ),
         described=(
@@ -102,7 +105,9 @@ def wire(bus: SpokenBus, outside: Outside, settings: Settings, clock: Clock = ut
             OutsideEvents(bus, known, clock, most_bytes),
             Tables(outside.files, settings.files_max_bytes),
             Monitor(bus, judging, most_bytes),
-            Alerts(bus, clock, most_bytes),
+            alerts,
+            Data(bus),
+            Reports(bus),
             queries,
             Nodes(memory, clock),
             Energy(memory),

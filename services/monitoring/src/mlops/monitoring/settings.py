@@ -21,6 +21,13 @@ class Settings(ServiceSettings):
         validation_alias=AliasChoices("MONITORING_KEEP_WINDOWS"),
         description="Newest full windows of a model whose rows are kept; older ones are given up if unlabelled.",
     )
+    keep_waiting_rows: int = Field(
+        default=1_000_000,
+        ge=0,
+        validation_alias=AliasChoices("MONITORING_KEEP_WAITING_ROWS"),
+        description="Rows of a model, and of at most 500 windows, that are kept on disk beyond these while `label_horizon` "
+        "waits for their labels.",
+    )
     keep_reports: int = Field(
         default=20,
         ge=1,
@@ -68,6 +75,12 @@ class Settings(ServiceSettings):
         default="UTC",
         validation_alias=AliasChoices("MONITORING_REPORTS_ZONE"),
         description="Time zone of reports, such as Europe/Berlin: of their clock, their days and what they show.",
+    )
+    gateway_url: str = Field(
+        default="",
+        pattern=r"^(https?://\S+)?$",
+        validation_alias=AliasChoices("MLOPS_PUBLIC_URL", "gateway"),
+        description="Where people reach the gateway, such as https://mlops.example.org; else as endpoints.json has it.",
     )
     keep_period_reports: int = Field(
         default=60,

@@ -17,6 +17,7 @@ from mlops.chassis.errors import RejectedError, UnavailableError
 from mlops.contracts.commands import CommandRefused
 from mlops.contracts.message import Message, Part, follow_up_id
 from mlops.contracts.monitoring import EvaluateWindow, ReportPublished
+from mlops.contracts.report_paths import opened_at
 from mlops.monitoring.model.bins import Value
 from mlops.monitoring.model.windows import ModelKey, Window, columns_of, evenly
 from mlops.monitoring.ports import (
@@ -53,18 +54,18 @@ class _Material:
 
 
 async def reports(
-    ledger: Ledger, shelf: Reports, pause: Callable[[], Awaitable[None]]
+    ledger: Ledger, shelf: Reports, pause: Callable[[], Awaitable[None]], gateway: str = ""
 ) -> AsyncIterator[Message]:
     """Yield `report.published` for every promised report once it can be read; *pause* when there is none.
 
-    One that was asked for by a command and cannot be written is refused with `command.refused`.
+    People open it at the *gateway*. One that was asked for by a command and cannot be written is refused with `command.refused`.
     """
     while True:
         job = await ledger.look(lambda page: page.jobs.first())
         if job is None:
             await pause()
             continue
-        message = await _written(ledger, shelf, job)
+        message = await _written(ledger, shelf, job, gateway)
         if message is not None:
             yield message
             await _end(ledger, job)
@@ -91,7 +92,7 @@ async def snapshots(
 async def looks(
     look: Callable[[], AsyncIterator[Message]], pause: Callable[[], Awaitable[None]]
 ) -> AsyncIterator[Message]:
-    """Yield what one look after the other finds, at what people are to be told or at dead letters; *pause* between."""
+    """Yield what one look after the other finds; *pause* between."""
     while True:
         async for message in look():
             yield message
@@ -141,7 +142,7 @@ def _is_judged(window: Window) -> bool:
     return window.stored and window.inputs is not None and window.inputs.unjudged is None
 
 
-async def _written(ledger: Ledger, shelf: Reports, job: ReportJob) -> Message | None:
+async def _written(ledger: Ledger, shelf: Reports, job: ReportJob, gateway: str) -> Message | None:
     """Write one report and return what is to be told: None when it failed and nobody waits for an answer."""
     material = await ledger.look(lambda page: _material(page, job.key, job.window, job.version))
     if material is None:
@@ -157,6 +158,7 @@ async def _written(ledger: Ledger, shelf: Reports, job: ReportJob) -> Message | 
         _log().warning("report.failed", name=job.name, error=str(error), tries=tries)
         await _again(ledger, replace(job, tries=tries))
         return None
+    uri = shelf.uri(job.key, job.name)
     return ReportPublished(
         id=follow_up_id(job.id, ReportPublished.type, 0),
         correlation_id=job.story_id,
@@ -164,10 +166,11 @@ async def _written(ledger: Ledger, shelf: Reports, job: ReportJob) -> Message | 
         project=job.key.project,
         kind=job.kind,
         model=job.key.model,
-        uri=shelf.uri(job.key, job.name),
+        uri=uri,
         size_bytes=size,
         period_from=material.period_from,
         period_to=material.period_to,
+        page_url=opened_at(gateway, uri),
     )
 
 

@@ -17,15 +17,17 @@ from mlops.chassis.bus import Bus
 from mlops.chassis.clock import utc_now
 from mlops.chassis.service import Service
 from mlops.contracts.telemetry_agent import SampleSource
+from mlops.telemetry_agent.adapters import disk
 from mlops.telemetry_agent.adapters.backlog import BusLine, SqliteBacklog
 from mlops.telemetry_agent.adapters.costs import ProcessCosts
+from mlops.telemetry_agent.adapters.disk import DiskProbe
 from mlops.telemetry_agent.adapters.figures import HardwareFigures
 from mlops.telemetry_agent.adapters.formats.document import FormatError
 from mlops.telemetry_agent.adapters.machine import probes_here
 from mlops.telemetry_agent.adapters.simulated import SimulatedProbe
 from mlops.telemetry_agent.adapters.state import Alone, FileMemory, boot_id, node_id, owner_id
 from mlops.telemetry_agent.adapters.waking import Waking
-from mlops.telemetry_agent.adapters.watched import WatchedProbe
+from mlops.telemetry_agent.adapters.watched import Chosen, WatchedProbe
 from mlops.telemetry_agent.errors import AlreadyRunningError
 from mlops.telemetry_agent.model import scenario
 from mlops.telemetry_agent.model.claims import Claim
@@ -107,6 +109,9 @@ def choose_probes(
         return [_replayed(settings.replay)], SampleSource.REPLAY
     recorded = _recorded_to(settings.record)
     found = probes_here(lambda: activity.busy, settings.powermetrics_socket, waking.on_bytes)
+    found.append(
+        Chosen(DiskProbe(settings.state_dir(NAME)), lambda: disk.EVERY_S, gives=disk.GIVES)
+    )
     watched = [
         WatchedProbe(recorded(one.probe), every_s=one.every_s, gives=one.gives) for one in found
     ]

@@ -29,11 +29,14 @@ from mlops.contracts.tracking import (
     RunStale,
     RunStarted,
 )
+from mlops.contracts.versioning import DataRestored, DataVersioned
 from mlops.contracts.workspaces import ProjectArchived, ProjectRegistered, ProjectUpdated
+from mlops.tracking.adapters.dvc_files import DvcFiles
 from mlops.tracking.adapters.mlflow_server import open_server
 from mlops.tracking.adapters.openlineage import open_sink
 from mlops.tracking.adapters.sqlite import path_of
 from mlops.tracking.errors import StoreError
+from mlops.tracking.handlers.datasets import Datasets, KnownData
 from mlops.tracking.handlers.energy import NodeEnergy, RunEnergy
 from mlops.tracking.handlers.gate import Gate
 from mlops.tracking.handlers.lineage import NAME as LINEAGE
@@ -46,6 +49,7 @@ from mlops.tracking.ports import (
     Catalogue,
     Leader,
     Lives,
+    NamedData,
     Packages,
     Presences,
     Readings,
@@ -102,6 +106,15 @@ def wire_energy(bus: Bus, presences: Presences, clock: Clock = utc_now) -> RunEn
     energy = RunEnergy(bus.documents("tracking_energy", NodeEnergy), presences, clock)
     bus.on(NAME, TelemetrySampled, energy.on_telemetry_sampled, Delivery(concurrency=1))
     return energy
+
+
+def wire_datasets(bus: Bus, files: NamedData) -> Datasets:
+    """Keep which versions of datasets there are, to say which ones a run has read."""
+    documents = bus.documents("tracking_data", KnownData)
+    datasets = Datasets(documents, bus.documents("tracking_projects", TrackedProject), files)
+    bus.on(NAME, DataVersioned, datasets.on_data_versioned)
+    bus.on(NAME, DataRestored, datasets.on_data_restored)
+    return datasets
 
 
 def wire_lineage(bus: Bus, lineage: Lineage) -> None:
@@ -180,7 +193,9 @@ async def _build(service: Service, settings: Settings) -> None:
     service.at_stop(packages.close)
     lead = Lead(lock_of(settings.store), service.bus.check)
     energy = wire_energy(service.bus, MlflowPresences(engine, server.engine))
-    service.source("outbox", Relay(rows, runs, lead, utc_now, settings.keep_told, energy).tell)
+    read = wire_datasets(service.bus, DvcFiles())
+    relay = Relay(rows, runs, lead, utc_now, settings.keep_told, energy, read)
+    service.source("outbox", relay.tell)
     look_after(service, lives, lead, watch.check, settings)
     service.at_stop(lead.close)
     service.ready_when("store", watch.check)

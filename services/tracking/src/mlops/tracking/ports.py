@@ -101,6 +101,23 @@ class Charges(Protocol):
         """Return what a run took that has ended, None where nobody can tell; the same *row* again gives the same."""
 
 
+class ReadData(Protocol):
+    """Which versions of datasets runs have read."""
+
+    async def named(self, project: str, run: RunFacts) -> RunFacts:
+        """Return the run, its logged inputs by the versions they are; it never fails for want of that."""
+
+
+class NamedData(Protocol):
+    """Which content the `.dvc` file of a path in a project's folder names; None where nobody can tell."""
+
+    async def now(self, folder: str, path: str) -> str | None:
+        """Return what it names just now."""
+
+    async def committed(self, folder: str, commit: str, path: str) -> str | None:
+        """Return what it named in a git commit."""
+
+
 class Leader(Protocol):
     """One process of all that share a store: it alone relays and looks for stale runs."""
 

@@ -71,6 +71,7 @@ def wire(
     models: Models | None = None,
     remote_root: str,
     cache: str,
+    bandwidth: str = "",
     clock: Clock = utc_now,
 ) -> People:
     """Subscribe everything, and return who looks at people's own additions.
@@ -81,7 +82,14 @@ def wire(
     turns = Turns(asyncio.Lock)
     watching = Watching(turns)
     projects = Projects(
-        documents, datasets, versions, turns, clock, remote_root=remote_root, cache=cache
+        documents,
+        datasets,
+        versions,
+        turns,
+        clock,
+        remote_root=remote_root,
+        cache=cache,
+        bandwidth=bandwidth,
     )
     data = Data(projects, datasets, versions, watching, clock)
     labelling = Labelling(versions, turns, clock)
@@ -97,6 +105,8 @@ def wire(
     bus.answer(NAME, "versions", lineage.list_versions)
     bus.answer(NAME, "progress", watching.progress)
     bus.answer(NAME, "open", reading.open)
+    bus.answer(NAME, "files", reading.files)
+    bus.answer(NAME, "object", reading.object)
     bus.answer(NAME, "diff", reading.diff)
     return People(projects, people, versions, turns, additions, clock)
 
@@ -150,6 +160,7 @@ async def build(service: Service) -> None:
         models=models if settings.mlflow_url else None,
         remote_root=settings.remote_root,
         cache=str(settings.data_dir / "cache"),
+        bandwidth=settings.bandwidth,
     )
     service.source("people", lambda: sources.people(people.look, lambda: asyncio.sleep(_LOOK_S)))
     service.at_stop(errands.close)

@@ -44,6 +44,8 @@ class Version:
     tags: tuple[str, ...] = ()
     description: str = ""
     removed_at: datetime | None = None
+    # Of a pipeline, as DVC calls it; empty for what no pipeline has made.
+    stage: str = ""
 
 
 @dataclass(frozen=True)
@@ -164,6 +166,14 @@ def problem_with_alias(alias: str) -> str | None:
     return f"alias {LATEST!r} always means the newest version; choose another name"
 
 
+def problem_with_tags(tags: Sequence[str]) -> str | None:
+    """Return why they cannot be given to a version, or None: people read them in terminals and pages."""
+    hidden = next((tag for tag in tags if not tag.isprintable()), None)
+    if hidden is None:
+        return None
+    return f"tag {hidden!a} holds characters that cannot be shown; leave them out"
+
+
 def _number(version: Version) -> int:
     return version.version
 
@@ -222,13 +232,11 @@ def _readable(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]", "-", text).lstrip("._-")[:128] or "dataset"
 
 
-def read_by(
-    known: Sequence[Version], number: int | None, digest: str | None, began_at: datetime | None
-) -> Version | None:
-    """Return the version of a dataset that a run has read, from what it says of it.
+def read_by(known: Sequence[Version], number: int | None, digest: str | None) -> Version | None:
+    """Return the version of a dataset that a run has read, from what its message says of it.
 
-    A number is the platform's own word. An unmodified MLflow client says a digest, which may be the content's address
-    or its beginning; one of its own making says nothing, and then it is the newest version of when the run began.
+    A number is the platform's own word. A digest may be the content's address or its beginning; one of MLflow's own
+    making says nothing.
     """
     if number is not None:
         return meant(known, number, None)
@@ -236,5 +244,4 @@ def read_by(
         for version in sorted(known, key=_number, reverse=True):
             if version.content.oid.startswith(digest):
                 return version
-    earlier = [version for version in known if began_at and version.created_at <= began_at]
-    return newest(earlier)
+    return None

@@ -17,17 +17,24 @@ from mlops.versioning.model import Alias, Content, Use, Version
 
 @dataclass(frozen=True)
 class Place:
-    """Where a project's data stand: its folder, its remote, the cache that all projects share."""
+    """Where a project's data stand: its folder, its remote, the cache that all projects share.
+
+    To and from the remote no more than *bytes_per_s* move, if it is limited.
+    """
 
     project: str
     folder: str
     remote: str
     cache: str
+    bytes_per_s: int | None = None
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a long call is: `read` and `restore` go before `push`; in bytes while reading, else in files."""
+    """How far a long call is: `read` and `restore` go before `push`; in bytes while reading, else in files.
+
+    Where transfers are limited, their step says so.
+    """
 
     step: str
     done: int
@@ -116,6 +123,9 @@ class Datasets(Protocol):
 class Upkeep(Protocol):
     """Whether contents are still what they were, and the end of those that nobody needs."""
 
+    async def forget(self, place: Place, path: str) -> None:
+        """Take no file at *path* for unchanged at its next snapshot, whatever its size and times say."""
+
     async def verify(
         self,
         place: Place,
@@ -139,6 +149,7 @@ class Upkeep(Protocol):
         projects: Sequence[Place] = (),
         grace: timedelta,
         dry: bool,
+        told: Told | None = None,
     ) -> Swept:
         """Delete from cache and remote what *dead* contents name and no *live* one does; *dry* only counts.
 
@@ -155,24 +166,28 @@ class Contents(Datasets, Upkeep, Protocol):
 
 @dataclass(frozen=True)
 class Claim:
-    """What a `.dvc` file names: where it stands in the project's folder, and what it is."""
+    """What a `.dvc` file or an output of a pipeline is: where it stands in the project's folder, and its content.
+
+    `stage` is the one that has made it; empty for a `.dvc` file.
+    """
 
     path: str
     content: Content
+    stage: str = ""
 
 
 class PeoplesFiles(Protocol):
     """What people version themselves, with DVC by hand; none of their files is changed."""
 
     async def look(self, folder: str) -> dict[str, str]:
-        """Return a signature of each `.dvc` file below *folder*, by path; another one means another content.
+        """Return a signature of each `.dvc` file and output of a pipeline below *folder*; another one means another content.
 
         It costs a stat for each folder and file; what is too much, or nobody's own (environments, `node_modules`,
         hidden folders, what DVC keeps), is passed by.
         """
 
     async def named(self, folder: str, file: str) -> tuple[str, str] | None:
-        """Return the path and the address that a `.dvc` file names, or None when it names none or several."""
+        """Return the path and the address that a file or an output names, or None when it names none or several."""
 
     async def arrived(self, place: Place, oid: str) -> bool:
         """Return whether a stat shows that the project's remote has an object; False where that takes more."""

@@ -10,7 +10,7 @@ from pydantic_settings import SettingsConfigDict
 
 from mlops.chassis.settings import ServiceSettings
 from mlops.chassis.sidecar import IDLE
-from mlops.contracts.datasets import DataSettings
+from mlops.contracts.datasets import DataSettings, bytes_per_s
 from mlops.contracts.units import Duration
 
 
@@ -24,6 +24,12 @@ class Settings(ServiceSettings):
         default="",
         validation_alias="VERSIONING_REMOTE",
         description="Folder or URL below which each project gets its remote; empty is `$MLOPS_HOME/data/remote`.",
+    )
+    bandwidth: str = Field(
+        default="",
+        validation_alias="VERSIONING_BANDWIDTH",
+        description="Most that each project's transfers to and from its remote may take (`20MB/s`, `100Mbit/s`); "
+        "empty is no limit.",
     )
     mlflow_url: str = Field(
         default="",
@@ -47,6 +53,12 @@ class Settings(ServiceSettings):
                 # Its own words would repeat the password.
                 raise ValueError(error.errors(include_input=False)[0]["msg"]) from None
         return remote
+
+    @field_validator("bandwidth")
+    @classmethod
+    def _is_a_rate(cls, bandwidth: str) -> str:
+        bytes_per_s(bandwidth)
+        return bandwidth
 
     @property
     def data_dir(self) -> Path:

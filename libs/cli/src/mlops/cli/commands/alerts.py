@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from mlops.cli import output
-from mlops.cli.errors import InputError
+from mlops.cli.errors import CliError, InputError
 from mlops.cli.gateway import Gateway
 from mlops.cli.options import AnyProjectOption, HomeOption, JsonOption, ProjectOption, home_of
 from mlops.cli.project import project_named
@@ -181,17 +181,47 @@ def channels(
 
 @app.command("test")
 def try_(
-    channel: Annotated[str, typer.Argument(metavar="CHANNEL", help="Name of a channel.")],
+    channel: Annotated[
+        str, typer.Argument(metavar="[CHANNEL]", help="Name of a channel; default: every one.")
+    ] = "",
     home: HomeOption = None,
     as_json: JsonOption = False,  # noqa: FBT002 - an option
 ) -> None:
-    """Send a test to a channel."""
+    """Send a test to a channel, or to all of them; 1 when one was not taken."""
     with Gateway(home_of(home), _TRY_S) as gateway:
-        found = gateway.post(f"/api/v1/alerts/channels/{channel}/test", {})
-    if as_json:
-        output.print_json(found)
-        return
-    output.say(f"{channel} has taken it")
+        if channel:
+            found = {"name": channel, **_sent(gateway, channel)}
+            _show_tried([found], found if as_json else None)
+            return
+        shown = gateway.get("/api/v1/alerts/channels")
+        names = [str(one["name"]) for one in shown["channels"]]
+        tried = [{"name": name, **_tried(gateway, name)} for name in names]
+    if shown.get("problem"):
+        tried.append({"name": "alerts.toml", "error": shown["problem"]})
+    _show_tried(tried, tried if as_json else None)
+
+
+def _sent(gateway: Gateway, channel: str) -> dict[str, Any]:
+    return dict(gateway.post(f"/api/v1/alerts/channels/{channel}/test", {}))
+
+
+def _tried(gateway: Gateway, channel: str) -> dict[str, Any]:
+    # One that fails must not keep the next from being tried.
+    try:
+        return _sent(gateway, channel)
+    except CliError as error:
+        return {"error": str(error)}
+
+
+def _show_tried(found: list[dict[str, Any]], for_programs: object) -> None:
+    if for_programs is not None:
+        output.print_json(for_programs)
+    else:
+        for one in found:
+            why = one.get("error")
+            output.say(f"{one['name']}: {why}" if why else f"{one['name']} has taken it")
+    if any(one.get("error") for one in found):
+        raise typer.Exit(1)
 
 
 def print_alerts(found: list[dict[str, object]], none: str) -> None:
@@ -204,11 +234,14 @@ def print_alerts(found: list[dict[str, object]], none: str) -> None:
 def _list(project: str, home: Path | None, *, everything: bool, as_json: bool) -> None:
     question = {} if everything else {"open": "true"}
     with Gateway(home_of(home)) as gateway:
-        found = gateway.get("/api/v1/alerts", project=project, **question)["alerts"]
+        told = gateway.get("/api/v1/alerts", project=project, **question)
+    found = told["alerts"]
     if as_json:
         output.print_json(found)
         return
     print_alerts([{**one, "state": _state(one)} for one in found], "no alerts")
+    if told.get("left_out"):
+        output.say(f"{told['left_out']} more do not fit into one answer; name a project with -p")
 
 
 def _state(alert: dict[str, Any]) -> str:
@@ -220,7 +253,7 @@ def _state(alert: dict[str, Any]) -> str:
 
 
 def _one(gateway: Gateway, alert: str) -> dict[str, Any]:
-    known = gateway.get("/api/v1/alerts")["alerts"]
+    known = gateway.get("/api/v1/alerts", begins=alert)["alerts"]
     return _begins(known, "alert_id", alert, "mlops alerts --all")
 
 

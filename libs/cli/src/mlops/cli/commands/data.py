@@ -47,8 +47,9 @@ _COLUMNS: dict[str, Callable[[dict[str, Any]], object]] = {
     "hash": lambda row: row["hash"],
     "path": lambda row: row["path"],
     "made by run": lambda row: row.get("run_id"),
+    "made by stage": lambda row: row.get("stage"),
 }
-_SPARE = ("made by run", "hash", "path", "description", "files", "tags")
+_SPARE = ("made by stage", "made by run", "hash", "path", "description", "files", "tags")
 
 
 @app.command()
@@ -63,6 +64,14 @@ def add(
             help="Dataset name, for one path; default: as in mlops.toml, else the file's."
         ),
     ] = "",
+    reread: Annotated[  # noqa: FBT002 - an option
+        bool,
+        typer.Option(
+            "--reread",
+            help="Read every file again, also those whose size and times are as before "
+            "(what is written through a memory map may leave the times as they were).",
+        ),
+    ] = False,
     project: ProjectOption = "",
     home: HomeOption = None,
     as_json: JsonOption = False,  # noqa: FBT002 - an option
@@ -71,8 +80,10 @@ def add(
     if name and len(paths) > 1:
         raise InputError(f"--name {name} cannot name {len(paths)} paths", "add them one by one")
     known = _names_of_paths(project)
+    more = {"reread": True} if reread else {}
     wishes = [
-        {"path": path, "name": name or known.get(os.path.normpath(path), "")} for path in paths
+        {"path": path, "name": name or known.get(os.path.normpath(path), ""), **more}
+        for path in paths
     ]
     _all("add", project, wishes, "data.versioned", home, as_json=as_json)
 
@@ -147,7 +158,12 @@ def list_(
 
 
 def _wish(wanted: str) -> dict[str, Any]:
-    name, _, version = wanted.partition("@")
+    name, sign, version = wanted.partition("@")
+    if not name or (sign and not version):
+        raise InputError(
+            f"{wanted!r} is not DATASET@VERSION",
+            "give a number or an alias after the @, or DATASET alone for the newest",
+        )
     return {"name": name, "alias": version} if version else {"name": name}
 
 

@@ -156,8 +156,8 @@ def matching_types(patterns: list[str] | tuple[str, ...]) -> list[str]:
     return found
 
 
-def beginning(text: str, now: datetime, *, live: bool) -> datetime | None:
-    """Return from when on to show; None means from the oldest, which is also what no *live* asks for."""
+def beginning(text: str, now: datetime, *, live: bool, option: str = "--since") -> datetime | None:
+    """Return the time that an option names; None means from the oldest, which is also what no *live* asks for."""
     from mlops.contracts.units import parse_duration  # noqa: PLC0415 - slow to import; help does without
 
     if not text:
@@ -174,7 +174,7 @@ def beginning(text: str, now: datetime, *, live: bool) -> datetime | None:
         found = datetime.fromisoformat(text)
     except ValueError as error:
         raise InputError(
-            f"cannot read --since {text!r}", 'give "10m", "2h", "all" or 2026-01-31T12:00'
+            f"cannot read {option} {text!r}", 'give "10m", "2h", "all" or 2026-01-31T12:00'
         ) from error
     return found if found.tzinfo else found.astimezone()
 

@@ -94,7 +94,9 @@ def simulate(
     name = project_named(project, Path.cwd())
     since = since or ("all" if from_ else _USUAL)
     begin = beginning(since, now, live=False)
-    end = beginning(until, now, live=False) if until else None
+    end = beginning(until, now, live=False, option="--until") if until else None
+    _check_length("--lasts", lasts)
+    _check_length("--approval", approval)
     if begin and end and begin >= end:
         raise InputError("--since is not before --until", "turn them round")
     _prepare(out)
@@ -184,6 +186,17 @@ def _history(
         )
     known = history.settings_of(settings) if settings else history.settings_now(home_of(home), name)
     return file, known
+
+
+def _check_length(option: str, text: str) -> None:
+    from mlops.contracts.units import parse_duration  # noqa: PLC0415 - slow to import
+
+    if not text:
+        return
+    try:
+        parse_duration(text)
+    except ValueError as error:
+        raise InputError(f"{option} {text}: {error}", 'write it as "30m", "2h" or "1d"') from error
 
 
 def _prepare(folder: Path | None) -> None:

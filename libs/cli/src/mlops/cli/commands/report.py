@@ -53,10 +53,11 @@ def report(
         return
     for sentence in (figures or {}).get("headline", ()):
         output.say(str(sentence))
-    page = _path(str(told["uri"]))
-    output.console().print(str(page or told["uri"]), soft_wrap=True, markup=False)
-    if browser and page is not None:
-        webbrowser.open(page.as_uri())
+    page, shown = _path(str(told["uri"])), str(told.get("page_url") or "")
+    for place in [str(one) for one in (page, shown) if one] or [str(told["uri"])]:
+        output.console().print(place, soft_wrap=True, markup=False)
+    if browser and (page is not None or shown):
+        webbrowser.open(page.as_uri() if page is not None else shown)
 
 
 def _published(found: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -86,15 +87,18 @@ def _assumed(asked: Asked) -> list[str]:
 def _ran(module: str, words: Sequence[str], progress: Progress) -> dict[str, Any]:
     command = [sys.executable, "-m", module, *words]
     result: dict[str, Any] = {}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as child:
-        for line in child.stdout or ():
-            said = json.loads(line)
-            result = said.get("result", result)
-            if "step" in said:
-                progress.tell(str(said["step"]))
-        complaint = child.stderr.read() if child.stderr else ""
+    # Complaints go to a file: one pipe that nobody reads yet would hold the child, however much it has to say.
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as complaints:
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=complaints, text=True
+        ) as child:
+            for line in child.stdout or ():
+                said = json.loads(line)
+                result = said.get("result", result)
+                if "step" in said:
+                    progress.tell(str(said["step"]))
+        complaints.seek(0)
+        complaint = complaints.read()
     if child.returncode == _WRONG:
         what, _, fix = complaint.strip().rpartition("error: ")[2].partition("; ")
         raise InputError(what, fix or "see --help")

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from mlops.cli.amounts import amount, span
-from mlops.cli.policy.found import REALITY, Bar, By, bars, declines, period, shown
+from mlops.cli.policy.found import Bar, By, bars, declines, period, shown
 
 COLUMNS = ("", "policy", "retrained", "follow-ups", "declined", "energy", "time", "unanswered")
 RAN, ASSUMED, DECLINED, NOTHING = "█", "▒", "x", "·"
@@ -114,7 +114,7 @@ def _declined(policy: Mapping[str, Any]) -> str:
 
 def _ranging(policy: Mapping[str, Any], key: str, said: Any) -> str:
     middle, low, high = policy[key], policy[f"{key}_low"], policy[f"{key}_high"]
-    if middle is None or policy["name"] == REALITY or high - low <= _SURE * max(middle, 1e-9):
+    if middle is None or high - low <= _SURE * max(middle, 1e-9):
         return str(said(middle))
     return f"{said(middle)} ({said(low)} to {said(high)})"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -131,13 +132,16 @@ class Link:
         no: str = "command.refused",
         timeout_s: float = WAIT_S,
     ) -> Json:
-        for event in self.result(self.command(type_, data), (*types, no), timeout_s):
-            if event["type"] in types:
-                return event
-            if event["type"] in ("command.refused", no):
-                told = event["data"]
-                who = told.get("refused_by") or str(event.get("source", "")).rpartition("/")[2]
-                raise RefusedError(str(who), type_, str(told["reason"]))
+        command, until = self.command(type_, data), time.monotonic() + timeout_s
+        left = timeout_s
+        while left >= 0:
+            # One question after the other: a gateway holds none for as long as large data may take.
+            for event in self.result(command, (*types, no), min(left, WAIT_S)):
+                if event["type"] in types:
+                    return event
+                if event["type"] in ("command.refused", no):
+                    raise _refusal(event, type_)
+            left = until - time.monotonic()
         hint = "see `mlops status`; the command is stored and will be done when its service is back"
         raise NoAnswerError(
             "platform", type_, f"no {' or '.join(types)} within {timeout_s:g} s", hint
@@ -145,6 +149,12 @@ class Link:
 
     def _get(self, path: str, operation: str, params: Params | None = None) -> Any:
         return self._transport.get(path, operation, params)
+
+
+def _refusal(event: Mapping[str, Any], type_: str) -> RefusedError:
+    told = event["data"]
+    who = told.get("refused_by") or str(event.get("source", "")).rpartition("/")[2]
+    return RefusedError(str(who), type_, str(told["reason"]))
 
 
 def part(name: str) -> str:

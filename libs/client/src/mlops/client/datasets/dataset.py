@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,7 +50,10 @@ class Dataset:
         return self.paths[self._named(file)]
 
     def bytes(self, file: str = "") -> memoryview:
-        """Return a file's bytes, mapped; what is not looked at is not read."""
+        """Return a file's bytes, mapped; what is not looked at is not read.
+
+        Each view keeps its file open until nobody has it any more: hold fewer at once than `ulimit -n` allows.
+        """
         return mapped.view(self.path(file))
 
     def lines(self, file: str = "") -> Iterator[memoryview]:
@@ -61,9 +64,12 @@ class Dataset:
         """Return the array of a `.npy` file, mapped and read-only."""
         return tensors.array(self.path(file), self._named(file))
 
-    def arrays(self, file: str = "") -> dict[str, np.ndarray]:
-        """Return the tensors of a `.safetensors` file by name, as read-only views of the mapped bytes."""
-        return tensors.arrays(self.bytes(file), self._named(file))
+    def arrays(self, file: str = "", *, only: Sequence[str] = ()) -> dict[str, np.ndarray]:
+        """Return the tensors of a `.safetensors` file by name, as read-only views of the mapped bytes.
+
+        *only* names some of them; BF16 and FP8, which NumPy does not know, are for `mlx`.
+        """
+        return tensors.arrays(self.bytes(file), self._named(file), only)
 
     def mlx(self, file: str = "") -> Loaded:
         """Return what a `.npy`, `.npz`, `.safetensors` or `.gguf` file holds, as MLX loads it: when it is first used."""
@@ -77,7 +83,11 @@ class Dataset:
         return tabular.table(self.path(file), self._named(file))
 
     def batches(self, file: str = "") -> Iterator[pa.RecordBatch]:
-        """Yield the rows of a table in Arrow's record batches, so that never all of them are in memory."""
+        """Yield the rows of a table in Arrow's record batches, so that never all of them are in memory.
+
+        All batches have the same columns and types. A large CSV or a file of JSON lines is read twice for that: a
+        column of CSV that is not what it began as is float64 or text, a field that some lines lack is null in those.
+        """
         return tabular.batches(self.path(file), self._named(file))
 
     def _named(self, file: str) -> str:

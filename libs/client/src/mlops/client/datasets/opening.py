@@ -1,25 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From what versioning answers to a Dataset: the listing of its files is read in the cache, which must be of this machine."""
+"""From what versioning answers to a Dataset: its files are mapped in the platform's cache, or in one of this machine's own."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from mlops.client.datasets import fetching
 from mlops.client.datasets.dataset import Dataset
-from mlops.client.datasets.mapped import gone
-from mlops.client.errors import NoAnswerError, NotFoundError
+from mlops.client.datasets.fetching import FOLDER, place_of
+from mlops.client.errors import NoAnswerError
 
 Ask = Callable[[], Mapping[str, Any]]
+# From what versioning answered, an address, and how much of it is here.
+Get = Callable[[Mapping[str, Any], str, int], AbstractContextManager[tuple[int, Iterator[bytes]]]]
 _PAUSE_S = 0.2
-_FOLDER = ".dir"
 
 
-def opened(ask: Ask, wait_s: float) -> Dataset:
-    """Ask until the content is in the cache, then return it."""
+def opened(ask: Ask, wait_s: float, get: Get) -> Dataset:
+    """Ask until the content is in the platform's cache, then return it; *get* brings it from another machine."""
     until = time.monotonic() + wait_s
     while not (found := ask()).get("ready"):
         if time.monotonic() >= until:
@@ -27,35 +30,32 @@ def opened(ask: Ask, wait_s: float) -> Dataset:
             hint = "it is still being fetched; ask again"
             raise NoAnswerError("versioning", "open dataset", told, hint)
         time.sleep(_PAUSE_S)
-    objects = Path(str(found["objects"]))
-    if not objects.is_dir():
-        told = f"the platform's cache {objects} is not on this machine"
-        hint = (
-            "open it on the platform's machine or mount the cache there, or get a copy: "
-            "`dvc pull` in a clone of the project, from a remote that both can reach"
-        )
-        raise NotFoundError("dataset", "open dataset", told, hint)
     return Dataset(
         project=str(found["project"]),
         name=str(found["name"]),
         version=int(found["version"]),
         hash=str(found["hash"]),
         size_bytes=int(found["size_bytes"]),
-        paths=_paths(objects, str(found["hash"]), PurePosixPath(str(found["path"])).name),
+        paths=_here(found, get),
     )
 
 
-def _paths(objects: Path, hash_: str, name: str) -> dict[str, Path]:
-    """Return where each file lies; DVC lists a folder's files by their names and addresses."""
-    if not hash_.endswith(_FOLDER):
-        return {name: _object(objects, hash_)}
-    listing = _object(objects, hash_)
+def _here(found: Mapping[str, Any], get: Get) -> dict[str, Path]:
+    hash_, name = str(found["hash"]), PurePosixPath(str(found["path"])).name
+    paths = _paths(Path(str(found["objects"])), hash_, name)
+    if paths is not None and all(path.exists() for path in paths.values()):
+        return paths
+    own = fetching.own_cache() / "files" / "md5"
+    fetching.fetched(hash_, lambda address, offset: get(found, address, offset), own)
+    return _paths(own, hash_, name) or {}
+
+
+def _paths(objects: Path, hash_: str, name: str) -> dict[str, Path] | None:
+    """Return where each file lies; None without DVC's listing of a folder's files by their names and addresses."""
+    if not hash_.endswith(FOLDER):
+        return {name: place_of(objects, hash_)}
     try:
-        entries = json.loads(listing.read_bytes())
-    except FileNotFoundError as error:
-        raise gone(listing) from error
-    return {str(one["relpath"]): _object(objects, str(one["md5"])) for one in entries}
-
-
-def _object(objects: Path, hash_: str) -> Path:
-    return objects / hash_[:2] / hash_[2:]
+        entries = json.loads(place_of(objects, hash_).read_bytes())
+    except OSError:
+        return None
+    return {str(one["relpath"]): place_of(objects, str(one["md5"])) for one in entries}

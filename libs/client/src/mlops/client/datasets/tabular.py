@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from mlops.client.datasets.mapped import gone
+from mlops.client.datasets import streamed
+from mlops.client.datasets.mapped import unreadable
 from mlops.client.errors import BadInputError
 
 if TYPE_CHECKING:
@@ -63,12 +64,8 @@ def _batches(path: Path, kind: str) -> Iterator[pa.RecordBatch]:
 
         return iter(parquet.ParquetFile(path, memory_map=True).iter_batches())
     if kind == "lines":
-        from pyarrow import json  # noqa: PLC0415 - as above
-
-        return iter(json.open_json(path))
-    from pyarrow import csv  # noqa: PLC0415 - as above
-
-    return iter(csv.open_csv(path, parse_options=csv.ParseOptions(delimiter=kind)))
+        return streamed.of_lines(path)
+    return streamed.of_csv(path, kind)
 
 
 def _ipc(path: Path) -> Any:
@@ -98,8 +95,8 @@ def _told(path: Path, name: str) -> Iterator[None]:
         raise BadInputError("dataset", "read", "pyarrow is not installed", hint) from error
     try:
         yield
-    except FileNotFoundError as error:
-        raise gone(path) from error
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowException, EOFError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise unreadable(path, error) from error
         told = f"{name!r} cannot be read: {str(error)[:300]}"
         raise BadInputError("dataset", "read", told, "read it with bytes()") from error

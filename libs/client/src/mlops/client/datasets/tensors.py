@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from mlops.client.datasets.mapped import gone
+from mlops.client.datasets.mapped import unreadable
 from mlops.client.errors import BadInputError
 
 if TYPE_CHECKING:
@@ -38,24 +39,30 @@ def array(path: Path, name: str) -> np.ndarray:
     import numpy as np  # noqa: PLC0415 - opening a dataset needs no NumPy
 
     try:
-        found: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError as error:
-        raise gone(path) from error
-    except ValueError as error:
+        found = np.load(path, mmap_mode="r", allow_pickle=False)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    except (EOFError, ValueError) as error:
         raise _unreadable(name, f"is no .npy file of numbers: {error}") from error
-    return found
+    if isinstance(found, np.ndarray):
+        return found
+    found.close()
+    raise _unreadable(name, "is an archive of several arrays, which cannot be mapped", "use mlx()")
 
 
-def arrays(held: memoryview, name: str) -> dict[str, np.ndarray]:
+def arrays(held: memoryview, name: str, only: Sequence[str] = ()) -> dict[str, np.ndarray]:
     """Return the tensors of a safetensors file: its header says where in the bytes each one is."""
     header, start = _header(held, name)
+    there = {tensor: told for tensor, told in header.items() if tensor != "__metadata__"}
+    if missing := [tensor for tensor in only if tensor not in there]:
+        raise _unreadable(name, f"has no tensor {missing[0]!r}", f"it has: {', '.join(there)}")
+    wanted = {tensor: there[tensor] for tensor in only or there}
     try:
-        return {
-            tensor: _tensor(held[start:], told, name)
-            for tensor, told in header.items()
-            if tensor != "__metadata__"
-        }
-    except (KeyError, TypeError, ValueError) as error:
+        _check_kinds(wanted, name)
+        return {tensor: _tensor(held[start:], told) for tensor, told in wanted.items()}
+    except BadInputError:  # which is a ValueError, too
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise _unreadable(name, f"has a header that does not fit its bytes: {error!r}") from error
 
 
@@ -88,15 +95,24 @@ def _header(held: memoryview, name: str) -> tuple[dict[str, Any], int]:
     return header, start
 
 
-def _tensor(body: memoryview, told: dict[str, Any], name: str) -> np.ndarray:
+def _check_kinds(wanted: dict[str, Any], name: str) -> None:
+    foreign = {
+        tensor: told["dtype"] for tensor, told in wanted.items() if told["dtype"] not in _KINDS
+    }
+    if foreign:
+        tensor, kind = next(iter(foreign.items()))
+        told = f"holds {kind} ({tensor!r} and {len(foreign) - 1} more), which NumPy does not know"
+        raise _unreadable(name, told, "use mlx(), or name the other tensors with only=[…]")
+
+
+def _tensor(body: memoryview, told: dict[str, Any]) -> np.ndarray:
     import numpy as np  # noqa: PLC0415 - opening a dataset needs no NumPy
 
-    kind = _KINDS.get(told["dtype"])
-    if kind is None:
-        raise _unreadable(name, f"holds {told['dtype']}, which NumPy does not know; use mlx()")
     start, end = told["data_offsets"]
-    return np.frombuffer(body[start:end], dtype=kind).reshape(told["shape"])
+    if not 0 <= start <= end <= len(body):
+        raise ValueError(f"bytes {start} to {end} of {len(body)}")
+    return np.frombuffer(body[start:end], dtype=_KINDS[told["dtype"]]).reshape(told["shape"])
 
 
-def _unreadable(name: str, problem: str) -> BadInputError:
-    return BadInputError("dataset", "read", f"{name!r} {problem}", "read it with bytes()")
+def _unreadable(name: str, problem: str, hint: str = "read it with bytes()") -> BadInputError:
+    return BadInputError("dataset", "read", f"{name!r} {problem}", hint)

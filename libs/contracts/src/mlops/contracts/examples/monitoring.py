@@ -9,6 +9,7 @@ from typing import Any
 from mlops.contracts.message import Message
 from mlops.contracts.monitoring import (
     AcknowledgeAlert,
+    AdvanceWindows,
     AlertAcknowledged,
     AlertNotified,
     AlertRaised,
@@ -28,8 +29,8 @@ from mlops.contracts.monitoring import (
     PerformanceUnmeasured,
     ReferenceChosen,
     ReportPublished,
-    SetReference,
     Series,
+    SetReference,
     Severity,
     SilenceAlerts,
     Suspect,
@@ -123,7 +124,10 @@ EXAMPLES: tuple[Message, ...] = (
         period_from=_FIRST_AT,
         period_to=_LAST_AT,
         figures_uri="file:///home/ada/.mlops/reports/_periods/rainfall/2026-03-01--2026-03-02-day.json",
-        picture_uris=("file:///home/ada/.mlops/reports/_periods/rainfall/2026-03-01--2026-03-02-day/story.png",),
+        picture_uris=(
+            "file:///home/ada/.mlops/reports/_periods/rainfall/2026-03-01--2026-03-02-day/story.png",
+        ),
+        page_url="https://mlops.example.org/reports/rainfall/rain/v6-w00012-drift.html",
     ),
     AlertRaised(
         project="rainfall",
@@ -157,6 +161,7 @@ EXAMPLES: tuple[Message, ...] = (
         target="rain_tomorrow",
     ),
     EvaluateWindow(project="rainfall", model="rain"),
+    AdvanceWindows(project="rainfall", model="rain"),
     MakeReport(project="rainfall", period="2026-03-01..2026-03-08"),
     AcknowledgeAlert(project="rainfall", alert_id=_ALERT_ID, by="ada"),
     SilenceAlerts(**_SILENCE),

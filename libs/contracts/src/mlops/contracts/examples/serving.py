@@ -22,6 +22,7 @@ from mlops.contracts.serving import (
     PredictionLogged,
     RollbackModel,
     UndeployModel,
+    Vector,
 )
 from mlops.contracts.settings import RolloutKind
 
@@ -110,6 +111,8 @@ EXAMPLES: tuple[Message, ...] = (
                 at=datetime(2026, 3, 1, 11, 59, 59, tzinfo=UTC),
                 features={"temperature": 54.3, "dew_point": 49.1, "station": "725030"},
                 prediction=1,
+                vectors={"sky": Vector(values=(0.25, -1.5, None), length=768, largest=401)},
+                answer=Vector(values=(0.125, -0.375), length=1000, largest=401),
                 latency_ms=3.25,
             ),
         ),

@@ -10,6 +10,7 @@ from mlops.contracts.telemetry_agent import (
     AgentCost,
     Chip,
     Cluster,
+    Disk,
     Energy,
     Fan,
     Gpu,
@@ -92,6 +93,7 @@ _SAMPLE = HardwareSample(
         pressure="normal",
         oom_kills_delta=0,
     ),
+    disk=Disk(total_bytes=494_384_795_648, free_bytes=31_138_512_896),
     energy=Energy(
         cpu_j=1_450.0,
         gpu_j=625.0,

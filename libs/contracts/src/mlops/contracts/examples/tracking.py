@@ -23,7 +23,12 @@ from mlops.contracts.units import DatasetVersion
 
 _RUN_ID = "0b7c9a4be61b4f0f8f8f3a5a3c1f2d11"
 _SOURCE_URI = "models:/m-3f1c8a90b2e94b1d9a77d6a0c5f4e210"
-_DATASETS = (DatasetVersion(name="weather", version=3, hash="d41d8cd98f00b204e9800998ecf8427e"),)
+_DATASETS = (
+    DatasetVersion(
+        name="weather", version=3, hash="d41d8cd98f00b204e9800998ecf8427e", likely_version=None
+    ),
+    DatasetVersion(name="stations", version=None, hash="8a1f03c2", likely_version=2),
+)
 _RUN: dict[str, Any] = {
     "project": "rainfall",
     "run_id": _RUN_ID,

@@ -42,7 +42,7 @@ _DATA: dict[str, Any] = {
 }
 
 EXAMPLES: tuple[Message, ...] = (
-    DataVersioned(**_DATA, remote=_REMOTE, parent_version=2, run_id=_RUN_ID),
+    DataVersioned(**_DATA, remote=_REMOTE, parent_version=2, run_id=_RUN_ID, stage="clean"),
     DataPushed(**_DATA, remote=_REMOTE, objects=1),
     DataRestored(**_DATA),
     DataAliased(**_DATA, alias="production"),
@@ -60,10 +60,10 @@ EXAMPLES: tuple[Message, ...] = (
         damaged_versions=1,
         damaged=(DamagedVersion(name="weather", version=1),),
     ),
-    DataCollected(
-        project="rainfall", versions=2, objects=2, size_bytes=2_964_226, dry_run=False
+    DataCollected(project="rainfall", versions=2, objects=2, size_bytes=2_964_226, dry_run=False),
+    AddData(
+        project="rainfall", name="weather", path="data/weather.csv", run_id=_RUN_ID, reread=True
     ),
-    AddData(project="rainfall", name="weather", path="data/weather.csv", run_id=_RUN_ID),
     PushData(project="rainfall", name="weather"),
     PullData(project="rainfall", name="weather", alias="production"),
     RestoreData(project="rainfall", name="weather", version=2),

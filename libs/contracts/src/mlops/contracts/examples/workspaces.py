@@ -64,6 +64,7 @@ _SETTINGS = ProjectSettings(
         remote="s3://datasets/rainfall",
         quota_gb=50,
         read_only=True,
+        bandwidth="20MB/s",
     ),
     evaluate=EvaluateSettings(
         metric="accuracy",
@@ -95,6 +96,7 @@ _SETTINGS = ProjectSettings(
     ),
     monitor=MonitorSettings(
         window=500,
+        window_max_age=timedelta(hours=12),
         drift=DriftSettings(share=0.5, alpha=0.05, persist_windows=2, cycle="24h"),
         accuracy=PerformanceSettings(min=0.6, drop=0.05, label_horizon=timedelta(days=7)),
     ),

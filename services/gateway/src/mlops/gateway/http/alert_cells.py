@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the page says of an alert, and its two buttons: seen, and quiet for an hour."""
+"""What the page says of an alert, and its buttons: seen, quiet for an hour, quiet for a day."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from html import escape
 from urllib.parse import quote
 
+from mlops.gateway.http.report_page import link
 from mlops.gateway.model.views import AlertView
 
 _PAGE = "the status page"
-_QUIET_S = 3600
+_QUIETS = {3600: ("Quiet for 1 h", "quiet for an hour"), 86400: ("1 d", "quiet for a day")}
 _LONGEST = 300
 
 
@@ -19,7 +20,8 @@ def what(alert: AlertView) -> str:
     """Return the alert in one line, and what to do about it."""
     again = f" <small>{alert.count} times</small>" if alert.count > 1 else ""
     do = f"<br><small>{escape(alert.suggestion[:_LONGEST])}</small>" if alert.suggestion else ""
-    return f"{escape(alert.title)}{again}{do}"
+    reports = "".join(f" {link(one)}" for one in alert.links)
+    return f"{escape(alert.title)}{again}{reports}{do}"
 
 
 def people(alert: AlertView) -> str:
@@ -36,12 +38,14 @@ def buttons(alert: AlertView) -> str:
         "project": alert.project,
         "model": alert.model or None,
         "kind": alert.kind or None,
-        "for_s": _QUIET_S,
         "by": _PAGE,
-        "why": "quiet for an hour",
     }
     seen = "" if alert.by else _button("Seen", path, {"by": _PAGE})
-    return f"{seen} {_button('Quiet for 1 h', '/api/v1/alerts/silences', silence)}"
+    quiet = " ".join(
+        _button(text, "/api/v1/alerts/silences", {**silence, "for_s": time, "why": why})
+        for time, (text, why) in _QUIETS.items()
+    )
+    return f"{seen} {quiet}"
 
 
 def _button(text: str, path: str, body: Mapping[str, object]) -> str:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from mlops.chassis.bus import Bus
 from mlops.chassis.clock import Clock
+from mlops.chassis.errors import ChassisError
 from mlops.contracts.message import Command, Scope
 from mlops.contracts.monitoring import AcknowledgeAlert, SilenceAlerts, UnsilenceAlerts
 from mlops.gateway.errors import CallerError
@@ -24,6 +25,7 @@ from mlops.gateway.http.reading import read
 
 _SOURCE = "/services/gateway"
 _TRY_S = 45.0
+_PAGE_WAIT = timedelta(seconds=1)
 _YEAR_S = 366 * 86400
 
 
@@ -72,10 +74,15 @@ class Alerts:
         request: Request,
         project: str = "",
         open: bool = False,  # noqa: A002, FBT001, FBT002 - a query parameter
+        begins: str = "",
     ) -> Response:
-        """Return the alerts, the newest first, each with what was told to whom; with `open`, only those not over."""
-        question = {"open": True} if open else {}
-        return json_answer({"alerts": await self._asked(request, "alerts", project, question)})
+        """Return the alerts, the newest first, each with what was told to whom; with `open`, only those not over.
+
+        `begins` is the beginning of an id. `left_out` counts older ones that do not fit into one answer.
+        """
+        question = {"open": open, "begins": begins}
+        found = await self._told(request, "alerts", project, question)
+        return json_answer({"alerts": found["alerts"], "left_out": found.get("left_out", 0)})
 
     async def alert(self, request: Request, alert_id: str) -> Response:
         """Return one alert."""
@@ -93,6 +100,14 @@ class Alerts:
     async def silences(self, request: Request, project: str = "") -> Response:
         """Return the silences, those that hold first."""
         return json_answer({"silences": await self._asked(request, "silences", project, {})})
+
+    async def holding(self) -> Sequence[Mapping[str, object]] | None:
+        """Return the silences that hold now; None when monitoring does not say."""
+        try:
+            found = (await self._bus.ask("monitoring", "silences", {}, _PAGE_WAIT))["silences"]
+        except (ChassisError, TimeoutError):
+            return None
+        return [one for one in found if one["holds"]]
 
     async def silence(self, request: Request) -> Response:
         """Tell nobody of some alerts of a project for a while; they are shown all the same."""
@@ -142,12 +157,21 @@ class Alerts:
     async def _asked(
         self, request: Request, verb: str, project: str, question: Mapping[str, object]
     ) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = (await self._told(request, verb, project, question))[verb]
+        return found
+
+    async def _told(
+        self, request: Request, verb: str, project: str, question: Mapping[str, object]
+    ) -> dict[str, Any]:
         """Return what monitoring answers, of the projects that the caller may read."""
         theirs = readable(request, project)
         if project:
             question = {**question, "project": project}
-        found: list[dict[str, Any]] = (await self._bus.ask("monitoring", verb, question))[verb]
-        return [one for one in found if theirs is None or one["project"] in theirs]
+        if theirs is not None:
+            question = {**question, "projects": sorted(theirs)}
+        found = await self._bus.ask("monitoring", verb, question)
+        shown = [one for one in found[verb] if theirs is None or one["project"] in theirs]
+        return {**found, verb: shown}
 
     async def _wish(self, request: Request, wanted: type[Command], /, **fields: object) -> Response:
         allow(request.scope, str(fields["project"]), "write")

@@ -8,16 +8,18 @@ from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mlops.chassis.tokens import Caller, ExpiredTokenError
+from mlops.contracts.report_paths import PREFIX as REPORTS
 from mlops.gateway.errors import CallerError
 from mlops.gateway.http.answers import refusal
 from mlops.gateway.http.callers import Callers, let_in, of_projects_only
-from mlops.gateway.http.render import locked
+from mlops.gateway.http.frame import HEADERS, locked
 from mlops.gateway.model.access import Entry, Keys, is_of_page, is_of_projects, said_in
 from mlops.gateway.model.inference_paths import is_inference
 from mlops.gateway.model.mlflow_paths import PREFIX, same_origin
 
 COOKIE = "mlops_visitor"
-_GUARDED = ("/api/", PREFIX)
+_GUARDED = ("/api/", REPORTS, PREFIX)
+_PEOPLES = (REPORTS, PREFIX)
 _OPEN = ("/v2/health/live", "/v2/health/ready")
 _READING = ("GET", "HEAD")
 _MLFLOW_FIX = (
@@ -111,8 +113,9 @@ def _header(scope: Scope) -> str:
 
 
 def _refusal(request: Request, error: CallerError, path: str) -> Response:
-    if path.startswith(PREFIX) and "text/html" in request.headers.get("accept", ""):
-        return HTMLResponse(locked(error.what.capitalize()), error.status)
+    if path.startswith(_PEOPLES) and "text/html" in request.headers.get("accept", ""):
+        again = path if path.startswith(REPORTS) else ""
+        return HTMLResponse(locked(error.what.capitalize(), again), error.status, HEADERS)
     return refusal(path, error)
 
 

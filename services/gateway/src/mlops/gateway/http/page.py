@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from importlib.resources import files
 
 from starlette.requests import Request
@@ -11,34 +12,34 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route as HttpRoute
 
 from mlops.gateway.http.door import COOKIE, shown
+from mlops.gateway.http.frame import HEADERS, locked
 from mlops.gateway.http.queries import Queries
-from mlops.gateway.http.render import locked, page
+from mlops.gateway.http.render import page
 from mlops.gateway.model.access import Entry, Keys
 from mlops.gateway.model.archive import Wanted
 from mlops.gateway.ports import Memory, Routes
 
 _EVENTS = 60
 _HEALTH_FOR_S = 2.0  # several browsers share one round of questions
-_NEXT = ("/mlflow/",)  # whereto else: never another site
+_NEXT = ("/mlflow/", "/reports")  # whereto else: never another site
 _KEPT_S = 30 * 24 * 3600
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
-    "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
 _STATIC = {"page.css": "text/css", "page.js": "text/javascript"}
+
+
+Silences = Callable[[], Awaitable[Sequence[Mapping[str, object]] | None]]
 
 
 class Page:
     """Renders the status page on the server; the browser only adds what happens meanwhile."""
 
-    def __init__(self, keys: Keys, queries: Queries, memory: Memory, routes: Routes) -> None:
+    def __init__(
+        self, keys: Keys, queries: Queries, memory: Memory, routes: Routes, silences: Silences
+    ) -> None:
         self._keys = keys
         self._queries = queries
         self._memory = memory
         self._routes = routes
+        self._silences = silences
         self._health: dict[str, dict[str, object]] = {}
         self._health_at = float("-inf")
         folder = files("mlops.gateway.http") / "static"
@@ -56,14 +57,15 @@ class Page:
         entry = shown(request, self._keys)
         if entry is not Entry.OPEN:
             why = "No token" if entry is Entry.NOTHING else "The token is wrong"
-            return HTMLResponse(locked(why), 401 if entry is Entry.NOTHING else 403, _HEADERS)
+            return HTMLResponse(locked(why), 401 if entry is Entry.NOTHING else 403, HEADERS)
         content = page(
             self._memory.world,
             self._routes.table,
             await self._health_now(),
             self._memory.last(Wanted(), _EVENTS),
+            await self._silences(),
         )
-        return HTMLResponse(content, headers=_HEADERS)
+        return HTMLResponse(content, headers=HEADERS)
 
     async def static(self, request: Request) -> Response:
         """Return the page's style and script."""
@@ -75,8 +77,8 @@ class Page:
 
     def _let_in(self, entry: Entry, wanted: str) -> Response:
         if entry is not Entry.OPEN:
-            return HTMLResponse(locked("The token is wrong"), 403, _HEADERS)
-        answer = RedirectResponse(wanted if wanted in _NEXT else "/", 303, _HEADERS)
+            return HTMLResponse(locked("The token is wrong"), 403, HEADERS)
+        answer = RedirectResponse(wanted if wanted.startswith(_NEXT) else "/", 303, HEADERS)
         answer.set_cookie(
             COOKIE, self._keys.cookie, max_age=_KEPT_S, httponly=True, samesite="strict"
         )

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
-from mlops.gateway.http import alert_cells
+from mlops.gateway.http import alert_cells, frame, silence_cells
 from mlops.gateway.http.chart import chart
+from mlops.gateway.http.report_page import link
 from mlops.gateway.model.facts import Fact
 from mlops.gateway.model.ledger import in_words
 from mlops.gateway.model.routing import Route, Table
@@ -17,9 +18,6 @@ from mlops.gateway.model.world import World
 _WORKFLOWS = 12
 _ALERTS = 20
 _FINDINGS = 3
-_GOOD = ("active", "completed", "champion", "ready", "resolved")
-_BAD = ("failed", "reverted", "rejected", "raised", "critical", "refused", "away")
-_BUSY = ("started", "queued", "warning", "degraded")
 
 
 def page(
@@ -27,6 +25,7 @@ def page(
     table: Table,
     health: Mapping[str, Mapping[str, object]],
     facts: Sequence[Fact],
+    silences: Sequence[Mapping[str, object]] | None,
 ) -> str:
     """Return the whole page."""
     state = "".join(
@@ -34,53 +33,20 @@ def page(
             _section("Services", _services(health), _nodes(world)),
             _section("Projects", *(_project(one, world, table) for one in _projects(world))),
             _section("Alerts", _alerts(world)),
+            _section("Silences", silence_cells.silences(silences)),
             _section("Workflows", _workflows(world)),
         )
     )
     events = "".join(_event(fact) for fact in reversed(facts))
-    return _frame(
-        f'<div id="state">{state}</div><section><h2>Live events <small id="live">connecting…'
+    return frame.framed(
+        f'<div id="state">{state}</div>{silence_cells.form(_active(world))}<section><h2>Live events <small id="live">connecting…'
         f'</small></h2><ol id="events">{events}</ol></section>'
-    )
-
-
-def locked(why: str) -> str:
-    """Return the page for a visitor without a key."""
-    return _frame(
-        f"<section><h2>{escape(why)}</h2><p>Open <code>/?token=&lt;token&gt;</code> once; this browser "
-        "then stays known. The token is <code>gateway_token</code> in "
-        "<code>$MLOPS_HOME/credentials.json</code>; <code>mlops status</code> prints the whole "
-        "address.</p></section>"
-    )
-
-
-def _frame(content: str) -> str:
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>MLOps platform</title>'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<meta name="color-scheme" content="light dark"><link rel="stylesheet" href="/static/page.css">'
-        '<link rel="icon" href="data:,"><script src="/static/page.js" defer></script></head><body>'
-        '<header><h1>MLOps platform</h1><nav><a href="/mlflow/">Runs and models (MLflow)</a></nav>'
-        f"</header><main>{content}</main></body></html>"
     )
 
 
 def _section(title: str, *parts: str) -> str:
     content = "".join(parts) or '<p class="none">none yet</p>'
     return f"<section><h2>{escape(title)}</h2>{content}</section>"
-
-
-def _badge(word: str) -> str:
-    kind = "good" if word in _GOOD else "bad" if word in _BAD else "busy" if word in _BUSY else ""
-    return f'<span class="badge {kind}">{escape(word)}</span>'
-
-
-def _rows(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
-    if not body:
-        return '<p class="none">none yet</p>'
-    titles = "".join(f"<th>{escape(title)}</th>" for title in head)
-    return f'<div class="wide"><table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def _services(health: Mapping[str, Mapping[str, object]]) -> str:
@@ -91,7 +57,7 @@ def _services(health: Mapping[str, Mapping[str, object]]) -> str:
         troubles = "; ".join(f"{key}: {value}" for key, value in pairs if value != "ok")
         word = "ready" if told.get("ready") is True else "away"
         cells.append(
-            f'<li title="{escape(troubles)}">{_badge(word)} {escape(name)}'
+            f'<li title="{escape(troubles)}">{frame.badge(word)} {escape(name)}'
             f"<small>{escape(troubles)}</small></li>"
         )
     return f'<ul class="services">{"".join(cells)}</ul>'
@@ -100,10 +66,14 @@ def _services(health: Mapping[str, Mapping[str, object]]) -> str:
 def _nodes(world: World) -> str:
     hot = [node for node in world.nodes.values() if node.level]
     lines = "".join(
-        f"<li>{_badge('warning')} {escape(one.node)}: heat level {one.level} {escape(one.reason)}</li>"
+        f"<li>{frame.badge('warning')} {escape(one.node)}: heat level {one.level} {escape(one.reason)}</li>"
         for one in hot
     )
     return f"<ul>{lines}</ul>" if lines else ""
+
+
+def _active(world: World) -> list[str]:
+    return [one.project for one in _projects(world) if one.state == "active"]
 
 
 def _projects(world: World) -> list[ProjectView]:
@@ -113,9 +83,10 @@ def _projects(world: World) -> list[ProjectView]:
 def _project(view: ProjectView, world: World, table: Table) -> str:
     routes = [route for route in table.routes.values() if route.project == view.project]
     made = [item for item in sorted(view.provisioned.items()) if not item[1].reason]
-    parts = _rows(("service", "made"), (_part(*item) for item in made))
+    parts = frame.table(("service", "made"), (_part(*item) for item in made))
     return (
-        f'<article><h3>{escape(view.project)} {_badge(view.state)}</h3><p class="path">'
+        f"<article><h3>{escape(view.project)} {frame.badge(view.state)} "
+        f'<small><a href="/reports?project={escape(view.project)}">reports</a></small></h3><p class="path">'
         f"{escape(view.description)} <code>{escape(view.path)}</code></p>{_refused(view)}"
         f"{''.join(_traffic(route) for route in routes)}{_performance(view, world)}"
         f"{_models(view, world)}{_energy(view, world)}<details><summary>provisioned: "
@@ -137,7 +108,7 @@ def _energy(view: ProjectView, world: World) -> str:
 
 def _refused(view: ProjectView) -> str:
     lines = "".join(
-        f"<li>{_badge('refused')} {escape(service)}: {escape(part.reason)}</li>"
+        f"<li>{frame.badge('refused')} {escape(service)}: {escape(part.reason)}</li>"
         for service, part in sorted(view.provisioned.items())
         if part.reason
     )
@@ -171,15 +142,16 @@ def _performance(view: ProjectView, world: World) -> str:
         expected = "" if last.expected is None else f", expected {last.expected:.3f}"
         found.append(
             f"<h4>{escape(model)} {escape(last.metric)} {last.value:.3f}{expected} "
-            f"{_badge('degraded') if last.degraded else ''}</h4>{chart(measures)}"
+            f"{frame.badge('degraded') if last.degraded else ''}</h4>{chart(measures)}"
         )
     return "".join(found) + _drifts(view, world)
 
 
 def _drifts(view: ProjectView, world: World) -> str:
     lines = "".join(
-        f"<li>{_badge(one.severity)} {escape(one.kind)} drift on {escape(one.model)}: "
-        f"{0 if one.share_drifted_ratio is None else one.share_drifted_ratio:.0%} of the columns</li>"
+        f"<li>{frame.badge(one.severity)} {escape(one.kind)} drift on {escape(one.model)}: "
+        f"{0 if one.share_drifted_ratio is None else one.share_drifted_ratio:.0%} of the columns "
+        f"{link(one.report_uri)}</li>"
         for one in world.drifts.values()
         if one.open and one.project == view.project
     )
@@ -191,23 +163,23 @@ def _models(view: ProjectView, world: World) -> str:
     rows = [
         (
             escape(f"{one.model} v{one.version}"),
-            _badge(one.state),
+            frame.badge(one.state),
             "" if one.metric not in one.metrics else f"{one.metrics[one.metric]:.3f}",
             escape(one.reason),
         )
         for one in sorted(mine, key=lambda one: (one.model, -one.version))[:8]
     ]
-    return _rows(("version", "", "metric", "why"), rows) if rows else ""
+    return frame.table(("version", "", "metric", "why"), rows) if rows else ""
 
 
 def _alerts(world: World) -> str:
     alerts: list[AlertView] = [one for one in world.alerts.values() if one.state != "resolved"]
-    return _rows(
+    shown = frame.table(
         ("project", "", "what", "people", "since", ""),
         (
             (
                 escape(one.project),
-                _badge(one.severity),
+                frame.badge(one.severity),
                 alert_cells.what(one),
                 alert_cells.people(one),
                 _time(one.at),
@@ -216,17 +188,18 @@ def _alerts(world: World) -> str:
             for one in alerts[-_ALERTS:][::-1]
         ),
     )
+    return f'<div class="cards">{shown}</div>'
 
 
 def _workflows(world: World) -> str:
     shown: list[WorkflowView] = list(world.workflows.values())[-_WORKFLOWS:][::-1]
-    return _rows(
+    return frame.table(
         ("project", "kind", "", "why", "outcome", "when"),
         (
             (
                 escape(one.project),
                 escape(one.kind),
-                _badge(one.state),
+                frame.badge(one.state),
                 escape(one.why),
                 _outcome(one),
                 _time(one.at),

@@ -20,6 +20,7 @@ _OF_PROJECTS = (
     "/api/v1/commands",
     "/api/v1/labels",
     "/api/v1/alerts",
+    "/api/v1/data/",
     "/api/v1/events",
     "/api/v1/projects",
     "/api/v1/deployments",
@@ -27,11 +28,16 @@ _OF_PROJECTS = (
     "/api/v1/overview",
     "/api/v1/explain/",
     "/api/v1/energy",
+    "/api/v1/reports",
+    "/reports",
     "/api/v1/query/serving/get",
     "/api/v1/query/versioning/",
     "/api/v1/query/gateway/comparison",
 )
-_OF_PAGE = re.compile(r"/api/v1/alerts/(silences|[^/]+/acknowledge)")
+_OF_PAGE = {
+    "POST": re.compile(r"/api/v1/alerts/(silences|[^/]+/acknowledge)"),
+    "DELETE": re.compile(r"/api/v1/alerts/silences/[^/]+"),
+}
 
 
 def is_of_projects(path: str) -> bool:
@@ -41,7 +47,8 @@ def is_of_projects(path: str) -> bool:
 
 def is_of_page(method: str, path: str) -> bool:
     """Return whether the page's cookie opens a request: reading, and what its buttons about alerts send."""
-    return method in ("GET", "HEAD") or (method == "POST" and _OF_PAGE.fullmatch(path) is not None)
+    wish = _OF_PAGE.get(method)
+    return method in ("GET", "HEAD") or (wish is not None and wish.fullmatch(path) is not None)
 
 
 class Entry(Enum):

@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""AppriseChannels: the channels of `alerts.toml`, told by apprise or as a web hook from a child process; and `log`."""
+"""AppriseChannels: the channels of `alerts.toml`, told by apprise or as a web hook from child processes; and `log`.
+
+A child tells one channel at a time. While one waits for a slow server another tells the rest, so that nobody waits for it.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -13,32 +18,73 @@ from structlog.typing import FilteringBoundLogger
 
 from mlops.chassis.errors import UnavailableError
 from mlops.chassis.sidecar import Sidecar
-from mlops.monitoring.adapters.channels_file import ChannelEntry, ChannelsFile, Read
+from mlops.contracts.channels import ChannelEntry
+from mlops.contracts.report_paths import opened_at
+from mlops.monitoring.adapters.channels_file import ChannelsFile, Read, rules_of
 from mlops.monitoring.model.notices import Channel
 from mlops.monitoring.ports import Letter
 
 WORKER = "mlops.monitoring.adapters.apprise_worker"
 LOG = "log"
 _TIMEOUT = timedelta(seconds=30)
+_PATIENCE_S = 2.0
+_MOST_CHILDREN = 4
+_LONGEST_ADVICE = 240
 _BEGINNINGS = {
     "worse": "worse: ",
     "escalated": "nobody has acknowledged: ",
     "repeated": "still: ",
     "resolved": "over: ",
 }
+_TONES = ("critical", "warning", "info", "unknown", "resolved")
+
+
+class Children:
+    """The child processes, most of the time one; another is made when all are busy for a while."""
+
+    def __init__(self, make: Callable[[], Sidecar]) -> None:
+        self._make = make
+        self._all = [make()]
+        # The last one given back is taken first: the others may leave, for want of work.
+        self._free: asyncio.LifoQueue[Sidecar] = asyncio.LifoQueue()
+        self._free.put_nowait(self._all[0])
+
+    @asynccontextmanager
+    async def one(self) -> AsyncIterator[Sidecar]:
+        """Lend one."""
+        child = await self._taken()
+        try:
+            yield child
+        finally:
+            self._free.put_nowait(child)
+
+    async def close(self) -> None:
+        """End them all."""
+        await asyncio.gather(*(child.close() for child in self._all))
+
+    async def _taken(self) -> Sidecar:
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                return await self._free.get()
+        except TimeoutError:
+            if len(self._all) == _MOST_CHILDREN:
+                return await self._free.get()
+        self._all.append(self._make())
+        return self._all[-1]
 
 
 class AppriseChannels:
     """Channels by name; each is told by a child process, which is away while nobody is told anything."""
 
-    def __init__(self, file: ChannelsFile, sidecar: Sidecar) -> None:
+    def __init__(self, file: ChannelsFile, make: Callable[[], Sidecar], gateway: str = "") -> None:
         self._file = file
-        self._sidecar = sidecar
+        self._children = Children(make)
+        self._gateway = gateway
 
     async def known(self) -> Mapping[str, Channel]:
         """Return what every channel wants to hear."""
         found = (await self._read()).channels
-        return {LOG: Channel(), **{name: entry.rules() for name, entry in found.items()}}
+        return {LOG: Channel(), **{name: rules_of(entry) for name, entry in found.items()}}
 
     async def usual(self) -> tuple[str, ...]:
         """Return the channels of projects that name none: those that say so, else the log."""
@@ -49,14 +95,16 @@ class AppriseChannels:
         """Return why the file cannot be used, or None."""
         return (await self._read()).problem
 
-    async def tell(self, name: str, letter: Letter) -> None:
+    async def tell(self, name: str, letters: Sequence[Letter]) -> None:
         """Tell one channel."""
         found = await self._read()
+        letters = [self._openable(letter) for letter in letters]
         entry = found.channels.get(name)
         if entry is not None:
-            await self._send(entry, letter)
+            await self._send(entry, letters)
         elif name == LOG:
-            _log().warning("alert.told", why=letter.why, title=title_of(letter), **_about(letter))
+            for one in letters:
+                _log().warning("alert.told", why=one.why, title=title_of(one), **_about(one))
         else:
             known = ", ".join(sorted({LOG, *found.channels}))
             raise UnavailableError(
@@ -64,32 +112,49 @@ class AppriseChannels:
             )
 
     async def close(self) -> None:
-        """End the child."""
-        await self._sidecar.close()
+        """End the children."""
+        await self._children.close()
 
-    async def _send(self, entry: ChannelEntry, letter: Letter) -> None:
-        if entry.webhook is not None:
-            await self._sidecar.call(
-                "by_web_hook",
-                _TIMEOUT,
-                url=self._file.filled(entry.webhook),
-                secret=None if entry.secret is None else self._file.filled(entry.secret),
-                notice_id=letter.notice_id,
-                body=body_of(letter),
-            )
-        elif entry.url is not None:
-            alert = letter.alert
-            await self._sidecar.call(
-                "by_apprise",
-                _TIMEOUT,
-                url=self._file.filled(entry.url),
-                title=title_of(letter),
-                body=text_of(letter),
-                tone="resolved" if letter.why == "resolved" else alert.severity.value,
-            )
+    async def _send(self, entry: ChannelEntry, letters: Sequence[Letter]) -> None:
+        async with self._children.one() as child:
+            if entry.url is not None:
+                await _by_apprise(child, self._file.filled(entry.url), letters)
+            elif entry.webhook is not None:
+                url = self._file.filled(entry.webhook)
+                secret = None if entry.secret is None else self._file.filled(entry.secret)
+                for letter in letters:
+                    await _by_web_hook(child, url, secret, letter)
+
+    def _openable(self, letter: Letter) -> Letter:
+        # A report stands on this machine, or in a bucket; people read elsewhere, and open it at the gateway.
+        links = tuple(opened_at(self._gateway, one) or one for one in letter.alert.links)
+        return replace(letter, alert=letter.alert.model_copy(update={"links": links}))
 
     async def _read(self) -> Read:
         return await asyncio.to_thread(self._file.read)
+
+
+async def _by_web_hook(child: Sidecar, url: str, secret: str | None, letter: Letter) -> None:
+    await child.call(
+        "by_web_hook",
+        _TIMEOUT,
+        url=url,
+        secret=secret,
+        notice_id=letter.notice_id,
+        body=body_of(letter),
+    )
+
+
+async def _by_apprise(child: Sidecar, url: str, letters: Sequence[Letter]) -> None:
+    alone = len(letters) == 1
+    await child.call(
+        "by_apprise",
+        _TIMEOUT,
+        url=url,
+        title=title_of(letters[0]) if alone else title_of_all(letters),
+        body=text_of(letters[0]) if alone else text_of_all(letters),
+        tone=_tone(letters),
+    )
 
 
 def title_of(letter: Letter) -> str:
@@ -98,6 +163,37 @@ def title_of(letter: Letter) -> str:
     return (
         f"[{alert.severity.value}] {alert.project}: {_BEGINNINGS.get(letter.why, '')}{alert.title}"
     )
+
+
+def title_of_all(letters: Sequence[Letter]) -> str:
+    """Return what came together in one line."""
+    projects = sorted({letter.alert.project for letter in letters})
+    over = sum(letter.why == "resolved" for letter in letters)
+    count = f"{len(letters)} alerts" + (f", {over} of them over" if over else "")
+    return f"[{_tone(letters)}] {count}: {', '.join(projects[:5])}"
+
+
+def text_of_all(letters: Sequence[Letter]) -> str:
+    """Return what a person reads of alerts that came together, the worst first."""
+    ranked = sorted(letters, key=lambda one: _TONES.index(_tone([one])))
+    return "\n\n".join(_short_text_of(letter) for letter in ranked)
+
+
+def _short_text_of(letter: Letter) -> str:
+    alert = letter.alert
+    if letter.why == "resolved":
+        return f"{title_of(letter)}\n{alert.reason}"
+    advice = alert.suggestion[:_LONGEST_ADVICE]
+    lines = [title_of(letter), advice, *alert.links, f"Seen it: mlops alerts ack {alert.alert_id}"]
+    return "\n".join(line for line in lines if line)
+
+
+def _tone(letters: Sequence[Letter]) -> str:
+    tones = {
+        "resolved" if letter.why == "resolved" else letter.alert.severity.value
+        for letter in letters
+    }
+    return next((tone for tone in _TONES if tone in tones), "info")
 
 
 def text_of(letter: Letter) -> str:

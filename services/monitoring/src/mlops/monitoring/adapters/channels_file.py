@@ -9,74 +9,24 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, time
 from pathlib import Path
-from typing import Self
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import SecretStr
 
 from mlops.chassis.errors import UnavailableError
-from mlops.contracts.alerts import ChannelName
+from mlops.contracts.channels import (
+    OTHERS,
+    VARIABLE,
+    ChannelEntry,
+    ChannelsError,
+    channels_of,
+)
 from mlops.contracts.monitoring import Severity
 from mlops.monitoring.model.notices import Channel, Quiet
 
 _RANK = {Severity.INFO: 1, Severity.WARNING: 2, Severity.CRITICAL: 3}
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_HOURS = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
-_OTHERS = 0o077
-
-
-class ChannelEntry(BaseModel):
-    """`[channels.<name>]`: either `url`, an address of apprise, or `webhook`, an address that gets JSON."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    url: SecretStr | None = None
-    webhook: SecretStr | None = None
-    secret: SecretStr | None = None
-    least: Severity = Severity.WARNING
-    quiet_hours: str = ""
-    timezone: str = "UTC"
-    default: bool = False
-
-    @model_validator(mode="after")
-    def _makes_sense(self) -> Self:
-        if (self.url is None) == (self.webhook is None):
-            raise ValueError("give it either `url` or `webhook`")
-        if self.secret is not None and self.webhook is None:
-            raise ValueError("`secret` signs what a `webhook` gets; an `url` has none")
-        if self.least is Severity.UNKNOWN:
-            raise ValueError("`least` is info, warning or critical")
-        self.quiet()
-        return self
-
-    def quiet(self) -> Quiet | None:
-        """Return its quiet hours; ValueError when they cannot be read."""
-        if not self.quiet_hours:
-            return None
-        found = _HOURS.fullmatch(self.quiet_hours)
-        if found is None:
-            raise ValueError('`quiet_hours` are written as "22:00-07:00"')
-        hours = [int(part) for part in found.groups()]
-        try:
-            zone = UTC if self.timezone == "UTC" else ZoneInfo(self.timezone)
-        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-            raise ValueError(f"no time zone {self.timezone!r}; one is Europe/Berlin") from error
-        return Quiet(time(hours[0], hours[1]), time(hours[2], hours[3]), zone)
-
-    def rules(self) -> Channel:
-        """Return what the channel wants to hear."""
-        return Channel(least=_RANK[self.least], quiet=self.quiet())
-
-
-class _Written(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    channels: dict[ChannelName, ChannelEntry] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -121,24 +71,24 @@ class ChannelsFile:
                 )
             return self._environ[found[1]]
 
-        return _VARIABLE.sub(fill, value.get_secret_value())
+        return VARIABLE.sub(fill, value.get_secret_value())
 
     def _fresh(self, mode: int) -> Read:
-        if os.name == "posix" and mode & _OTHERS:
+        if os.name == "posix" and mode & OTHERS:
             return Read(
                 problem=f"others on this machine can read {self._path}, and channels' addresses are "
                 f"secrets: chmod 600 {self._path}"
             )
         try:
-            written = _Written.model_validate(tomllib.loads(self._path.read_text("utf-8")))
-        except ValidationError as error:
-            return Read(problem=f"{self._path}: {_first(error)}")
-        except (OSError, ValueError) as error:
+            return Read(channels_of(self._path.read_text("utf-8")))
+        except ChannelsError as error:
+            return Read(problem=f"{self._path}: {error}")
+        except (OSError, UnicodeDecodeError) as error:
             return Read(problem=f"{self._path} cannot be read: {error}")
-        return Read(written.channels)
 
 
-def _first(error: ValidationError) -> str:
-    # Without the input: it may be a secret.
-    found = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    return f"{'.'.join(str(step) for step in found['loc'])}: {found['msg']}"
+def rules_of(entry: ChannelEntry) -> Channel:
+    """Return what a channel wants to hear."""
+    quiet = entry.quiet()
+    known = None if quiet is None else Quiet(*quiet)
+    return Channel(_RANK[entry.least], known, bundles=entry.url is not None)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mlops.chassis.errors import UnavailableError
@@ -19,6 +19,7 @@ class MemoryChannels:
     defaults: tuple[str, ...] = ("log",)
     broken: set[str] = field(default_factory=set)
     told: list[tuple[str, Letter]] = field(default_factory=list)
+    messages: list[tuple[str, int]] = field(default_factory=list)
 
     async def known(self) -> Mapping[str, Channel]:
         """Return what every channel wants to hear."""
@@ -32,10 +33,11 @@ class MemoryChannels:
         """Return None: nothing can be wrong with a dictionary."""
         return None
 
-    async def tell(self, name: str, letter: Letter) -> None:
-        """Remember what a channel was told."""
+    async def tell(self, name: str, letters: Sequence[Letter]) -> None:
+        """Remember what a channel was told, and what of it together."""
         if name not in await self.known():
             raise UnavailableError(f"there is no channel {name!r}")
         if name in self.broken:
             raise UnavailableError(f"{name} is away")
-        self.told.append((name, letter))
+        self.told += [(name, letter) for letter in letters]
+        self.messages.append((name, len(letters)))

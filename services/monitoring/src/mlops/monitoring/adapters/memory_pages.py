@@ -18,6 +18,7 @@ class MemoryPages:
     broken: frozenset[str] = frozenset()
     kept: dict[str, Report] = field(default_factory=dict)
     writes: int = 0
+    refused: int = 0
 
     async def write(self, report: Report) -> Written:
         """Keep the report."""
@@ -25,10 +26,11 @@ class MemoryPages:
             self.failures -= 1
             raise UnavailableError("the pages fail on purpose")
         if report.project in self.broken:
+            self.refused += 1
             raise UnavailableError("this page always fails")
         self.writes += 1
         period = report.period
-        span = f"{period.since.isoformat()}--{period.until.isoformat()}-{period.name}"
-        name = f"memory:///{report.project or '_all'}/{span}"
+        span = f"{period.since:%Y-%m-%dT%H%M%S}--{period.until:%Y-%m-%dT%H%M%S}-{period.name}"
+        name = f"memory:///reports/_periods/{report.project or '_all'}/{span}"
         self.kept[f"{name}.html"] = report
         return Written(f"{name}.html", f"{name}.json", (f"{name}/story.png",), 1)

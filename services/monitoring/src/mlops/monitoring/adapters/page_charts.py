@@ -28,7 +28,7 @@ VARIABLES = {
     BLUE: "blue", GREEN: "green", RED: "red", AMBER: "amber", VIOLET: "violet",
 }  # fmt: skip
 _DATES: Any = mdates  # its calls have no types
-_SERIES = (BLUE, VIOLET, GREEN, AMBER, RED, MUTED)
+_SERIES = (BLUE, GREEN, AMBER, MUTED)
 _LEVELS = (GREEN, AMBER, RED, RED, RED)
 _LANES = {
     "degraded": ("Worse than promised", RED, "v"),
@@ -85,7 +85,10 @@ class Pictures:
     def _times(self, axes: Any) -> None:
         locator = _DATES.AutoDateLocator(minticks=3, maxticks=8)
         axes.xaxis.set_major_locator(locator)
-        axes.xaxis.set_major_formatter(_DATES.ConciseDateFormatter(locator))
+        formatter = _DATES.ConciseDateFormatter(locator, show_offset=False)
+        formatter.formats = ["%Y", "%b %Y", "%d %b", "%H:%M", "%H:%M", "%S.%f"]
+        formatter.zero_formats = ["", "%Y", "%d %b", "%d %b", "%H:%M", "%H:%M"]
+        axes.xaxis.set_major_formatter(formatter)
         axes.set_xlim(self._since, self._until)
 
 
@@ -127,8 +130,8 @@ def quality(found: Found) -> Callable[[Any], None]:
             axes.scatter(*zip(*bad, strict=True), color=RED, s=44, zorder=4, label="worse than promised")  # fmt: skip
         _versions(axes, times, windows)
         if promised or bad:
-            axes.legend(loc="lower left", ncols=2)
-        axes.margins(y=0.25)
+            _legend(axes)
+        axes.margins(y=0.1)
 
     return draw
 
@@ -155,10 +158,10 @@ def latency(steps: Sequence[Found], width: timedelta) -> Callable[[Any], None]:
         p50 = [one["traffic"]["p50_ms"] for one in known]
         axes.fill_between(times, p50, p95, color=VIOLET, alpha=0.15, linewidth=0)
         axes.plot(times, p95, color=VIOLET, marker="o", markersize=3, label="95 % answered within")
-        axes.plot(times, p50, color=BLUE, label="half answered within")
-        axes.set_ylim(0, 1.3 * max(p95))  # room for the legend
+        axes.plot(times, p50, color=BLUE, marker="o", markersize=3, label="half answered within")
+        axes.set_ylim(0, 1.1 * max(p95))
         axes.set_ylabel("ms")
-        axes.legend(loc="upper left", ncols=2)
+        _legend(axes)
 
     return draw
 
@@ -190,34 +193,48 @@ def drift(drifts: Sequence[Found]) -> Callable[[Any], None]:
 def energy(
     models: Sequence[Found], trainings: Sequence[Found], since: datetime, width: timedelta
 ) -> Callable[[Any], None]:
-    """Return the drawing of watt hours by step: of each model's answers, and of training."""
+    """Return the drawing of watt hours by step: of the answers of those models that took most, and of training."""
+    trained: dict[datetime, float] = {}
+    for one in trainings:
+        at = since + (_time(one["at"]) - since) // width * width
+        trained[at] = trained.get(at, 0.0) + (one["joules"] or 0.0)
+    series = [*_answers(models), ("training", VIOLET, trained)]
 
     def draw(axes: Any) -> None:
         floor: dict[datetime, float] = {}
-        trained: dict[datetime, float] = {}
-        for one in trainings:
-            at = since + (_time(one["at"]) - since) // width * width
-            trained[at] = trained.get(at, 0.0) + (one["joules"] or 0.0)
-        series = [
-            (
-                model["model"],
-                {_time(s["at"]): s["traffic"]["joules"] or 0.0 for s in model["steps"]},
-            )
-            for model in models
-        ]
-        for index, (name, joules) in enumerate([*series, ("training", trained)]):
+        for name, colour, joules in series:
             if not any(joules.values()):
                 continue
-            colour = VIOLET if name == "training" else _SERIES[(0, 2, 3, 5)[index % 4]]
             heights = [value / 3600 for value in joules.values()]
             bottoms = [floor.get(at, 0.0) for at in joules]
             axes.bar(list(joules), heights, bottom=bottoms, width=width * 0.86, align="edge", color=colour, label=_short(name))  # fmt: skip
             floor.update({at: floor.get(at, 0.0) + value / 3600 for at, value in joules.items()})
         axes.set_ylabel("Wh")
-        axes.legend(loc="upper left", ncols=4)
-        axes.margins(y=0.3)
+        _legend(axes)
 
     return draw
+
+
+def _answers(models: Sequence[Found]) -> list[tuple[str, str, dict[datetime, float]]]:
+    """Return name, colour and joules by step of the three models that took most, and of all others together."""
+    largest = sorted(models, key=lambda one: -(one["traffic"]["joules"] or 0.0))
+    drawn = largest if len(largest) <= len(_SERIES) else largest[: len(_SERIES) - 1]
+    found = [
+        (model["model"], colour, _joules([model]))
+        for model, colour in zip(drawn, _SERIES, strict=False)
+    ]
+    if len(drawn) < len(largest):
+        rest = largest[len(drawn) :]
+        found.append((f"{len(rest)} other models", MUTED, _joules(rest)))
+    return found
+
+
+def _joules(models: Sequence[Found]) -> dict[datetime, float]:
+    found: dict[datetime, float] = {}
+    for step in (step for model in models for step in model["steps"]):
+        at = _time(step["at"])
+        found[at] = found.get(at, 0.0) + (step["traffic"]["joules"] or 0.0)
+    return found
 
 
 def machine(found: Found, width: timedelta) -> Callable[[Any], None]:
@@ -237,6 +254,11 @@ def machine(found: Found, width: timedelta) -> Callable[[Any], None]:
         axes.set_ylim(bottom=0)
 
     return draw
+
+
+def _legend(axes: Any) -> None:
+    # Above the picture: within it, it would hide what is drawn sooner or later.
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=5, borderaxespad=0.2)
 
 
 def _versions(axes: Any, times: Sequence[datetime], windows: Sequence[Found]) -> None:

@@ -8,6 +8,7 @@ from datetime import datetime, tzinfo
 from html import escape
 from typing import Any
 
+from mlops.monitoring.adapters import page_before
 from mlops.monitoring.adapters import page_charts as charts
 from mlops.monitoring.model.reports_words import energy, span
 
@@ -71,12 +72,14 @@ class _Page:
     def _sections(self) -> list[str]:
         return [
             self._tiles(),
+            self._before(),
             self._story(),
             self._projects(),
             *(
                 self._model(one, index)
-                for index, one in enumerate(self._by_traffic()[:_MODELS_DRAWN])
+                for index, one in enumerate(self._drawn_first()[:_MODELS_DRAWN])
             ),
+            self._not_drawn(),
             self._trainings(),
             self._changes(),
             self._alerts(),
@@ -106,6 +109,14 @@ class _Page:
     def _tiles(self) -> str:
         return f'<div class="tiles">{"".join(_tiles(self.report))}</div>'
 
+    def _before(self) -> str:
+        if not self.report["changes"]:
+            return ""
+        rows, said = page_before.rows(self.report)
+        more = f'<p class="none">{escape(said)}</p>' if said else ""
+        title = f"Against the {self.report['period']['name']} before"
+        return f'<h2>{title}</h2><div class="card wide">{_table(page_before.HEAD, rows, "")}{more}</div>'
+
     def _story(self) -> str:
         moments = self.report["moments"]
         if not moments:
@@ -117,6 +128,18 @@ class _Page:
 
     def _by_traffic(self) -> list[Found]:
         return sorted(self.report["models"], key=lambda one: -one["traffic"]["predictions"])
+
+    def _drawn_first(self) -> list[Found]:
+        """Return the models: those that did worse than promised first, of each kind the busiest."""
+        return sorted(
+            self._by_traffic(),
+            key=lambda one: not any(q["degraded_windows"] for q in one["quality"]),
+        )
+
+    def _not_drawn(self) -> str:
+        others = len(self.report["models"]) - _MODELS_DRAWN
+        said = f"{others} more models answered; their figures stand in the file named below."
+        return f'<p class="none">{said}</p>' if others > 0 else ""
 
     def _projects(self) -> str:
         if self.report["project"] or not self.report["models"]:
@@ -227,7 +250,8 @@ def _tiles(report: Found) -> Iterable[str]:
         if bad:  # the mean may be as promised all the same
             measured = len(found["windows"]) + found["windows_left_out"]
             said.append(f"worse in {bad} of {measured} windows")
-        yield _tile(found["metric"], f"{found['value']:.4g}", "; ".join(said), "bad" if bad else "good")  # fmt: skip
+        tone = "bad" if bad else "" if found["expected"] is None else "good"
+        yield _tile(found["metric"], f"{found['value']:.4g}", "; ".join(said), tone)
     elif quality:
         kept = sum(not found["degraded_windows"] for found in quality)
         yield _tile("models that kept their promise", f"{kept} of {len(quality)}", "", "bad" if bad else "good")  # fmt: skip

@@ -41,7 +41,7 @@ def prune(folder: str, ending: str, kept: Kept) -> list[str]:
         found = [path for path in files.ls(root, detail=False) if str(path).endswith(ending)]
     except FileNotFoundError:
         return []
-    aged = sorted((_aware(files.modified(path)), str(path)) for path in found)
+    aged = sorted((aware(files.modified(path)), str(path)) for path in found)
     many, now = len(aged) - kept.most, datetime.now(UTC)
     old = [
         path
@@ -60,5 +60,6 @@ def remove(address: str) -> None:
         files.rm(path, recursive=True)
 
 
-def _aware(at: datetime) -> datetime:
+def aware(at: datetime) -> datetime:
+    """Return a time with its zone; storage that names none means UTC."""
     return at if at.tzinfo is not None else at.replace(tzinfo=UTC)

@@ -39,6 +39,7 @@ class SqliteLedger:
                 "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=4000;"
                 + SCHEMA
             )
+            _grow(self._db)
         except (OSError, sqlite3.Error) as error:
             raise _away(path, error) from error
         self._page = SqlitePage(self._db)
@@ -106,6 +107,12 @@ class SqliteLedger:
                 "DELETE FROM applied WHERE seq <= ?", (cursor.lastrowid - _REMEMBERED,)
             )
             self._page.rows.forget_strays()
+
+
+def _grow(db: sqlite3.Connection) -> None:
+    """Add the column that ledgers from before vectors do not have."""
+    if "vectors" not in {row[1] for row in db.execute("PRAGMA table_info(predictions)")}:
+        db.execute("ALTER TABLE predictions ADD COLUMN vectors TEXT")
 
 
 def _away(path: Path, error: Exception) -> UnavailableError:

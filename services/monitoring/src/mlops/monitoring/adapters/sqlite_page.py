@@ -6,6 +6,7 @@ from __future__ import annotations
 import sqlite3
 import zlib
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 
 from pydantic import TypeAdapter
 from pydantic_core import from_json, to_json
@@ -27,7 +28,7 @@ CREATE TABLE IF NOT EXISTS windows (
 CREATE INDEX IF NOT EXISTS windows_by_phase ON windows (project, model, phase);
 CREATE TABLE IF NOT EXISTS predictions (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, project TEXT NOT NULL, model TEXT NOT NULL, request_id TEXT NOT NULL,
-    number INTEGER NOT NULL, at TEXT NOT NULL, features TEXT NOT NULL, prediction TEXT NOT NULL,
+    number INTEGER NOT NULL, at TEXT NOT NULL, features TEXT NOT NULL, prediction TEXT NOT NULL, vectors TEXT,
     UNIQUE (project, model, request_id));
 CREATE INDEX IF NOT EXISTS predictions_of_window ON predictions (project, model, number);
 CREATE TABLE IF NOT EXISTS labels (
@@ -54,6 +55,12 @@ _WATCH = TypeAdapter(Watch)
 _BASELINE = TypeAdapter(Baseline)
 _MADE = TypeAdapter(Made)
 _JOB = TypeAdapter(ReportJob)
+
+
+@lru_cache(maxsize=4096)
+def _window(body: bytes) -> Window:
+    # Windows are frozen, and the same hundreds of them are read again with every message while labels are waited for.
+    return _WINDOW.validate_json(body)
 
 
 class SqlitePage:
@@ -111,7 +118,7 @@ class _Windows:
             "SELECT body FROM windows WHERE project = ? AND model = ? ORDER BY number DESC LIMIT ?",
             (key.project, key.model, most),
         ).fetchall()
-        return [_WINDOW.validate_json(body) for (body,) in reversed(found)]
+        return [_window(body) for (body,) in reversed(found)]
 
     def put(self, key: ModelKey, window: Window) -> None:
         self._db.execute(
@@ -127,7 +134,7 @@ class _Windows:
             " ORDER BY number",
             (key.project, key.model, *phases),
         )
-        return [_WINDOW.validate_json(body) for (body,) in found]
+        return [_window(body) for (body,) in found]
 
     def drop(self, key: ModelKey, numbers: Collection[int]) -> None:
         SqliteRows(self._db).clear(key, numbers)

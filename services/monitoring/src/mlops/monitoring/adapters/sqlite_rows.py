@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from pydantic_core import from_json, to_json
 
+from mlops.monitoring.model.vectors import Answer
 from mlops.monitoring.model.windows import ModelKey, Row, Truth
 from mlops.monitoring.ports import Pair
 
@@ -30,8 +32,8 @@ class SqliteRows:
     def add(self, key: ModelKey, window: int, rows: Sequence[Row]) -> list[Pair]:
         """Add predictions to a window; return those that have their label already, with it."""
         self._db.executemany(
-            "INSERT INTO predictions (project, model, request_id, number, at, features, prediction)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO predictions (project, model, request_id, number, at, features, prediction, vectors)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 (
                     key.project,
@@ -41,6 +43,7 @@ class SqliteRows:
                     row.at.isoformat(),
                     _json(dict(row.features)),
                     _json(row.prediction),
+                    _vectors(row),
                 )
                 for row in rows
             ],
@@ -72,13 +75,13 @@ class SqliteRows:
     def of(self, key: ModelKey, window: int) -> Iterator[Row]:
         """Yield the rows of a window with their labels."""
         found = self._db.execute(
-            "SELECT p.request_id, p.at, p.features, p.prediction, l.label FROM predictions p"
+            "SELECT p.request_id, p.at, p.features, p.prediction, p.vectors, l.label FROM predictions p"
             " LEFT JOIN labels l USING (project, model, request_id)"
             " WHERE p.project = ? AND p.model = ? AND p.number = ? ORDER BY p.seq",
             (key.project, key.model, window),
         )
-        for request_id, at, features, prediction, label in found:
-            yield Row(
+        for request_id, at, features, prediction, vectors, label in found:
+            row = Row(
                 request_id=request_id,
                 at=datetime.fromisoformat(at),
                 features=from_json(features),
@@ -86,6 +89,7 @@ class SqliteRows:
                 label=None if label is None else from_json(label),
                 labelled=label is not None,
             )
+            yield row if vectors is None else _with_vectors(row, vectors)
 
     def clear(self, key: ModelKey, windows: Collection[int]) -> None:
         """Forget the rows of windows, labels included."""
@@ -140,6 +144,22 @@ class SqliteRows:
             f" WHERE project = ? AND model = ? AND request_id IN ({marks})",
             (key.project, key.model, *request_ids),
         ).fetchall()
+
+
+def _vectors(row: Row) -> str | None:
+    if not row.vectors and row.answer is None:
+        return None
+    answer = row.answer and (row.answer.values, row.answer.length, row.answer.largest)
+    return _json([dict(row.vectors), answer])
+
+
+def _with_vectors(row: Row, text: str) -> Row:
+    vectors, answer = from_json(text)
+    kept = {name: tuple(values) for name, values in vectors.items()}
+    if answer is None:
+        return replace(row, vectors=kept)
+    values, length, largest = answer
+    return replace(row, vectors=kept, answer=Answer(tuple(values), length, largest))
 
 
 def _json(value: object) -> str:

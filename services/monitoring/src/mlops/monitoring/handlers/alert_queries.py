@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
+
+from pydantic_core import to_json
 
 from mlops.chassis.bus import Documents, Question
 from mlops.chassis.clock import Clock
@@ -17,6 +19,7 @@ from mlops.monitoring.model.notices import Hush
 from mlops.monitoring.ports import Alert, Channels, Letter, Silence, WatchedProject
 
 _HIDDEN = {"claim", "rank"}
+_MOST_BYTES = 800_000  # a message of NATS holds a little more than a million
 
 
 class AlertQueries:
@@ -37,20 +40,24 @@ class AlertQueries:
         self._clock = clock
 
     async def alerts(self, question: Question) -> Mapping[str, Any]:
-        """Answer `query.monitoring.alerts {project?, open?, alert_id?}`: the newest first, with what was told of each."""
-        project, alert_id = question.get("project"), question.get("alert_id")
-        only_open = bool(question.get("open"))
+        """Answer `query.monitoring.alerts {project?, projects?, open?, alert_id?, begins?}`: the newest first.
+
+        Each with what was told of it. One answer holds what fits into a message, open ones before others; `left_out`
+        counts the rest. `begins` is the beginning of an id.
+        """
         now = self._clock()
         quiet = hushes(await self._silences.all(), now)
-        found = [
-            _view(key, alert, quiet, now)
+        wanted = [
+            (key, alert)
             for key, alert in (await self._alerts.all()).items()
-            if alert.was_raised
-            and project in (None, alert.project)
-            and alert_id in (None, alert.alert_id)
-            and (alert.open or not only_open)
+            if alert.was_raised and _is_asked_for(alert, question)
         ]
-        return {"alerts": sorted(found, key=lambda alert: str(alert["raised_at"]), reverse=True)}
+        ranked = sorted(wanted, key=lambda one: (one[1].open, one[1].raised_at), reverse=True)
+        shown = list(_fitting(_view(key, alert, quiet, now) for key, alert in ranked))
+        return {
+            "alerts": sorted(shown, key=lambda alert: str(alert["raised_at"]), reverse=True),
+            "left_out": len(wanted) - len(shown),
+        }
 
     async def silences(self, question: Question) -> Mapping[str, Any]:
         """Answer `query.monitoring.silences {project?}`: those that hold first, then the ones that are over."""
@@ -99,8 +106,28 @@ class AlertQueries:
             raise RejectedError(f"alerts.toml has no channel {name!r}; there are {known}")
         now = self._clock()
         letter = _trial(now)
-        await self._channels.tell(name, letter)
+        await self._channels.tell(name, [letter])
         return {"name": name, "told_at": now.isoformat(), "notice_id": letter.notice_id}
+
+
+def _is_asked_for(alert: Alert, question: Question) -> bool:
+    projects = question.get("projects")
+    return (
+        question.get("project") in (None, alert.project)
+        and (projects is None or alert.project in projects)
+        and question.get("alert_id") in (None, alert.alert_id)
+        and alert.alert_id.startswith(str(question.get("begins") or ""))
+        and (alert.open or not question.get("open"))
+    )
+
+
+def _fitting(views: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    left = _MOST_BYTES
+    for view in views:
+        left -= len(to_json(view))
+        if left < 0:
+            return
+        yield view
 
 
 def _view(key: str, alert: Alert, quiet: list[Hush], now: datetime) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from mlops.chassis.bus import Documents, Handler
+from mlops.chassis.bus import Bus, Documents, Handler
 from mlops.chassis.errors import RejectedError
 from mlops.contracts.message import Event, Message, NodeEvent, follow_up_id
 from mlops.contracts.monitoring import (
@@ -161,6 +161,30 @@ class AlertHandlers:
         if alert.resolved_by != cause.id or not alert.was_raised:
             return None
         return AlertResolved(project=alert.project, alert_id=alert.alert_id, reason=alert.reason)
+
+
+def alarms_of(bus: Bus, ring: Callable[[], None]) -> AlertHandlers:
+    """Return the handlers over the documents of a bus."""
+    return AlertHandlers(
+        bus.documents("monitoring_alerts", Alert),
+        bus.documents("monitoring_projects", WatchedProject),
+        bus.documents("monitoring_costs", Costs),
+        ring,
+    )
+
+
+def follow_ups(cause: Cause, found: Sequence[Message]) -> list[Message]:
+    """Return messages that follow from no other: named by their cause, so that a repeat says nothing new."""
+    return [
+        message.model_copy(
+            update={
+                "id": follow_up_id(cause.id, message.type, index),
+                "correlation_id": cause.story_id,
+                "causation_id": cause.id,
+            }
+        )
+        for index, message in enumerate(found)
+    ]
 
 
 def _heard_again(now: Alert, fresh: Alert, cause: Cause, settle: timedelta) -> Alert:

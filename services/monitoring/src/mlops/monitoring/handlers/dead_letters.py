@@ -8,17 +8,17 @@ anew only because it began.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from pydantic import AwareDatetime
 
-from mlops.chassis.bus import DeadLetter, DeadLetters, Documents
+from mlops.chassis.bus import Bus, DeadLetter, DeadLetters, Documents
 from mlops.chassis.clock import Clock
 from mlops.contracts.catalogue import CATALOGUE
-from mlops.contracts.message import Message, Part, follow_up_id
+from mlops.contracts.message import Message, Part
 from mlops.contracts.monitoring import ALL_PROJECTS, Severity
-from mlops.monitoring.handlers.alerts import AlertHandlers, Cause
+from mlops.monitoring.handlers.alerts import AlertHandlers, Cause, alarms_of, follow_ups
 from mlops.monitoring.handlers.troubles import GoodNews, Meaning, Trouble
 from mlops.monitoring.ports import Alert
 
@@ -29,6 +29,10 @@ _ADVICE = (
 )
 _LONGEST = 300
 _WORTH_TELLING = timedelta(days=1)
+_LATELY, _MANY = (
+    timedelta(hours=1),
+    20,
+)  # so many within so long: something is broken, not one message
 _SCOPE = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
@@ -104,14 +108,16 @@ class DeadLetterWatch:
         newest = letters[-1]
         name = f"dead-letter-{newest.sequence}-{newest.died_at.isoformat()}"
         cause = Cause(name, newest.died_at, name, project)
-        for message in _named(cause, await self._alarms.take(cause, Meaning(_trouble(letters)))):
+        for message in follow_ups(
+            cause, await self._alarms.take(cause, Meaning(_trouble(letters)))
+        ):
             yield message
         await self._note(cause, {"died_at": newest.died_at, "sequence": newest.sequence})
 
     async def _end(self, alert: Alert, at: datetime) -> AsyncIterator[Message]:
         cause = Cause(_end_of(alert), alert.ended_at or at, alert.story_id, alert.project)
         news = GoodNews(alert.model, (KIND,), "no message of the project is given up any more")
-        for message in _named(cause, await self._alarms.take(cause, Meaning(over=(news,)))):
+        for message in follow_ups(cause, await self._alarms.take(cause, Meaning(over=(news,)))):
             yield message
         await self._note(cause, {"ended_by": cause.id})
 
@@ -120,6 +126,15 @@ class DeadLetterWatch:
             return (now or ToldLetters()).model_copy(update=news)
 
         await self._told.change(cause.project, change, applied=cause.id)
+
+
+def watch_of_dead_letters(
+    bus: Bus, letters: DeadLetters, clock: Clock, ring: Callable[[], None] = lambda: None
+) -> DeadLetterWatch:
+    """Return what raises alerts about messages that were given up."""
+    alerts = bus.documents("monitoring_alerts", Alert)
+    told = bus.documents("monitoring_dead_letters", ToldLetters)
+    return DeadLetterWatch(letters, told, alerts, alarms_of(bus, ring), clock)
 
 
 def _is_untold(alert: Alert, told: ToldLetters, now: datetime) -> bool:
@@ -152,18 +167,14 @@ def _by_project(letters: Sequence[DeadLetter]) -> Mapping[str, list[DeadLetter]]
 def _trouble(letters: Sequence[DeadLetter]) -> Trouble:
     newest = letters[-1]
     many = "a message was" if len(letters) == 1 else f"{len(letters)} messages were"
-    title = f"{many} given up, the last by {newest.service}: {newest.subject}: {newest.reason}"
-    return Trouble("", KIND, Severity.WARNING, title[:_LONGEST], _ADVICE)
+    grows = f", {_lately(letters)} of them within an hour" if _lately(letters) >= _MANY else ""
+    title = (
+        f"{many} given up{grows}, the last by {newest.service}: {newest.subject}: {newest.reason}"
+    )
+    severity = Severity.CRITICAL if _lately(letters) >= _MANY else Severity.WARNING
+    return Trouble("", KIND, severity, title[:_LONGEST], _ADVICE)
 
 
-def _named(cause: Cause, found: Sequence[Message]) -> list[Message]:
-    return [
-        message.model_copy(
-            update={
-                "id": follow_up_id(cause.id, message.type, index),
-                "correlation_id": cause.story_id,
-                "causation_id": cause.id,
-            }
-        )
-        for index, message in enumerate(found)
-    ]
+def _lately(letters: Sequence[DeadLetter]) -> int:
+    newest = letters[-1].died_at
+    return sum(newest - one.died_at <= _LATELY for one in letters)

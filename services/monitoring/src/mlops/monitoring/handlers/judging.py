@@ -10,38 +10,35 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import reduce
 
 from mlops.contracts.settings import Goal
-from mlops.monitoring.handlers import labels, telling
+from mlops.monitoring.handlers import concept, labels, telling
 from mlops.monitoring.handlers.heat import HeatLog
+from mlops.monitoring.handlers.looking import Looking
 from mlops.monitoring.handlers.turn import Turn
 from mlops.monitoring.model.alarm import Alarm, Edge, Kind, signs, step
-from mlops.monitoring.model.drift import WindowVerdict, judge_tally
+from mlops.monitoring.model.drift import WindowVerdict
 from mlops.monitoring.model.metrics import measure_rows, plain_name
 from mlops.monitoring.model.performance import Promise
 from mlops.monitoring.model.phases import lacking
-from mlops.monitoring.model.reference import Reference, freeze
 from mlops.monitoring.model.suspects import suspects
-from mlops.monitoring.model.tally import Tally, count
+from mlops.monitoring.model.vectors import answer_columns
 from mlops.monitoring.model.windows import (
     MOST_REFERENCE_ROWS,
-    ModelKey,
     Phase,
     Row,
     Summary,
     Watched,
     Window,
     columns_of,
-    in_parts,
     longest_reference,
     on_reference,
     reference_windows,
 )
 from mlops.monitoring.ports import Baseline, Reports, WatchedProject
 
-_MOST_FROZEN = 32
 _LOOK_BACK = 200
+_LOOK_FAR_BACK = 1000  # labels may have been waited for while hundreds of windows filled
 _MISSES_CONSIDERED = 2
 
 
@@ -51,7 +48,7 @@ class Judge:
     def __init__(self, reports: Reports, heat: HeatLog) -> None:
         self._reports = reports
         self._heat = heat
-        self._frozen: dict[tuple[ModelKey, int, str], Reference] = {}
+        self._looking = Looking()
 
     def advance(self, turn: Turn) -> None:
         """Look at the inputs of full windows, then measure those that are due; oldest first."""
@@ -83,15 +80,7 @@ class Judge:
 
     def look(self, turn: Turn, window: Window) -> WindowVerdict:
         """Return what the inputs of a window say; unjudged without a reference."""
-        drift = turn.project.monitor.drift
-        reference = self._reference(turn, window.version, drift.cycle)
-        if reference is None:
-            return WindowVerdict(unjudged="the reference of this version is still being collected")
-        tallies = (
-            count(reference, columns_of(part), [r.prediction for r in part], [r.at for r in part])
-            for part in in_parts(turn.page.rows.of(turn.key, window.number))
-        )
-        return judge_tally(reference, reduce(Tally.plus, tallies), drift.alpha)
+        return self._looking.at(turn, window)
 
     def clear_alarms(self, turn: Turn) -> None:
         """End every open alarm, because there is a new version or a new reference."""
@@ -104,26 +93,6 @@ class Judge:
                 turn.tell(telling.drift_cleared(turn.key, last[0], Kind(name)))
         turn.page.models.put(replace(model, alarms={}))
 
-    def _reference(self, turn: Turn, version: int, cycle: str) -> Reference | None:
-        made = turn.page.baselines.made(turn.key, version)
-        if made is None:
-            return None
-        name = (turn.key, version, f"{made.made_at.isoformat()} {cycle} {made.origin}")
-        if name not in self._frozen:  # reading its rows costs more than judging a window
-            baseline = turn.page.baselines.get(turn.key, version)
-            if baseline is None:
-                return None
-            if len(self._frozen) >= _MOST_FROZEN:
-                self._frozen.pop(next(iter(self._frozen)))
-            self._frozen[name] = freeze(
-                baseline.features,
-                baseline.predictions,
-                baseline.window_rows,
-                baseline.times,
-                cycle,
-            )
-        return self._frozen[name]
-
     def _inspect(self, turn: Turn, window: Window) -> Window:
         if turn.page.baselines.made(turn.key, window.version) is None:
             return replace(window, inputs=Summary(unjudged=_collect(turn, window)))
@@ -135,7 +104,8 @@ class Judge:
             column for sign in found.values() if sign.seen for column in sign.columns
         )
         seen = tuple(kind.value for kind, sign in found.items() if sign.seen)
-        window = replace(window, inputs=Summary(None, verdict.share, tuple(columns), seen))
+        summary = Summary(None, verdict.share, tuple(columns), seen, verdict.allowed)
+        window = replace(window, inputs=summary)
         self._alarm(turn, window, verdict)
         return window
 
@@ -188,6 +158,8 @@ class Judge:
             self._tell_degraded(turn, window, promise, value)
         elif model.degraded and not window.missed:
             turn.tell(telling.recovered(turn.key, window, promise, value))
+        concept.inspect(turn, window, promise, value)
+        model = turn.model
         turn.page.models.put(
             replace(
                 model,
@@ -246,6 +218,7 @@ def baseline_of(turn: Turn, version: int, rows: Sequence[Row], size: int, origin
         window_rows=size,
         features=columns_of(newest),
         predictions=[row.prediction for row in newest],
+        answers=answer_columns([row.answer for row in newest]),
         times=times if len(set(times)) > 1 else (),  # a table does not say when its rows were
     )
 
@@ -293,7 +266,7 @@ def _before(turn: Turn, window: Window) -> list[Window]:
     """Return the full windows of the same version before this one, oldest first."""
     return [
         other
-        for other in turn.page.windows.latest(turn.key, _LOOK_BACK)
+        for other in turn.page.windows.latest(turn.key, _LOOK_FAR_BACK)
         if other.version == window.version and _earlier(other, window)
     ]
 

@@ -4,12 +4,13 @@
 A try is claimed in the document before it is made. Whoever dies in the middle leaves a claim that ends by itself: the
 channel is then told once more, under the same id. Several replicas never tell the same thing at the same time.
 
-A channel that cannot be told rests for a while: to wait for it at each alert would hold back all others.
+Channels are told side by side: a slow one holds back no other. What came together goes out in one message, where
+people read it. A channel that cannot be told rests for a while.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -28,6 +29,11 @@ from mlops.monitoring.ports import Alert, Channels, Letter, Silence, WatchedProj
 
 _LONGEST_ERROR = 300
 _REST = timedelta(minutes=1)
+_SHORTEST = timedelta(minutes=1)  # a slip of the pen in [alerts] must not flood people
+_MOST_TOGETHER = 20
+_TRIES_TOGETHER = 2  # after these each goes alone: it may be one of them that cannot be sent
+
+_Wanted = tuple[str, Notice]
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,20 @@ class _Round:
         )
 
 
+@dataclass(frozen=True)
+class _Claimed:
+    """A notice that is ours to tell, and the alert as it now is."""
+
+    key: str
+    alert: Alert
+    notice: Notice
+
+    @property
+    def letter(self) -> Letter:
+        """Return what the channel is told."""
+        return Letter(notice_id_of(self.alert, self.notice), self.notice.why, self.key, self.alert)
+
+
 class Notifier:
     """Tells people; *new_claim* names one try apart from those of other replicas."""
 
@@ -79,19 +99,31 @@ class Notifier:
         self._new_claim = new_claim
         self._rests_until: dict[str, datetime] = {}
 
-    async def tell(self) -> AsyncIterator[Message]:
-        """Tell what is due now, and yield `alert.notified` for what was taken."""
+    async def tellers(self, busy: Collection[str] = ()) -> Mapping[str, AsyncIterator[Message]]:
+        """Return what tells each channel that is due; none for those that rest, or are *busy*.
+
+        Each tells its channel what is due now, and yields `alert.notified` for what was taken.
+        """
         round_, alerts = await self._round(), await self._alerts.all()
-        wanted = [(key, one) for key, alert in alerts.items() for one in round_.due(alert)]
+        wanted: dict[str, list[_Wanted]] = {}
+        for key, alert in alerts.items():
+            for notice in round_.due(alert):
+                wanted.setdefault(notice.channel, []).append((key, notice))
+        return {
+            name: self._tell(round_.channels.get(name, Channel()), found)
+            for name, found in wanted.items()
+            if name not in busy and not self._rests(name)
+        }
+
+    async def _tell(self, channel: Channel, wanted: list[_Wanted]) -> AsyncIterator[Message]:
         # What failed before comes last: it may be the letter, not its channel, that cannot be sent.
-        for key, notice in sorted(wanted, key=lambda one: one[1].tries):
-            if self._rests(notice.channel):
-                continue
-            claimed = await self._claimed(key, notice)
-            if claimed is None:
-                continue
-            async for message in self._try(key, *claimed):
-                yield message
+        for together in _bundles(sorted(wanted, key=lambda one: one[1].tries), channel):
+            if self._rests(together[0][1].channel):
+                return
+            claimed = [found for one in together if (found := await self._claimed(*one))]
+            if claimed:
+                async for message in self._try(claimed):
+                    yield message
 
     def _rests(self, channel: str) -> bool:
         until = self._rests_until.get(channel)
@@ -107,7 +139,7 @@ class Notifier:
             await self._projects.all(),
         )
 
-    async def _claimed(self, key: str, wanted: Notice) -> tuple[Alert, Notice] | None:
+    async def _claimed(self, key: str, wanted: Notice) -> _Claimed | None:
         """Return the alert and the notice as they now are, or None when it is no longer ours to tell."""
         claim = self._new_claim()
         # Others may have been told for a while before: by now people may want quiet.
@@ -124,30 +156,24 @@ class Notifier:
 
         alert = await self._alerts.change(key, change, applied=claim)
         mine = next((one for one in alert.notices if one.claim == claim), None)
-        return None if mine is None else (alert, mine)
+        return None if mine is None else _Claimed(key, alert, mine)
 
-    async def _try(self, key: str, alert: Alert, notice: Notice) -> AsyncIterator[Message]:
-        letter = Letter(notice_id_of(alert, notice), notice.why, key, alert)
+    async def _try(self, claimed: Sequence[_Claimed]) -> AsyncIterator[Message]:
+        channel = claimed[0].notice.channel
         try:
-            await self._channels.tell(notice.channel, letter)
+            await self._channels.tell(channel, [one.letter for one in claimed])
         except ChassisError as error:
             reason = str(error)[:_LONGEST_ERROR]
-            _log().warning("notice.failed", channel=notice.channel, alert=key, error=reason)
-            self._rests_until[notice.channel] = self._clock() + _REST
-            await self._note(key, replace(notice, error=reason), "failed")
+            keys = [one.key for one in claimed]
+            _log().warning("notice.failed", channel=channel, alerts=keys, error=reason)
+            self._rests_until[channel] = self._clock() + _REST
+            for one in claimed:
+                await self._note(one.key, replace(one.notice, error=reason), "failed")
             return
-        yield AlertNotified(
-            id=follow_up_id(letter.notice_id, AlertNotified.type, 0),
-            correlation_id=alert.story_id or alert.raised_by,
-            causation_id=alert.raised_by,
-            project=alert.project,
-            alert_id=alert.alert_id,
-            channel=notice.channel,
-            why=notice.why,
-            notice_id=letter.notice_id,
-            tries=notice.tries,
-        )
-        await self._note(key, replace(notice, error="", told_at=self._clock()), "told")
+        for one in claimed:
+            yield _notified(one)
+            told = replace(one.notice, error="", told_at=self._clock())
+            await self._note(one.key, told, "told")
 
     async def _note(self, key: str, notice: Notice, what: str) -> None:
         def change(now: Alert | None) -> Alert:
@@ -158,6 +184,29 @@ class Notifier:
             return now.model_copy(update={"notices": kept(now.notices, notice)})
 
         await self._alerts.change(key, change, applied=f"{notice.claim}:{what}")
+
+
+def _bundles(wanted: Sequence[_Wanted], channel: Channel) -> Iterator[Sequence[_Wanted]]:
+    """Yield what goes out together."""
+    together = [one for one in wanted if channel.bundles and one[1].tries < _TRIES_TOGETHER]
+    for start in range(0, len(together), _MOST_TOGETHER):
+        yield together[start : start + _MOST_TOGETHER]
+    yield from ([one] for one in wanted if one not in together)
+
+
+def _notified(one: _Claimed) -> AlertNotified:
+    alert, notice, letter = one.alert, one.notice, one.letter
+    return AlertNotified(
+        id=follow_up_id(letter.notice_id, AlertNotified.type, 0),
+        correlation_id=alert.story_id or alert.raised_by,
+        causation_id=alert.raised_by,
+        project=alert.project,
+        alert_id=alert.alert_id,
+        channel=notice.channel,
+        why=notice.why,
+        notice_id=letter.notice_id,
+        tries=notice.tries,
+    )
 
 
 def _is_same(one: Notice, other: Notice) -> bool:
@@ -171,8 +220,8 @@ def plan_of(project: WatchedProject, usual: tuple[str, ...]) -> Plan:
     return Plan(
         notify=wanted.notify or usual,
         escalate=wanted.escalate,
-        escalate_after=wanted.escalate_after,
-        repeat_every=None if never else wanted.repeat_every,
+        escalate_after=wanted.escalate_after and max(wanted.escalate_after, _SHORTEST),
+        repeat_every=None if never else max(wanted.repeat_every, _SHORTEST),
         settle=wanted.settle,
     )
 

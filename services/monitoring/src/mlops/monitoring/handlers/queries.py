@@ -6,12 +6,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic_core import to_json
+
 from mlops.chassis.bus import Documents, Question
 from mlops.monitoring.handlers.judging import promise_of
 from mlops.monitoring.model.windows import Phase, Watched, Window
 from mlops.monitoring.ports import Ledger, Page, WatchedProject
 
 _LATEST = 60
+# A reply has room for 1 MiB; where many models are asked for, each tells of fewer windows.
+_SHOWN = (_LATEST, 20, 5, 1, 0)
+_MOST_BYTES = 700_000
 
 
 class Queries:
@@ -26,9 +31,18 @@ class Queries:
         self._ledger = ledger
 
     async def models(self, question: Question) -> Mapping[str, Any]:
-        """Answer `query.monitoring.models {project?, model?}`."""
+        """Answer `query.monitoring.models {project?, model?}`; of many models with fewer windows of each."""
         projects = await self._projects.all()
-        return await self._ledger.look(lambda page: {"models": _models(page, projects, question)})
+        found = await self._ledger.look(lambda page: _models(page, projects, question))
+        return {"models": _fitting(found)}
+
+
+def _fitting(models: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    for most in _SHOWN:
+        models = [{**one, "windows": one["windows"][-most:] if most else []} for one in models]
+        if len(to_json(models)) <= _MOST_BYTES:
+            break
+    return models
 
 
 def _models(
@@ -82,6 +96,7 @@ def _window(window: Window) -> dict[str, Any]:
         "drift_share": None if inputs is None or inputs.unjudged else inputs.share,
         "drift_columns": [] if inputs is None else list(inputs.columns),
         "cannot_judge": None if inputs is None else inputs.unjudged,
+        "allowed_for": None if inputs is None else inputs.allowed,
     }
 
 

@@ -104,6 +104,7 @@ def _measured(event: watched.PerformanceMeasured) -> Sequence[Entry]:
             expected=event.expected,
             degraded=event.degraded,
             rows=event.window.labelled,
+            standard_error=event.standard_error,
         )
     ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -18,27 +18,20 @@ from mlops.chassis.errors import RejectedError, UnavailableError
 from mlops.contracts.latency import EDGES_MS
 from mlops.contracts.message import Message, follow_up_id
 from mlops.contracts.monitoring import ALL_PROJECTS, MakeReport, ReportPublished
+from mlops.contracts.report_paths import opened_at
 from mlops.monitoring.errors import PeriodError
 from mlops.monitoring.handlers.recorded import Records
-from mlops.monitoring.model.reports import Answers, report
+from mlops.monitoring.model.reports import Answers, Report, report
+from mlops.monitoring.model.reports_before import changes
 from mlops.monitoring.model.reports_entries import Entry
 from mlops.monitoring.model.reports_machines import Machine
 from mlops.monitoring.model.reports_period import Period, asked, due
-from mlops.monitoring.ports import MadeReports, Pages, WatchedProject
+from mlops.monitoring.ports import FailedPage, MadeReports, Pages, WatchedProject
 
 _MOST_PICTURES = 16
 # A page that cannot be written is tried again after a minute, two, four and so on: for eight hours.
 _MOST_TRIES = 10
 _FIRST_WAIT = timedelta(minutes=1)
-
-
-@dataclass(frozen=True)
-class _Failed:
-    """How often the page of a period failed, and when it is tried again."""
-
-    until: datetime
-    tries: int
-    again_at: datetime
 
 
 class ReportMaker:
@@ -51,13 +44,14 @@ class ReportMaker:
         records: Records,
         pages: Pages,
         zone: ZoneInfo,
+        gateway: str = "",
     ) -> None:
         self._projects = projects
         self._made = made
         self._records = records
         self._pages = pages
         self._zone = zone
-        self._failed: dict[tuple[str, str], _Failed] = {}
+        self._gateway = gateway
 
     async def do_make_report(self, command: MakeReport) -> Sequence[Message]:
         """Write the report that somebody asks for."""
@@ -66,7 +60,7 @@ class ReportMaker:
             period = asked(command.period, command.time, self._zone)
         except PeriodError as error:
             raise RejectedError(str(error)) from error
-        entries = await self._records.entries(period, project)
+        entries = await self._records.entries(period.with_before, project)
         machines = await self._records.machines(period)
         return [await self._published(project, period, entries, machines)]
 
@@ -85,49 +79,54 @@ class ReportMaker:
             await pause()
 
     async def _missing(self, period: Period, clock: Clock) -> AsyncIterator[Message]:
-        missing = [scope for scope in await self._scopes() if await self._is_missing(scope, period)]
-        scopes = [scope for scope in missing if not self._waits(scope, period, clock())]
+        known = {scope: await self._made.get(scope) for scope in await self._scopes()}
+        missing = [
+            scope for scope, made in known.items() if await self._is_missing(scope, made, period)
+        ]
+        scopes = [scope for scope in missing if not _waits(known[scope], period, clock())]
         if not scopes:
             return
         # One reading for all: the history of a week may be long.
-        entries = await self._records.entries(period, None)
+        entries = await self._records.entries(period.with_before, None)
         machines = await self._records.machines(period)
         for scope in scopes:
             project = None if scope == ALL_PROJECTS else scope
-            scheduled = f"{scope}/{period.name}/{period.until.isoformat()}"
+            scheduled = _scheduled(scope, period)
             try:
                 message = await self._published(project, period, entries, machines)
             except (UnavailableError, RejectedError) as error:
-                if self._gives_up(scope, period, clock(), error):
-                    await self._note(scope, period, scheduled)
+                await self._failed(scope, period, clock(), error)
                 continue
             yield message.model_copy(update={"id": follow_up_id(scheduled, message.type, 0)})
             await self._note(scope, period, scheduled)
 
-    def _waits(self, scope: str, period: Period, now: datetime) -> bool:
-        failed = self._failed.get((scope, period.name))
-        return failed is not None and failed.until == period.until and now < failed.again_at
-
-    def _gives_up(
+    async def _failed(
         self, scope: str, period: Period, now: datetime, error: UnavailableError | RejectedError
-    ) -> bool:
-        """Note that a page failed; return whether nobody tries any more."""
-        last = self._failed.get((scope, period.name))
-        tries = last.tries + 1 if last is not None and last.until == period.until else 1
-        again_at = now + _FIRST_WAIT * 2 ** (tries - 1)
-        self._failed[scope, period.name] = _Failed(period.until, tries, again_at)
+    ) -> None:
+        """Note that a page failed, for this service and the one after its restart: the next try, or that it was the last."""
+        tries = _tries(await self._made.get(scope), period) + 1
         over = tries >= _MOST_TRIES or isinstance(error, RejectedError)
         words = {"scope": scope, "period": period.name, "tries": tries, "error": str(error)}
         _log().warning("period_report.given_up" if over else "period_report.failed", **words)
-        return over
+        scheduled = _scheduled(scope, period)
+        if over:
+            await self._note(scope, period, scheduled)
+            return
+        again_at = now + _FIRST_WAIT * 2 ** (tries - 1)
+        failed = FailedPage(until=period.until, tries=tries, again_at=again_at)
+
+        def change(made: MadeReports | None) -> MadeReports:
+            known = made or MadeReports()
+            return known.model_copy(update={"failed": {**known.failed, period.name: failed}})
+
+        await self._made.change(scope, change, applied=f"{scheduled}/try-{tries}")
 
     async def _scopes(self) -> list[str]:
         known = await self._projects.all()
         live = sorted(name for name, one in known.items() if not one.archived)
         return [*live, ALL_PROJECTS] if live and ALL_PROJECTS not in live else live
 
-    async def _is_missing(self, scope: str, period: Period) -> bool:
-        made = await self._made.get(scope)
+    async def _is_missing(self, scope: str, made: MadeReports | None, period: Period) -> bool:
         until = made.until.get(period.name) if made is not None else None
         if until is None:  # it has just come: its first report is of a period that ends from now on
             await self._note(scope, period, f"{scope}/{period.name}/begun")
@@ -136,8 +135,9 @@ class ReportMaker:
 
     async def _note(self, scope: str, period: Period, scheduled: str) -> None:
         def change(now: MadeReports | None) -> MadeReports:
-            known: dict[str, datetime] = dict(now.until) if now is not None else {}
-            return MadeReports(until={**known, period.name: period.until})
+            known = now or MadeReports()
+            failed = {name: one for name, one in known.failed.items() if name != period.name}
+            return MadeReports(until={**known.until, period.name: period.until}, failed=failed)
 
         await self._made.change(scope, change, applied=scheduled)
 
@@ -158,9 +158,7 @@ class ReportMaker:
         machines: Sequence[Machine],
     ) -> ReportPublished:
         # A week of many models takes seconds.
-        found = await asyncio.to_thread(
-            report, entries, machines, period, project, Answers(EDGES_MS)
-        )
+        found = await asyncio.to_thread(_figures, entries, machines, period, project)
         written = await self._pages.write(found)
         return ReportPublished(
             project=project or ALL_PROJECTS,
@@ -171,7 +169,31 @@ class ReportMaker:
             period_to=period.until,
             figures_uri=written.figures_uri,
             picture_uris=written.picture_uris[:_MOST_PICTURES],
+            page_url=opened_at(self._gateway, written.uri),
         )
+
+
+def _scheduled(scope: str, period: Period) -> str:
+    return f"{scope}/{period.name}/{period.until.isoformat()}"
+
+
+def _tries(made: MadeReports | None, period: Period) -> int:
+    """Return how often the page of a period has failed; those of earlier periods do not count."""
+    failed = made.failed.get(period.name) if made is not None else None
+    return failed.tries if failed is not None and failed.until == period.until else 0
+
+
+def _waits(made: MadeReports | None, period: Period, now: datetime) -> bool:
+    failed = made.failed.get(period.name) if made is not None else None
+    return failed is not None and failed.until == period.until and now < failed.again_at
+
+
+def _figures(
+    entries: Sequence[Entry], machines: Sequence[Machine], period: Period, project: str | None
+) -> Report:
+    answers = Answers(EDGES_MS)
+    now = report(entries, machines, period, project, answers)
+    return replace(now, changes=changes(now, report(entries, (), period.before, project, answers)))
 
 
 def _log() -> FilteringBoundLogger:

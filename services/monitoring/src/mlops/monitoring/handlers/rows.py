@@ -7,10 +7,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from mlops.chassis.bus import Documents
+from mlops.chassis.errors import RejectedError
 from mlops.contracts.gateway import LabelRecorded
 from mlops.contracts.message import Message
-from mlops.contracts.serving import Prediction, PredictionLogged
+from mlops.contracts.monitoring import AdvanceWindows
+from mlops.contracts.serving import PredictionLogged
 from mlops.monitoring.handlers import candidates, early
+from mlops.monitoring.handlers.asked import fresh
 from mlops.monitoring.handlers.judging import Judge
 from mlops.monitoring.handlers.listening import Listening
 from mlops.monitoring.handlers.turn import Turn, checked_version
@@ -27,7 +30,9 @@ from mlops.monitoring.model.windows import (
 )
 from mlops.monitoring.ports import Ledger, Page, WatchedProject
 
+_NOTED_EVERY_S = 60.0
 _SUMMARIES = 1000
+_MOST_WAITING = 500
 _DROPPED_AT_ONCE = 20
 
 
@@ -41,11 +46,13 @@ class RowHandlers:
         judge: Judge,
         keep_windows: int,
         listening: Listening,
+        waiting_rows: int = 1_000_000,
     ) -> None:
         self._projects = projects
         self._ledger = ledger
         self._judge = judge
         self._keep = keep_windows
+        self._waiting_rows = waiting_rows
         self._listening = listening
 
     async def on_prediction_logged(self, event: PredictionLogged) -> Sequence[Message]:
@@ -57,7 +64,7 @@ class RowHandlers:
 
         def change(page: Page) -> Sequence[Message]:
             turn = self._begin(page, event, key, project)
-            filled = self._fill(turn, version, _fresh(turn, event.predictions))
+            filled = self._fill(turn, version, fresh(turn, event.predictions))
             if filled or turn.horizon_s is not None:
                 self._judge.advance(turn)
             if filled:
@@ -91,10 +98,31 @@ class RowHandlers:
 
         return await self._ledger.apply(event.id, change)
 
+    async def do_advance_windows(self, command: AdvanceWindows) -> Sequence[Message]:
+        """Judge open windows that are old enough, and measure those whose labels are waited for no longer."""
+        project = await self._projects.get(command.project) or WatchedProject()
+        if project.archived:
+            return []
+        key = ModelKey(command.project, command.model)
+
+        def change(page: Page) -> Sequence[Message]:
+            if page.models.get(key) is None:
+                raise RejectedError(f"nothing was heard of model {key.model!r}; check its name")
+            turn = self._begin(page, command, key, project)
+            aged = [w for w in page.windows.open(key) if w.aged(turn.listened_s, turn.max_age_s)]
+            for window in aged:
+                page.windows.put(key, _full(turn, window))
+            self._judge.advance(turn)
+            if aged:
+                self._tidy(turn)
+            return turn.told
+
+        return await self._ledger.apply(command.id, change)
+
     def _begin(self, page: Page, cause: Message, key: ModelKey, project: WatchedProject) -> Turn:
         turn = Turn(page, cause, key, project)
-        if turn.horizon_s is not None:
-            turn.listened_s = self._listening.to(turn.model)
+        turn.listened_s = self._listening.to(turn.model)
+        if turn.listened_s - turn.model.listened_s >= _NOTED_EVERY_S:
             page.models.put(replace(turn.model, listened_s=turn.listened_s))
         return turn
 
@@ -111,14 +139,7 @@ class RowHandlers:
             window = window.grown(taken, len(pairs))
             if window.room == 0:
                 filled = True
-                model = turn.model
-                window = replace(
-                    window,
-                    phase=Phase.FULL,
-                    index=model.windows_full,
-                    full_at_s=None if turn.horizon_s is None else turn.listened_s,
-                )
-                turn.page.models.put(replace(model, windows_full=model.windows_full + 1))
+                window = _full(turn, window)
             turn.page.windows.put(turn.key, window)
         return filled
 
@@ -126,10 +147,12 @@ class RowHandlers:
         """Forget the rows of old windows, give up the unlabelled ones, drop very old summaries."""
         page = turn.page
         keep = max(self._keep, reference_windows(turn.project.monitor.window))
-        for window in _old(turn, keep):
-            if window.phase is Phase.FULL:
-                self._judge.conclude(turn, window, "before its rows were forgotten")
         old = _old(turn, keep)
+        waiting = _waiting(turn, old, self._waiting_rows)
+        for window in old:
+            if window.phase is Phase.FULL and window.number not in waiting:
+                self._judge.conclude(turn, window, self._forgotten(turn))
+        old = [window for window in _old(turn, keep) if window.number not in waiting]
         page.rows.clear(turn.key, [window.number for window in old])
         for window in old:
             phase = Phase.MEASURED if window.phase is Phase.MEASURED else Phase.EXPIRED
@@ -137,10 +160,39 @@ class RowHandlers:
         ended = turn.model.windows_made - _SUMMARIES
         page.windows.drop(turn.key, range(max(0, ended - _DROPPED_AT_ONCE), ended))
 
+    def _forgotten(self, turn: Turn) -> str:
+        if turn.horizon_s is None:
+            return "before its rows were forgotten"
+        return (
+            "before its rows were forgotten, within the horizon, because more than "
+            f"{_MOST_WAITING} windows or {self._waiting_rows} rows wait; make windows larger"
+        )
+
+
+def _waiting(turn: Turn, old: Sequence[Window], most_rows: int) -> set[int]:
+    """Return those old windows whose labels are still waited for, the newest, as far as their rows may be kept."""
+    kept: set[int] = set()
+    rows = 0
+    for window in reversed(old):
+        if turn.horizon_s is None or window.phase is not Phase.FULL:
+            continue
+        rows += window.rows
+        if rows > most_rows or len(kept) >= _MOST_WAITING:
+            break
+        kept.add(window.number)
+    return kept
+
+
+def _full(turn: Turn, window: Window) -> Window:
+    model = turn.model
+    turn.page.models.put(replace(model, windows_full=model.windows_full + 1))
+    return window.filled(model.windows_full, None if turn.horizon_s is None else turn.listened_s)
+
 
 def _old(turn: Turn, keep: int) -> list[Window]:
     model, longest = turn.model, _longest(turn, keep)
-    recent = turn.page.windows.latest(turn.key, 4 * longest)
+    reach = 4 * longest if turn.horizon_s is None else max(4 * longest, _SUMMARIES)
+    recent = turn.page.windows.latest(turn.key, reach)
     old = [
         window
         for window in recent
@@ -174,18 +226,9 @@ def _is_old(window: Window, full: int, made: int, keep: int) -> bool:
 def _open_window(turn: Turn, version: int) -> Window:
     for window in turn.page.windows.open(turn.key):
         if window.version == version:
-            return window
+            known = window.open_at_s is not None
+            return window if known else replace(window, open_at_s=turn.listened_s)
     model = turn.model
     turn.page.models.put(replace(model, windows_made=model.windows_made + 1))
-    return Window(model.windows_made, version, turn.project.monitor.window)
-
-
-def _fresh(turn: Turn, predictions: Sequence[Prediction]) -> list[Row]:
-    # A retried request is logged twice under one id; it was one question and counts once.
-    once = {prediction.request_id: prediction for prediction in reversed(predictions)}
-    unknown = turn.page.rows.unknown(turn.key, once.keys())
-    return [
-        Row(prediction.request_id, prediction.at, prediction.features, prediction.prediction)
-        for prediction in predictions
-        if prediction.request_id in unknown and once[prediction.request_id] is prediction
-    ]
+    size = turn.project.monitor.window
+    return Window(model.windows_made, version, size, open_at_s=turn.listened_s)

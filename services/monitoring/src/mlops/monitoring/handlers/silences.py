@@ -16,6 +16,7 @@ from mlops.contracts.monitoring import (
     SilenceAlerts,
     UnsilenceAlerts,
 )
+from mlops.monitoring.handlers.kinds import KINDS, KINDS_OF_THINGS, is_known
 from mlops.monitoring.model.notices import Hush
 from mlops.monitoring.ports import Silence
 
@@ -38,6 +39,11 @@ class SilenceHandlers:
             raise RejectedError(
                 f"the silence would end at {command.until.isoformat()}, before it begins; "
                 "name a time to come"
+            )
+        if command.kind is not None and not is_known(command.kind):
+            raise RejectedError(
+                f"no alert is of kind {command.kind!r}, so nothing would be silent; kinds are "
+                f"{', '.join(KINDS)}, and {', '.join(f'{one}NAME' for one in KINDS_OF_THINGS)}"
             )
         fresh = Silence(
             project=command.project,

@@ -25,7 +25,14 @@ from mlops.monitoring.model.tables import (
     judge_table,
     take_apart,
 )
-from mlops.monitoring.model.windows import ModelKey, Row, Watched, Window
+from mlops.monitoring.model.windows import (
+    ModelKey,
+    Row,
+    Watched,
+    Window,
+    columns_of,
+    in_parts,
+)
 from mlops.monitoring.ports import Baseline, Columns, Ledger, Page, Tables, WatchedProject
 
 _MOST_SHOWN = 20
@@ -198,4 +205,5 @@ def _features_seen(turn: Turn) -> set[str]:
     ]
     if not newest:
         return set()
-    return {name for row in turn.page.rows.of(turn.key, newest[-1].number) for name in row.features}
+    rows = turn.page.rows.of(turn.key, newest[-1].number)
+    return {name for part in in_parts(rows) for name in columns_of(part)}

@@ -37,6 +37,7 @@ from mlops.monitoring.ports import Baseline
 
 _MOST_COLUMNS = 64
 _MOST_BYTES = 40_000  # of the columns in one message, which may have 64 KiB
+_LONGEST_SUGGESTION = 1000
 _MOST_OF_A_NAME = 64  # in a sentence
 _ADVICE = {
     Kind.DATA: "The inputs changed; that alone says nothing about the model. Look at the report, and wait for labels.",
@@ -82,7 +83,7 @@ def drift_detected(
         share_drifted_ratio=verdict.share,
         window=window_of(window),
         report_uri=uri,
-        suggestion=_suggestion(kind, verdict),
+        suggestion=_allowing(_suggestion(kind, verdict), verdict),
     )
 
 
@@ -90,7 +91,9 @@ def change_suspected(
     key: ModelKey, version: int, series: str, change: Change, model: Watched
 ) -> ChangeSuspected:
     """Say that the level of a series has changed, before any window is judged."""
-    moved = any(alarm.on for name, alarm in model.alarms.items() if name != Kind.PREDICTION.value)
+    moved = any(
+        alarm.on for name, alarm in model.alarms.items() if name in (Kind.DATA, Kind.MISSING)
+    )
     inputs = _INPUTS_MOVED if moved else _INPUTS_QUIET
     return ChangeSuspected(
         project=key.project,
@@ -278,6 +281,10 @@ def _column(column: ColumnVerdict, kind: Kind) -> ColumnDrift:
         p_value=min(1.0, max(0.0, column.p)),
         drifted=own.get(kind, column.moved or column.missing_moved),
     )
+
+
+def _allowing(suggestion: str, verdict: WindowVerdict) -> str:
+    return f"{suggestion} {verdict.allowed or ''}".strip()[:_LONGEST_SUGGESTION]
 
 
 def _suggestion(kind: Kind, verdict: WindowVerdict) -> str:

@@ -18,13 +18,14 @@ from mlops.contracts.orchestration_bridge import WorkflowCompleted, WorkflowFail
 from mlops.contracts.serving import (
     DeploymentCompleted,
     DeploymentFailed,
+    DeploymentProgressed,
     DeploymentRemoved,
     DeploymentReverted,
 )
 from mlops.contracts.telemetry_agent import LADDER, ThermalRecovered, ThermalThrottled
 
 CANDIDATE, DEPLOYMENT, PERFORMANCE = "candidate", "deployment", "performance"
-LATENCY = "latency"
+LATENCY, REPLICAS = "latency", "replicas"
 _DRIFTS = tuple(
     kind.value
     for kind in (DriftKind.DATA, DriftKind.PREDICTION, DriftKind.LABEL, DriftKind.MISSING)
@@ -67,7 +68,9 @@ class Meaning:
 
 
 def of_drift(event: DriftDetected) -> Meaning:
-    """Return the trouble of a drift."""
+    """Return the trouble of a drift; that of a concept is told by the loss that shows it."""
+    if event.kind is DriftKind.CONCEPT:
+        return Meaning()
     names = [column.name for column in event.columns if column.drifted]
     title = f"{event.model} v{event.version}: {event.kind.value} drift"
     title += f" in {', '.join(names[:5])}" if names else ""
@@ -131,7 +134,23 @@ def of_recovered(event: PerformanceRecovered) -> Meaning:
 def of_deployed(event: DeploymentCompleted) -> Meaning:
     """Return that a rollout has ended well."""
     reason = f"the rollout of version {event.version} has ended: completed"
-    return _over(event.model, (CANDIDATE, DEPLOYMENT), reason)
+    return _over(event.model, (CANDIDATE, DEPLOYMENT, REPLICAS), reason)
+
+
+def of_progressed(event: DeploymentProgressed) -> Meaning:
+    """Return that replicas of a version are lost, or are back; other phases are no trouble."""
+    if event.phase == "recovered":
+        reason = f"all replicas of version {event.version} answer again"
+        return _over(event.model, (REPLICAS,), reason)
+    if event.phase != "lost":
+        return Meaning()
+    title = f"{event.model} v{event.version} has lost replicas: {_first_line(event.reason)}"
+    advice = (
+        "Serving starts them again by itself; while some are left they answer, slower. `mlops deployments` shows what "
+        "runs, `mlops logs serving` and Ray's own page the cause. `mlops model rollback` takes the version before."
+    )
+    severity = Severity.CRITICAL if event.traffic_ratio else Severity.WARNING
+    return Meaning(Trouble(event.model, REPLICAS, severity, _short(title), advice))
 
 
 def of_removed(event: DeploymentRemoved, *, answered: bool) -> Meaning:
@@ -139,7 +158,7 @@ def of_removed(event: DeploymentRemoved, *, answered: bool) -> Meaning:
     if not answered:
         reason = f"the rollout of version {event.version} has ended: removed"
         return _over(event.model, (CANDIDATE,), reason)
-    kinds = (CANDIDATE, PERFORMANCE, LATENCY, *_DRIFTS)
+    kinds = (CANDIDATE, PERFORMANCE, LATENCY, REPLICAS, *_DRIFTS)
     return _over(event.model, kinds, f"version {event.version} no longer answers")
 
 

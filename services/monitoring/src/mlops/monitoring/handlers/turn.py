@@ -39,6 +39,12 @@ class Turn:
         horizon = self.project.monitor.accuracy.label_horizon
         return None if horizon is None else horizon.total_seconds()
 
+    @property
+    def max_age_s(self) -> float | None:
+        """Return for how many seconds a window may be open, if the project bounds that."""
+        age = self.project.monitor.window_max_age
+        return None if age is None else age.total_seconds()
+
     def is_due(self, window: Window) -> bool:
         """Return whether it is time to measure a window."""
         return window.due(self.model.windows_full, self.listened_s, self.horizon_s)

@@ -19,6 +19,7 @@ class Kind(StrEnum):
     DATA = "data"
     PREDICTION = "prediction"
     LABEL = "label"
+    CONCEPT = "concept"
     MISSING = "missing"
 
 

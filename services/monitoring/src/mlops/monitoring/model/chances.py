@@ -24,6 +24,8 @@ def chi2_tail(x: float, degrees: float) -> float:
     """Return the chance that a chi-square value with (real) *degrees* of freedom exceeds *x*."""
     if x <= 0:
         return 1.0
+    if not x < math.inf:
+        return 0.0
     shape, half = degrees / 2.0, x / 2.0
     if half < shape + 1.0:
         return max(0.0, 1.0 - _gamma_series(shape, half))
@@ -55,7 +57,7 @@ def adjusted(p_values: Sequence[float]) -> list[float]:
     order = sorted(range(count), key=lambda i: p_values[i], reverse=True)
     found, smallest = [1.0] * count, 1.0
     for rank, i in zip(range(count, 0, -1), order, strict=True):
-        smallest = min(smallest, p_values[i] * count / rank)
+        smallest = min(smallest, p_values[i] * (count / rank))  # never below the value itself
         found[i] = smallest
     return found
 

@@ -16,6 +16,7 @@ from mlops.monitoring.model.chances import two_sided
 from mlops.monitoring.model.reference import Column
 
 _ROWS_TO_LOCATE = 50
+_MOST_NOISE = 0.25  # else nothing could stand out of rows that depend on each other
 _LEAST_VARIANCE = 0.01  # of a score within a phase, where it is 1 over all of them
 
 
@@ -26,7 +27,8 @@ class Distance:
     `p` is the chance of anything about it, as the rule was calibrated; `p_present` and `p_missing` tell which part
     it was. `z` are the location and the spread; `effect` is W1 in standard deviations, or the total variation.
     `beyond` is the share of the present values that the reference never had, above what it expects, of a total
-    `variation`; `constant` tells that one bin holds all of them where the reference had several.
+    `variation`, of which chance alone makes about `noise`; `constant` tells that one bin holds all of them where the
+    reference had several.
     """
 
     p: float
@@ -39,7 +41,13 @@ class Distance:
     missing_shift: float
     beyond: float = 0.0
     variation: float = 0.0
+    noise: float = 0.0
     constant: bool = False
+
+    @property
+    def excess(self) -> float:
+        """Return the total variation that is left when chance is taken out."""
+        return math.sqrt(max(0.0, self.variation**2 - self.noise**2))
 
 
 @dataclass(frozen=True)
@@ -84,6 +92,7 @@ def distance(column: Column, found: Floats) -> Distance:
         missing_shift=missing_shift,
         beyond=_beyond(column, present, then),
         variation=_variation(present, then),
+        noise=_noise(column, present, then),
         constant=_constant(present, then),
     )
 
@@ -177,6 +186,14 @@ def _beyond(column: Column, present: Floats, then: _Expected) -> float:
 
 def _variation(present: Floats, then: _Expected) -> float:
     return float(np.abs(present / present.sum() - then.present / then.present.sum()).sum() / 2)
+
+
+def _noise(column: Column, present: Floats, then: _Expected) -> float:
+    rows, worth = float(present.sum()), float(then.present.sum())
+    shares = then.present / worth
+    spread = column.design_effect * (1 / rows + 1 / worth)
+    found = float(np.sqrt(2 / math.pi * spread * shares * (1 - shares)).sum() / 2)
+    return min(_MOST_NOISE, found)
 
 
 def _constant(present: Floats, then: _Expected) -> bool:

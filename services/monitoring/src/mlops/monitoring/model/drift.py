@@ -12,14 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-import numpy as np
-
-from mlops.monitoring.model.bins import Floats, Values
-from mlops.monitoring.model.chances import adjusted, chi2_tail, two_sided
+from mlops.monitoring.model.bins import Values
+from mlops.monitoring.model.chances import adjusted
 from mlops.monitoring.model.distance import Distance, distance
+from mlops.monitoring.model.jointly import changed_pairs, moved_together
 from mlops.monitoring.model.phases import MIN_CYCLES
 from mlops.monitoring.model.reference import MIN_ROWS, Column, Reference
 from mlops.monitoring.model.tally import Tally, count
+from mlops.monitoring.model.unseen import MOST_VARIATION, Allowance
 
 MIN_WINDOW_ROWS = 200
 W1_MOVED = 0.08
@@ -32,12 +32,9 @@ BIG = 0.25
 _COLUMNS_LEVEL, _ANSWERS_LEVEL, _JOINT_LEVEL, _PAIRS_LEVEL = 0.08, 0.04, 0.02, 0.04
 # Far out the tails of small samples are heavier than those of the normal curve: fewer rows must be surer.
 _ENOUGH_ROWS = 1000
-_JOINT_MOVED = 0.03
-_PAIR_MOVED = 0.15
 _PART_SURE = 0.01  # which part of a rejected column it was: values or missing values
 _BIG_SURE = 1e-4
 _MOSTLY = 0.3  # of a shift, noise included, that is due to values the reference never had
-_FLAT = 1e-12
 
 
 @dataclass(frozen=True)
@@ -46,7 +43,8 @@ class ColumnVerdict:
 
     `p` is corrected for the number of columns; `moved` and `missing_moved` tell which part of it drifted. `test` names
     what is most telling: `w1` or `psi` (spread differently), `tvd` (categories), `range` or `unseen` (values that the
-    reference never had), `constant`, `missing`, `absent` (the column does not come), `type` (no numbers any more).
+    reference never had), `constant`, `missing`, `absent` (the column does not come), `type` (no numbers any more),
+    `hour` (no further than hours explain that the reference has not seen).
     """
 
     name: str
@@ -65,6 +63,7 @@ class WindowVerdict:
     """What a window says; `unjudged` holds the reason when it cannot be judged.
 
     `unexpected` names columns that the reference does not have; that is no drift of those that the model knows.
+    `allowed` says what was not told because hours may explain it that the reference has not seen.
     """
 
     columns: tuple[ColumnVerdict, ...] = ()
@@ -73,6 +72,7 @@ class WindowVerdict:
     pairs: tuple[tuple[str, str], ...] = ()
     unjudged: str | None = None
     unexpected: tuple[str, ...] = ()
+    allowed: str | None = None
 
     @property
     def moved(self) -> tuple[ColumnVerdict, ...]:
@@ -111,31 +111,41 @@ def judge_tally(reference: Reference, tally: Tally, alpha: float = 0.05) -> Wind
         return WindowVerdict(unjudged=reason, unexpected=tuple(sorted(tally.strange)))
     rows = int(tally.phases.sum())
     alpha *= math.sqrt(min(1.0, min(rows, reference.rows) / _ENOUGH_ROWS))
+    unseen = reference.unseen
+    allowed = Allowance() if unseen is None else unseen.allowance(tally.clock / rows)
     measured = [
         distance(column, found)
         for column, found in zip(reference.columns, tally.counts, strict=True)
     ]
-    columns, features = _verdicts(reference, tally, measured, alpha), len(reference.features)
+    features = len(reference.features)
+    columns = _verdicts(reference, tally, measured, allowed, alpha)
+    level = _JOINT_LEVEL * alpha
     return WindowVerdict(
         columns=tuple(columns[:features]),
         prediction=columns[-1] if reference.prediction is not None else None,
-        together=_moved_together(reference, measured[:features], rows, _JOINT_LEVEL * alpha),
-        pairs=_changed_pairs(reference, tally, rows, _PAIRS_LEVEL * alpha),
+        together=moved_together(reference, measured[:features], rows, allowed, level),
+        pairs=changed_pairs(reference, tally, rows, allowed, _PAIRS_LEVEL * alpha),
         unexpected=tuple(sorted(tally.strange)),
+        allowed=allowed.told,
     )
 
 
 def _verdicts(
-    reference: Reference, tally: Tally, measured: Sequence[Distance], alpha: float
+    reference: Reference,
+    tally: Tally,
+    measured: Sequence[Distance],
+    allowed: Allowance,
+    alpha: float,
 ) -> list[ColumnVerdict]:
     features = len(reference.features)
     corrected = adjusted([one.p for one in measured[:features]])
     corrected += [one.p for one in measured[features:]]
     levels = [_COLUMNS_LEVEL * alpha] * features + [_ANSWERS_LEVEL * alpha]
+    strangers = [found / tally.rows for found in tally.strangers]
     return [
-        _verdict(_Seen(column, one, p, strangers / tally.rows, column.name in tally.absent), level)
-        for column, one, p, strangers, level in zip(
-            reference.columns, measured, corrected, tally.strangers, levels, strict=False
+        _verdict(_Seen(column, one, p, strange, column.name in tally.absent), allowed, level)
+        for column, one, p, strange, level in zip(
+            reference.columns, measured, corrected, strangers, levels, strict=False
         )
     ]
 
@@ -173,18 +183,16 @@ class _Seen:
     absent: bool
 
 
-def _verdict(seen: _Seen, level: float) -> ColumnVerdict:
+def _verdict(seen: _Seen, allowed: Allowance, level: float) -> ColumnVerdict:
     column, one = seen.column, seen.one
     rejected = seen.corrected <= level
-    threshold = TVD_MOVED if column.categorical else W1_MOVED
-    by_psi = not column.categorical and one.psi >= PSI_MOVED
-    beyond = not column.categorical and one.beyond >= BEYOND_MOVED
-    moved = (
-        rejected and one.p_present < _PART_SURE and (one.effect >= threshold or by_psi or beyond)
-    )
+    by_hour = one.excess < _by_hour(one, allowed)
+    moved = rejected and one.p_present < _PART_SURE and _is_far(column, one) and not by_hour
     missing = rejected and one.p_missing < _PART_SURE and one.missing_shift >= MISSING_MOVED
     big = rejected and one.p < _BIG_SURE and max(one.effect, one.missing_shift) >= BIG
     test, score, least = _told(seen, moved=moved, missing=missing)
+    if by_hour and score >= least and not missing:
+        test, score, least = "hour", one.excess, _by_hour(one, allowed)
     return ColumnVerdict(
         name=column.name,
         test=test,
@@ -196,6 +204,16 @@ def _verdict(seen: _Seen, level: float) -> ColumnVerdict:
         missing_moved=missing,
         big=big and (moved or missing),
     )
+
+
+def _by_hour(one: Distance, allowed: Allowance) -> float:
+    return min(MOST_VARIATION, allowed.variation + min(allowed.variation, one.noise) / 2)
+
+
+def _is_far(column: Column, one: Distance) -> bool:
+    if column.categorical:
+        return one.effect >= TVD_MOVED
+    return one.effect >= W1_MOVED or one.psi >= PSI_MOVED or one.beyond >= BEYOND_MOVED
 
 
 def _told(seen: _Seen, *, moved: bool, missing: bool) -> tuple[str, float, float]:
@@ -217,55 +235,3 @@ def _told(seen: _Seen, *, moved: bool, missing: bool) -> tuple[str, float, float
     if one.effect >= plain[1]:
         return plain[0], one.effect, plain[1]
     return ("psi", one.psi, PSI_MOVED) if one.psi >= PSI_MOVED else beyond
-
-
-def _moved_together(
-    reference: Reference, measured: Sequence[Distance], rows: int, level: float
-) -> bool:
-    if reference.terms == 0:
-        return False
-    total = sum(z * z for one in measured for z in one.z)
-    if chi2_tail(total / reference.scale, reference.degrees) >= level:
-        return False
-    spread = 1 / rows + 1 / reference.rows
-    effect = sum(c.design_effect for c in reference.features) / len(reference.features)
-    excess = max(0.0, (total - reference.terms) / reference.terms)
-    return math.sqrt(excess * spread * effect) >= _JOINT_MOVED
-
-
-def _changed_pairs(
-    reference: Reference, tally: Tally, rows: int, level: float
-) -> tuple[tuple[str, str], ...]:
-    columns = reference.features
-    now = _correlations(tally, rows)
-    tests = len(columns) * (len(columns) - 1) // 2
-    variance = 1.1 * (1 / (rows - 3) + 1 / min(reference.rows, 5000))
-    far = np.triu(np.abs(now - reference.pairs) >= _PAIR_MOVED, 1)
-    found = []
-    for i, j in zip(*np.nonzero(far), strict=True):
-        one, other = columns[int(i)], columns[int(j)]
-        scale = math.sqrt(variance * _pair_effect(one, other, dependent=reference.dependent))
-        apart = _fisher(float(now[i, j])) - _fisher(float(reference.pairs[i, j]))
-        if two_sided(apart / scale) * tests < level:
-            found.append((one.name, other.name))
-    return tuple(found)
-
-
-def _correlations(tally: Tally, rows: int) -> Floats:
-    means = tally.sums / rows
-    about = tally.products / rows - np.outer(means, means)
-    deviations = np.sqrt(np.maximum(np.diag(about), 0.0))
-    scale = np.outer(deviations, deviations)
-    found: Floats = np.divide(about, scale, out=np.zeros_like(about), where=scale > _FLAT)
-    return found
-
-
-def _pair_effect(one: Column, other: Column, *, dependent: bool) -> float:
-    if not dependent:
-        return 1.0
-    product = one.lag1 * other.lag1
-    return max((1 + product) / (1 - product), math.sqrt(one.design_effect * other.design_effect))
-
-
-def _fisher(correlation: float) -> float:
-    return math.atanh(max(-0.99, min(0.99, correlation)))

@@ -6,11 +6,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
+from itertools import chain
 
-from mlops.monitoring.model import classification, ranking, regression
+from mlops.monitoring.model import classification, probabilities, ranking, regression
 from mlops.monitoring.model.measured import Measured, Pairs
+from mlops.monitoring.model.probabilities import Scored, scored_of
 from mlops.monitoring.model.ranking import request_of
-from mlops.monitoring.model.windows import Row
+from mlops.monitoring.model.windows import Row, evenly
+
+_MOST_ANSWERS = 20_000
 
 
 class Answered(StrEnum):
@@ -32,6 +36,8 @@ _SPELLINGS = {
     "rocauc": "roc_auc",
     "logloss": "log_loss",
     "brier_score_loss": "brier",
+    "expected_calibration_error": "ece",
+    "calibration_error": "ece",
     "mean_absolute_error": "mae",
     "mean_squared_error": "mse",
     "root_mean_squared_error": "rmse",
@@ -62,6 +68,12 @@ def answered_with(metric: str) -> Answered:
     return Answered.NUMBER if name in _OF_NUMBERS else Answered.CLASS
 
 
+def is_of_classes(metric: str) -> bool:
+    """Return whether it says something of classes, or of the probabilities that were given to them."""
+    name = plain_name(metric)
+    return name in _OF_PROBABILITIES or answered_with(name) is Answered.CLASS
+
+
 def names() -> str:
     """Return the names of all that can be measured, in one sentence."""
     return f"{', '.join(_METRICS)}, mrr and ndcg@k"
@@ -83,14 +95,34 @@ def measure(metric: str, pairs: Pairs, requests: Sequence[str] = ()) -> Measured
 
 def measure_rows(metric: str, rows: Iterable[Row]) -> Measured | None:
     """Return the metric over the labelled ones of *rows*, or None when it cannot be told."""
+    labelled = (row for row in rows if row.labelled)
+    found = _OF_PROBABILITIES.get(plain_name(metric))
+    if found is not None:
+        return _measured_by_class(found, metric, labelled)
     ranked = answered_with(metric) is Answered.RANK
     pairs, requests = [], []
-    for row in rows:
-        if row.labelled:
-            pairs.append((row.prediction, row.label))
-            if ranked:
-                requests.append(request_of(row.request_id))
+    for row in labelled:
+        pairs.append((row.prediction, row.label))
+        if ranked:
+            requests.append(request_of(row.request_id))
     return measure(metric, pairs, requests)
+
+
+def _measured_by_class(
+    found: Callable[[Scored], Measured | None], metric: str, labelled: Iterable[Row]
+) -> Measured | None:
+    first, rows = _peeked(labelled)
+    if first is None or first.answer is None:
+        return measure(metric, [(row.prediction, row.label) for row in rows])
+    given = [(r.answer, r.prediction, r.label) for r in evenly(rows, _MOST_ANSWERS)]
+    scored = scored_of([(a, p, label) for a, p, label in given if a is not None])
+    return None if scored is None else found(scored)
+
+
+def _peeked(rows: Iterable[Row]) -> tuple[Row | None, Iterable[Row]]:
+    left = iter(rows)
+    first = next(left, None)
+    return first, () if first is None else chain((first,), left)
 
 
 def _is_ranking(name: str) -> bool:
@@ -104,7 +136,13 @@ def _ranked(name: str, pairs: Pairs, requests: Sequence[str]) -> Measured | None
     return ranking.ndcg(pairs, requests, int(found[1]) if found[1] else None)
 
 
-_OF_NUMBERS = {"log_loss", "brier", "roc_auc", "mae", "mse", "rmse", "r2", "mape"}
+_OF_PROBABILITIES: Mapping[str, Callable[[Scored], Measured | None]] = {
+    "log_loss": probabilities.log_loss,
+    "brier": probabilities.brier,
+    "roc_auc": probabilities.roc_auc,
+    "ece": probabilities.ece,
+}
+_OF_NUMBERS = {"ece", "log_loss", "brier", "roc_auc", "mae", "mse", "rmse", "r2", "mape"}
 _METRICS: Mapping[str, Callable[[Pairs], Measured | None]] = {
     "accuracy": classification.accuracy,
     "error": classification.error,
@@ -118,6 +156,7 @@ _METRICS: Mapping[str, Callable[[Pairs], Measured | None]] = {
     "log_loss": classification.log_loss,
     "brier": classification.brier,
     "roc_auc": classification.roc_auc,
+    "ece": probabilities.ece_of_one,
     "mae": regression.mae,
     "mse": regression.mse,
     "rmse": regression.rmse,

@@ -45,10 +45,14 @@ class Quiet:
 
 @dataclass(frozen=True)
 class Channel:
-    """What a channel wants to hear: from which rank of severity on, and when not."""
+    """What a channel wants to hear: from which rank of severity on, and when not.
+
+    One that *bundles* gets what came together as one message.
+    """
 
     least: int = 0
     quiet: Quiet | None = None
+    bundles: bool = False
 
     def takes(self, rank: int, now: datetime) -> bool:
         """Return whether the channel may be told of something of this rank now."""

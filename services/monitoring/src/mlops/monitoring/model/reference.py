@@ -18,6 +18,7 @@ from mlops.monitoring.model.bins import Bins, CategoryBins, Codes, Floats, Value
 from mlops.monitoring.model.chances import chi2_quantile
 from mlops.monitoring.model.phases import Phases, phases_of, seconds
 from mlops.monitoring.model.readings import Reading, plain, readings_of
+from mlops.monitoring.model.unseen import Unseen, unseen_of
 
 MIN_ROWS = 500
 PREDICTION = "prediction"
@@ -69,7 +70,8 @@ class Reference:
     `prediction` is the column of the model's own answers, `skipped` names columns with nothing to compare.
     `scale` and `degrees` calibrate the sum of all location and spread scores; `pairs` are the correlations of the
     location scores of the features. Without `phases` there is one phase, always. `names` are the columns that came,
-    `readings` how those among them are read that cannot be compared as they are.
+    `readings` how those among them are read that cannot be compared as they are. `unseen` are the hours and days that
+    nobody knows anything of.
     """
 
     rows: int
@@ -84,6 +86,7 @@ class Reference:
     phases: Phases | None = None
     names: frozenset[str] = frozenset()
     readings: tuple[Reading, ...] = ()
+    unseen: Unseen | None = None
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -101,7 +104,7 @@ def freeze(
     """Return the reference of columns whose rows are in time order; windows will have *window_rows*.
 
     With the *times* of the rows, windows are compared by the phases of a *cycle*: `auto` takes the one that the rows
-    show, `24h` or `7d` tells it, `none` forbids it.
+    show and allows for hours that they have not seen, `24h` or `7d` tells it, `none` forbids both.
     """
     rows, readings = len(predictions), readings_of(features)
     compared = plain(features, readings, times, own=True)
@@ -130,6 +133,7 @@ def freeze(
         phases=phases,
         names=frozenset(features),
         readings=readings,
+        unseen=unseen_of(seconds(times), cycle, phases, wavers=_is_dependent(columns)),
     )
 
 

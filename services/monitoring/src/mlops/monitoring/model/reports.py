@@ -11,6 +11,7 @@ from operator import attrgetter
 from mlops.monitoring.model.reports_entries import (
     AlertClosed,
     AlertOpened,
+    Change,
     Drifted,
     Entry,
     Lane,
@@ -84,7 +85,10 @@ class AlertFigures:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that a page shows; `project` is None when it is about all of them."""
+    """Everything that a page shows; `project` is None when it is about all of them.
+
+    `changes` are against the period before; there are none where nothing was recorded of it.
+    """
 
     project: str | None
     period: Period
@@ -95,6 +99,8 @@ class Report:
     moments: tuple[Moment, ...]
     moments_left_out: int
     machines: tuple[Machine, ...]
+    by_step: tuple[Step, ...] = ()
+    changes: tuple[Change, ...] = ()
 
     @property
     def empty(self) -> bool:
@@ -149,6 +155,7 @@ def report(
         moments=tuple(moments[-_MOST_MOMENTS:]),
         moments_left_out=max(0, len(moments) - _MOST_MOMENTS),
         machines=tuple(machines),
+        by_step=_steps(metered, period, answers),
     )
 
 
@@ -186,18 +193,22 @@ def _models(entries: Sequence[Entry], period: Period, answers: Answers) -> tuple
 
 def _model(entries: Sequence[_OfModel], period: Period, answers: Answers) -> ModelFigures:
     metered = [one for one in entries if isinstance(one, Metered)]
-    places: dict[datetime, list[Metered]] = {}
-    for one in metered:
-        places.setdefault(period.place(one.at), []).append(one)
     return ModelFigures(
         project=entries[0].project,
         model=entries[0].model,
         versions=tuple(sorted({one.version for one in entries})),
         traffic=traffic(metered, answers),
-        steps=tuple(Step(at, traffic(places[at], answers)) for at in sorted(places)),
+        steps=_steps(metered, period, answers),
         quality=_quality([one for one in entries if isinstance(one, Measured)]),
         drifts=tuple(one for one in entries if isinstance(one, Drifted)),
     )
+
+
+def _steps(metered: Iterable[Metered], period: Period, answers: Answers) -> tuple[Step, ...]:
+    places: dict[datetime, list[Metered]] = {}
+    for one in metered:
+        places.setdefault(period.place(one.at), []).append(one)
+    return tuple(Step(at, traffic(places[at], answers)) for at in sorted(places))
 
 
 def _quality(measured: Sequence[Measured]) -> tuple[Quality, ...]:

@@ -52,6 +52,7 @@ class Measured:
     expected: float | None
     degraded: bool
     rows: int
+    standard_error: float | None = None
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,23 @@ class Sample:
     busy: float | None = None
     low_power: bool = False
     pressed: bool = False
+
+
+@dataclass(frozen=True)
+class Change:
+    """A figure of a period and of the one before it, of a model or of everything together.
+
+    `beyond_noise` is None where nobody can say; then `why` says why.
+    """
+
+    project: str | None
+    model: str | None
+    figure: str
+    before: float | None
+    now: float | None
+    beyond_noise: bool | None = None
+    metric: str = ""
+    why: str = ""
 
 
 Entry = Metered | Measured | Drifted | Training | AlertOpened | AlertClosed | Moment

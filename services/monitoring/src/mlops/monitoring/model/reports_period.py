@@ -29,6 +29,16 @@ class Period:
         """Return how long it is."""
         return self.until - self.since
 
+    @property
+    def before(self) -> Period:
+        """Return the time of the same length that ends as this one begins."""
+        return Period(self.name, self.since - self.length, self.since)
+
+    @property
+    def with_before(self) -> Period:
+        """Return this one and the one before it."""
+        return Period(self.name, self.since - self.length, self.until)
+
     def holds(self, at: datetime) -> bool:
         """Return whether a moment belongs to it."""
         return self.since <= at < self.until

@@ -8,6 +8,7 @@ from mlops.monitoring.model.reports_entries import Lane
 
 _HOUR_S, _MINUTE_S = 3600.0, 60.0
 _WH_J = 3600.0
+_NAMED = 3
 
 
 def headline(report: Report) -> tuple[str, ...]:
@@ -16,9 +17,28 @@ def headline(report: Report) -> tuple[str, ...]:
         return ("Nothing was recorded in this period.",)
     return tuple(
         sentence
-        for sentence in (_quality(report), _answers(report), _changes(report), _alerts(report))
+        for sentence in (
+            _quality(report),
+            _answers(report),
+            _before(report),
+            _changes(report),
+            _alerts(report),
+        )
         if sentence
     ) + _heat(report)
+
+
+def figure_name(figure: str, metric: str) -> str:
+    """Return what a figure that is compared is called."""
+    names = {
+        "predictions": "predictions",
+        "failed_ratio": "requests failed",
+        "p95_ms": "95 % of answers within",
+        "joules_per_1000": "energy per 1000 predictions",
+        "drift": "drift warnings",
+        "energy": "energy of answers and trainings",
+    }
+    return names.get(figure, metric)
 
 
 def energy(joules: float | None) -> str:
@@ -45,15 +65,20 @@ def _quality(report: Report) -> str:
         return (
             "No labels came, so nothing says how right the answers were." if report.models else ""
         )
-    if not bad:
+    promised = [one for _, found in measured for one in found.windows if one.expected is not None]
+    if not bad and not promised:
         windows = sum(len(found.windows) for _, found in measured)
-        kept = "The one measured window" if windows == 1 else f"All {windows} measured windows"
-        return f"{kept} did as well as promised."
+        return f"{_some(windows, 'window')} measured, against no promise."
+    if not bad:
+        kept = "The one" if len(promised) == 1 else f"All {len(promised)}"
+        return f"{kept} measured {'window' if len(promised) == 1 else 'windows'} did as well as promised."
+    bad.sort(key=lambda one: -one[1].degraded_windows / len(one[1].windows))
     named = ", ".join(
         f"{model.model} in {found.degraded_windows} of {len(found.windows)}"
-        for model, found in bad[:3]
+        for model, found in bad[:_NAMED]
     )
-    return f"Worse than promised: {named} measured windows."
+    more = f", and {len(bad) - _NAMED} more" if len(bad) > _NAMED else ""
+    return f"Worse than promised: {named} measured windows{more}."
 
 
 def _answers(report: Report) -> str:
@@ -65,6 +90,23 @@ def _answers(report: Report) -> str:
     )
     took = "" if done.joules is None else f", for {energy(done.joules)}"
     return f"{done.predictions:,} predictions{failed}{took}."
+
+
+def _before(report: Report) -> str:
+    """Return what changed by more than noise; of one model, not of it and of everything."""
+    found = [one for one in report.changes if one.beyond_noise]
+    of_models = [one for one in found if one.model is not None]
+    if not of_models and not found:
+        return ""
+    named = [
+        f"{figure_name(one.figure, one.metric)} of {one.model or 'everything'}"
+        for one in (of_models or found)
+    ]
+    more = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
+    kind = report.period.name
+    return (
+        f"Changed by more than noise against the {kind} before: {', '.join(named[:_NAMED])}{more}."
+    )
 
 
 def _changes(report: Report) -> str:

@@ -16,6 +16,7 @@ from mlops.monitoring.model.bins import Codes, Floats, Values
 from mlops.monitoring.model.phases import seconds
 from mlops.monitoring.model.readings import plain
 from mlops.monitoring.model.reference import Column, Reference
+from mlops.monitoring.model.unseen import CLOCK, clock_of
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Tally:
     `rows` came; `phases` counts those among them that can be compared, by phase. `counts` is of every column of the
     reference by phase and bin, the answers last. `sums` and `products` are of the location scores of the features.
     `strangers` counts values of a wrong type, `absent` names columns that did not come, `strange` those that are new.
+    `clock` sums up when the rows were, for a reference that has not seen all hours.
     """
 
     rows: int
@@ -35,6 +37,7 @@ class Tally:
     strangers: tuple[int, ...]
     absent: frozenset[str]
     strange: frozenset[str]
+    clock: Floats
 
     def plus(self, other: Tally) -> Tally:
         """Return the tally of the rows of both."""
@@ -47,6 +50,7 @@ class Tally:
             strangers=tuple(a + b for a, b in zip(self.strangers, other.strangers, strict=True)),
             absent=_absent_in_both(self, other),
             strange=self.strange | other.strange,
+            clock=self.clock + other.clock,
         )
 
 
@@ -81,6 +85,7 @@ def count(
         strangers=tuple(strangers for _, strangers in read),
         absent=frozenset(column.name for column in reference.features) - compared.keys(),
         strange=frozenset(features.keys() - reference.names),
+        clock=_clock(reference, times, taken),
     )
 
 
@@ -102,6 +107,13 @@ def _taken(reference: Reference, times: Sequence[datetime], rows: int) -> _Taken
     taken = np.flatnonzero(known[parts])
     by_phase = np.bincount(parts[taken], minlength=len(known)).astype(np.float64)
     return _Taken(taken, parts[taken], by_phase)
+
+
+def _clock(reference: Reference, times: Sequence[datetime], taken: _Taken) -> Floats:
+    if reference.unseen is None or not len(times):
+        return np.zeros(CLOCK)
+    found = clock_of(seconds(times))
+    return np.asarray(found.sum(1) if taken.rows is None else found[:, taken.rows].sum(1))
 
 
 def _read(column: Column, given: Values | None, rows: int) -> tuple[Codes, int]:

@@ -19,9 +19,11 @@ from mlops.monitoring.model.bins import Value
 from mlops.monitoring.model.candidates import Candidate
 from mlops.monitoring.model.measured import Measured
 from mlops.monitoring.model.performance import SHOWING_WINDOWS
+from mlops.monitoring.model.vectors import Answer, Numbers, as_columns
 
 LABELLED_ENOUGH = 0.8
 LABELLED_LEAST = 50
+AGED_LEAST = 200  # fewer rows cannot be judged, however old they are
 VERSIONS_KEPT = 20
 _LATER_WINDOWS = 2
 _REFERENCE_WINDOWS = 2
@@ -43,7 +45,7 @@ class ModelKey:
 
 @dataclass(frozen=True)
 class Row:
-    """One prediction, with its truth once that is known."""
+    """One prediction, with its truth once that is known; `vectors` and `answer` are what is several numbers of it."""
 
     request_id: str
     at: datetime
@@ -51,6 +53,8 @@ class Row:
     prediction: Value
     label: Value = None
     labelled: bool = False
+    vectors: Mapping[str, Numbers] = field(default_factory=dict)
+    answer: Answer | None = None
 
 
 @dataclass(frozen=True)
@@ -73,20 +77,24 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True)
 class Summary:
-    """What was found about the inputs of a window; `unjudged` holds the reason when they were not judged."""
+    """What was found about the inputs of a window; `unjudged` holds the reason when they were not judged.
+
+    `allowed` says what was not told because hours may explain it that the reference has not seen.
+    """
 
     unjudged: str | None = None
     share: float = 0.0
     columns: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
+    allowed: str | None = None
 
 
 @dataclass(frozen=True)
 class Window:
     """Consecutive predictions of one version; `index` is given when it is full, `stored` ends with its rows.
 
-    `missed`: its value is worse than promised; `degraded`: and that was not only bad luck. `full_at_s`: how long its
-    model had been listened to when it was full.
+    `missed`: its value is worse than promised; `degraded`: and that was not only bad luck. `open_at_s`, `full_at_s`: how
+    long its model had been listened to when its first row came, and when it was full.
     """
 
     number: int
@@ -104,6 +112,7 @@ class Window:
     inputs: Summary | None = None
     stored: bool = True
     full_at_s: float | None = None
+    open_at_s: float | None = None
 
     @property
     def room(self) -> int:
@@ -119,6 +128,19 @@ class Window:
             labelled=self.labelled + labelled,
             first_at=min([*times, *([self.first_at] if self.first_at else [])]),
             last_at=max([*times, *([self.last_at] if self.last_at else [])]),
+        )
+
+    def aged(self, listened_s: float, max_age_s: float | None) -> bool:
+        """Return whether it has been open for too long and has enough rows to be judged as it is."""
+        if self.phase is not Phase.OPEN or max_age_s is None or self.open_at_s is None:
+            return False
+        enough = self.rows >= min(self.size, AGED_LEAST)
+        return enough and listened_s - self.open_at_s >= max_age_s
+
+    def filled(self, index: int, full_at_s: float | None) -> Window:
+        """Return the window as full, with the rows it has."""
+        return replace(
+            self, phase=Phase.FULL, index=index, full_at_s=full_at_s, size=min(self.size, self.rows)
         )
 
     def due(
@@ -165,7 +187,7 @@ class Watched:
     `version` is what is deployed (None until that is told); `expected` is what each version promised and `shown`
     how it did at first, both of the newest `VERSIONS_KEPT`; `reference_from` is the first window index of the
     reference that is being collected; `candidate` is the version that is being rolled out beside it;
-    `gone` says that the version was taken away and nothing answers; `listened_s` is for how long it has been listened to, as far as windows wait for labels by a horizon.
+    `gone` says that the version was taken away and nothing answers; `listened_s` is for how long it has been listened to, give or take a minute.
     """
 
     key: ModelKey
@@ -261,7 +283,12 @@ def longest_reference(window_rows: int) -> int:
 def columns_of(rows: Sequence[Row]) -> dict[str, list[Value]]:
     """Return the features of *rows* by column; a row without a column has None there."""
     names = dict.fromkeys(name for row in rows for name in row.features)
-    return {name: [row.features.get(name) for row in rows] for name in names}
+    found: dict[str, list[Value]] = {
+        name: [row.features.get(name) for row in rows] for name in names
+    }
+    if any(row.vectors for row in rows):
+        found |= as_columns([row.vectors for row in rows])
+    return found
 
 
 def in_parts(rows: Iterable[Row]) -> Iterator[list[Row]]:

@@ -124,17 +124,14 @@ class Rejudged:
         self._tried.rule(self._known.evaluate, limits)
 
     def _read(self, source: Path) -> Iterator[tuple[str, Message | None]]:
-        with source.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
-                if not line.strip():
-                    continue
-                try:
-                    found = json.loads(line)
-                except ValueError as error:
-                    if not line.endswith("\n"):
-                        return  # its writer was stopped in the middle of it
-                    raise HistoryError(f"line {number} is not JSON: {error}") from error
-                yield line, self._message(found)
+        for number, line in _lines_of(source):
+            try:
+                found = json.loads(line)
+            except ValueError as error:
+                if not line.endswith("\n"):
+                    return  # its writer was stopped in the middle of it
+                raise HistoryError(f"line {number} is not JSON: {error}") from error
+            yield line, self._message(found)
 
     def _message(self, found: object) -> Message | None:
         if not isinstance(found, dict) or found.get("project") != self.project:
@@ -158,6 +155,16 @@ class Rejudged:
                 "values from 0 to 1, none for others"
             )
         return notes
+
+
+def _lines_of(source: Path) -> Iterator[tuple[int, str]]:
+    try:
+        with source.open(encoding="utf-8") as lines:
+            yield from ((number, line) for number, line in enumerate(lines, 1) if line.strip())
+    except UnicodeDecodeError as error:
+        raise HistoryError(
+            f"{source.name} is no text in UTF-8; give what `mlops events tail --json` printed"
+        ) from error
 
 
 def _alarm(event: PerformanceMeasured, threshold: float | None) -> PerformanceDegraded:

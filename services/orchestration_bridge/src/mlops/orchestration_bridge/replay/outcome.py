@@ -44,9 +44,11 @@ def of_policy(
     }
 
 
-def of_reality(recorded: Recorded, since: datetime, degraded: int) -> dict[str, Any]:
-    """Return what the service really decided, and what it took."""
-    made = [one for one in recorded.decisions.values() if one.at >= since]
+def of_reality(
+    recorded: Recorded, since: datetime, until: datetime, degraded: int
+) -> dict[str, Any]:
+    """Return what the service really decided from *since* to *until*, and what it took."""
+    made = [one for one in recorded.decisions.values() if since <= one.at <= until]
     accepted = [one for one in made if one.accepted]
     courses = [recorded.courses[one.key] for one in accepted]
     automatic = [one for one in accepted if not one.by_person]
@@ -67,10 +69,14 @@ def of_reality(recorded: Recorded, since: datetime, degraded: int) -> dict[str, 
     }
 
 
-def agreement(made: Sequence[Made], recorded: Recorded, since: datetime) -> dict[str, Any]:
-    """Return how many recorded decisions the same policy makes again, and where it does not."""
+def agreement(
+    made: Sequence[Made], recorded: Recorded, since: datetime, until: datetime
+) -> dict[str, Any]:
+    """Return how many decisions recorded from *since* to *until* the same policy makes again, and where it does not."""
     again = {one.trigger.id: one for one in made}
-    really = {one.trigger_id: one for one in recorded.decisions.values() if one.at >= since}
+    really = {
+        one.trigger_id: one for one in recorded.decisions.values() if since <= one.at <= until
+    }
     differences = [
         {
             "trigger_id": name,
@@ -106,27 +112,31 @@ def _counts(accepted: Sequence[Made]) -> dict[str, int]:
 
 
 def _taken(courses: Sequence[Course | None], recorded: Recorded) -> dict[str, Any]:
-    """Return joules and seconds: those that were recorded, and the usual ones of work that never was."""
-    assumed = sum(course is None for course in courses)
-    known = [course for course in courses if course is not None]
+    """Return joules and seconds: those that were recorded, and the usual ones where that was not, or where nothing was."""
+    real = [course for course in courses if course is not None]
+    assumed = len(courses) - len(real)
+    joules = [(one.joules, one.trained) for one in real]
+    seconds = [(one.ran_s, one.trained) for one in real]
     return {
         "assumed": assumed,
-        **_sum("energy_j", [one.joules for one in known], recorded.joules, assumed),
-        **_sum("ran_s", [one.ran_s for one in known], recorded.runs, assumed),
+        **_sum("energy_j", joules, recorded.joules, assumed),
+        **_sum("ran_s", seconds, recorded.runs, assumed),
     }
 
 
 def _sum(
-    name: str, known: Sequence[float | None], usual: Spread | None, assumed: int
+    name: str, real: Sequence[tuple[float | None, bool]], usual: Spread | None, assumed: int
 ) -> dict[str, float | None]:
-    told = [one for one in known if one is not None]
-    if (assumed and usual is None) or (known and not told and not assumed):
+    """Return a sum and its range; of *real* work each has its figure, and whether the usual one stands for none."""
+    told = [figure for figure, _ in real if figure is not None]
+    missing = assumed + sum(figure is None and trained for figure, trained in real)
+    if (missing and usual is None) or (real and not told and not missing):
         return {name: None, f"{name}_low": None, f"{name}_high": None}
     each = usual or Spread(0.0, 0.0, 0.0, 0)
     return {
-        name: sum(told) + assumed * each.median,
-        f"{name}_low": sum(told) + assumed * each.low,
-        f"{name}_high": sum(told) + assumed * each.high,
+        name: sum(told) + missing * each.median,
+        f"{name}_low": sum(told) + missing * each.low,
+        f"{name}_high": sum(told) + missing * each.high,
     }
 
 

@@ -57,11 +57,16 @@ class History:
     def messages(self) -> Iterator[Message]:
         """Yield the messages that matter to the policy, in the order of the file."""
         self.unread.clear()
-        with self.path.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
-                event = self._event(line, number)
-                if event is not None and event.get("project") == self.project:
-                    yield from self._message(event)
+        try:
+            with self.path.open(encoding="utf-8") as lines:
+                for number, line in enumerate(lines, 1):
+                    event = self._event(line, number)
+                    if event is not None and event.get("project") == self.project:
+                        yield from self._message(event)
+        except UnicodeDecodeError as error:
+            raise HistoryError(
+                f"{self.path.name} is no text in UTF-8; give what `mlops events tail --json` printed"
+            ) from error
 
     def _event(self, line: str, number: int) -> dict[str, object] | None:
         if not line.strip():

@@ -16,6 +16,7 @@ from mlops.contracts.orchestration_bridge import (
     WorkflowCompleted,
     WorkflowDeclined,
     WorkflowFailed,
+    WorkflowKind,
     WorkflowQueued,
     WorkflowStarted,
 )
@@ -27,6 +28,8 @@ NOTHING_RECORDED = timedelta(minutes=10)
 
 TRIGGERS = (DriftDetected, PerformanceDegraded, PerformanceMeasured)
 _FEW = 2
+_TRAININGS = (WorkflowKind.TRAIN.value, WorkflowKind.RETRAIN.value)
+_RAN = (State.RUNNING, State.COMPLETED, State.FAILED)
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,11 @@ class Course:
     waited_s: float = 0.0
     ran_s: float | None = None
     joules: float | None = None
+
+    @property
+    def trained(self) -> bool:
+        """Return whether it is a training that ran: what an evaluation takes says nothing of one."""
+        return self.kind in _TRAININGS and self.state in _RAN
 
 
 @dataclass(frozen=True)
@@ -117,7 +125,7 @@ class Recorded:
         return [
             one
             for one in self.courses.values()
-            if one.state is State.COMPLETED and one.queued_at and one.ended_at
+            if one.trained and one.state is State.COMPLETED and one.queued_at and one.ended_at
         ]
 
 

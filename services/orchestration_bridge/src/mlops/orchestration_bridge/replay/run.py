@@ -69,14 +69,15 @@ def played(asked: Question) -> dict[str, Any]:
         changed(first.settings, tried.settings)
     unchanged, *others = _all(asked, recorded, terms, first, until)
     _note_limits(asked, recorded, unchanged, notes)
+    _note_energy(recorded, since, until, notes)
     return {
         "project": asked.project,
         "since": since.isoformat(),
         "until": until.isoformat(),
-        "recorded": outcome.agreement(unchanged.made, recorded, since),
+        "recorded": outcome.agreement(unchanged.made, recorded, since, until),
         "usual": _usual(recorded, terms),
         "notes": notes,
-        "happened": outcome.of_reality(recorded, since, unchanged.degraded),
+        "happened": outcome.of_reality(recorded, since, until, unchanged.degraded),
         "policies": [
             outcome.of_policy(tried.name, tried.settings, one, recorded)
             for tried, one in zip((_AS_IT_IS, *asked.policies), (unchanged, *others), strict=True)
@@ -189,3 +190,16 @@ def _note_limits(asked: Question, recorded: Recorded, unchanged: Played, notes: 
         notes.append(f"the project was archived at {at}: nothing starts after that")
     if not unchanged.made:
         notes.append("nothing in this period asked for a workflow")
+
+
+def _note_energy(recorded: Recorded, since: datetime, until: datetime, notes: list[str]) -> None:
+    ran = [
+        one
+        for one in recorded.courses.values()
+        if one.trained and one.queued_at is not None and since <= one.queued_at <= until
+    ]
+    unknown = sum(one.joules is None for one in ran)
+    if unknown and recorded.joules is not None:
+        notes.append(
+            f"the energy of {unknown} of {len(ran)} retrainings is not recorded: the usual one is taken"
+        )

@@ -26,6 +26,7 @@ from mlops.serving.model.tensors import (
     scalars,
     texts,
 )
+from mlops.serving.model.vectors import Shortened, is_vectors, shortened
 
 _MOST_ID = 100
 _MOST_LENGTH = 20  # characters of a number that may still be a length
@@ -172,6 +173,12 @@ def column_of(outputs: Mapping[str, Array], count: int) -> list[Scalar]:
     if first.size != count:
         return [None] * count
     return scalars(first.reshape(-1))
+
+
+def answers_of(outputs: Mapping[str, Array], count: int) -> list[Shortened | None]:
+    """Return the first output that has several numbers for each row, as it is logged; none where there is none."""
+    found = next((one for one in outputs.values() if is_vectors(one, count)), None)
+    return [] if found is None else [*shortened(found)]
 
 
 def checked(outputs: Mapping[str, Array], ask: Callable[[], str]) -> Mapping[str, Array]:

@@ -7,16 +7,29 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from mlops.contracts.serving import Prediction
+from mlops.contracts.serving import Prediction, Vector
 from mlops.serving.adapters.calls import Calls
 from mlops.serving.adapters.counters import Counters
 from mlops.serving.adapters.prediction_log import PredictionLog, sampled
 from mlops.serving.adapters.replies import Request
 from mlops.serving.model.tensors import Scalar
+from mlops.serving.model.vectors import Shortened
 
 _COPY = b"mlops-shadow"
 
 Features = Sequence[dict[str, Scalar]]
+Vectors = Sequence[dict[str, Shortened]]
+Answers = Sequence[Shortened | None]
+
+
+def no_vectors() -> list[dict[str, Shortened]]:
+    """Return that no row has a vector."""
+    return []
+
+
+def no_answers() -> list[Shortened | None]:
+    """Return that no answer is several numbers."""
+    return []
 
 
 @dataclass(frozen=True)
@@ -50,8 +63,12 @@ class Journal:
         features: Callable[[], Features],
         predictions: Callable[[], Sequence[Scalar]],
         latency_ms: float,
+        vectors: Callable[[], Vectors] = no_vectors,
+        answers: Callable[[], Answers] = no_answers,
     ) -> None:
         """Note *count* rows of one request; what is not logged is not even computed.
+
+        *vectors* and *answers* are of every row, or none where no row has any.
 
         A shadow's copy of a request is left out: its caller had another version's answer under the same id.
         """
@@ -62,12 +79,35 @@ class Journal:
             return
         ids = [request_id] if count == 1 else [f"{request_id}:{row}" for row in range(count)]
         at = self._now()
-        self._log.put(
-            [
-                # Its parts are right by construction; validating them would cost more than the rest.
-                Prediction.model_construct(
-                    request_id=one, at=at, features=row, prediction=value, latency_ms=latency_ms
-                )
-                for one, row, value in zip(ids, features(), predictions(), strict=True)
-            ]
+        rows = [
+            # Its parts are right by construction; validating them would cost more than the rest.
+            Prediction.model_construct(
+                request_id=one, at=at, features=row, prediction=value, latency_ms=latency_ms
+            )
+            for one, row, value in zip(ids, features(), predictions(), strict=True)
+        ]
+        self._log.put(_with_vectors(rows, vectors(), answers()))
+
+
+def _with_vectors(
+    rows: list[Prediction], vectors: Vectors, answers: Answers
+) -> Sequence[Prediction]:
+    if not vectors and not answers:
+        return rows
+    return [
+        row.model_copy(
+            update={
+                "vectors": {name: _told(one) for name, one in found.items()},
+                "answer": None if answer is None else _told(answer),
+            }
         )
+        for row, found, answer in zip(
+            rows, vectors or [{}] * len(rows), answers or [None] * len(rows), strict=True
+        )
+    ]
+
+
+def _told(vector: Shortened) -> Vector:
+    return Vector.model_construct(
+        values=vector.values, length=vector.length, largest=vector.largest
+    )

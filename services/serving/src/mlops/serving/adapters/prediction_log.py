@@ -2,7 +2,7 @@
 """Predictions leave the replica as events: queued in memory, sent in batches, never waited for by an answer.
 
 A batch goes out when it holds 100 rows or 0.5 s after its first one, and holds no more than a message may. A row that
-is alone too wide leaves without its features, so that its label still finds it. While the bus is away batches wait in
+is alone too wide leaves without its inputs, so that its label still finds it. While the bus is away batches wait in
 the replica's own outbox on disk; when even that is too slow the oldest rows are dropped, and the next batch says how
 many. Nothing leaves before the project's share of logged predictions is known.
 """
@@ -28,6 +28,7 @@ MOST_WAITING_BYTES = 32 * 1024 * 1024
 _MOST_BYTES = MAX_BYTES - 4096  # room for the envelope
 _ROW_BYTES = 160  # what a row needs beside its features
 _NUMBER_BYTES = 20
+_PART_BYTES = 12  # a number of a vector, which is rounded
 _SAMPLES = 10_000
 
 Publish = Callable[[Message], Awaitable[None]]
@@ -143,11 +144,11 @@ class PredictionLog:
         if len(rows) > 1:
             await self._send(rows[: len(rows) // 2])
             await self._send(rows[len(rows) // 2 :])
-        elif rows[0].features:
+        elif rows[0].features or rows[0].vectors:
             if not self._has_shortened:  # said once: such models are asked again and again
                 self._has_shortened = True
                 self._log.warning("predictions.without_features", reason=str(error))
-            await self._send([rows[0].model_copy(update={"features": {}})])
+            await self._send([rows[0].model_copy(update={"features": {}, "vectors": {}})])
         else:
             self._drop(1, error)
 
@@ -164,7 +165,11 @@ def sampled(request_id: str, ratio: float) -> bool:
 
 def _size(row: Prediction) -> int:
     # Good enough to fill batches, and far cheaper than writing the row; what is larger is sent in halves.
-    texts = [*row.features, *row.features.values(), row.prediction, row.request_id]
-    return _ROW_BYTES + sum(
+    texts = [*row.features, *row.features.values(), *row.vectors, row.prediction, row.request_id]
+    plain = _ROW_BYTES + sum(
         4 + len(one.encode()) if isinstance(one, str) else _NUMBER_BYTES for one in texts
     )
+    if not row.vectors and row.answer is None:
+        return plain
+    vectors = [*row.vectors.values(), *([] if row.answer is None else [row.answer])]
+    return plain + sum(_ROW_BYTES + _PART_BYTES * len(one.values) for one in vectors)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from mlops.serving.adapters.inference import Contract, column_of
+from mlops.serving.adapters.inference import Contract, answers_of, column_of
 from mlops.serving.adapters.journal import Asking
 from mlops.serving.adapters.replies import (
     RefusedError,
@@ -105,6 +105,8 @@ class Scoring:
             rows.features,
             lambda: column_of(self._contract.named(answer), rows.count),
             (time.perf_counter() - began) * 1000,
+            rows.vectors,
+            lambda: answers_of(self._contract.named(answer), rows.count),
         )
         return Reply(body)
 

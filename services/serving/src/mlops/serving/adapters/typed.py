@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 from pydantic import BaseModel, ValidationError
 
-from mlops.serving.adapters.journal import Asking, Features
+from mlops.serving.adapters.journal import Answers, Asking, Features, Vectors
 from mlops.serving.adapters.replies import (
     Reply,
     Request,
@@ -24,6 +24,7 @@ from mlops.serving.adapters.replies import (
     request_id_of,
 )
 from mlops.serving.model.tensors import Scalar
+from mlops.serving.model.vectors import vector_of
 
 _LARGE = 64 * 1024
 _UNFIT = 422
@@ -72,6 +73,8 @@ class Typed:
             partial(_features, rows),
             partial(_predictions, said, len(rows)),
             (time.perf_counter() - began) * 1000,
+            partial(_vectors, rows),
+            partial(_answers, said, len(rows)),
         )
         return Reply(body)
 
@@ -106,14 +109,26 @@ def _features(rows: Sequence[Any]) -> Features:
 
 
 def _scalars(row: Any) -> dict[str, Scalar]:
-    plain = row.model_dump(by_alias=True) if isinstance(row, BaseModel) else row
-    if not isinstance(plain, Mapping):
-        return {}
     return {
-        str(name): value
-        for name, value in plain.items()
-        if value is None or isinstance(value, _PLAIN)
+        name: value for name, value in _plain(row) if value is None or isinstance(value, _PLAIN)
     }
+
+
+def _vectors(rows: Sequence[Any]) -> Vectors:
+    each = [{name: vector_of(value) for name, value in _plain(row)} for row in rows]
+    found = [{name: one for name, one in row.items() if one is not None} for row in each]
+    return found if any(found) else []
+
+
+def _plain(row: Any) -> list[tuple[str, Any]]:
+    plain = row.model_dump(by_alias=True) if isinstance(row, BaseModel) else row
+    return [(str(name), one) for name, one in plain.items()] if isinstance(plain, Mapping) else []
+
+
+def _answers(said: Any, count: int) -> Answers:
+    values = said if isinstance(said, list) and len(said) == count else [said]
+    found = [vector_of(one) for one in values]
+    return found if len(found) == count and any(found) else []
 
 
 def _predictions(said: Any, count: int) -> list[Scalar]:

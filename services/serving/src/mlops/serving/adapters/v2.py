@@ -14,10 +14,18 @@ from mlops.serving.adapters.inference import (
     Asked,
     Contract,
     UnknownOutputError,
+    answers_of,
     checked,
     column_of,
 )
-from mlops.serving.adapters.journal import Asking, Features
+from mlops.serving.adapters.journal import (
+    Answers,
+    Asking,
+    Features,
+    Vectors,
+    no_answers,
+    no_vectors,
+)
 from mlops.serving.adapters.replies import (
     RefusedError,
     Reply,
@@ -122,10 +130,14 @@ class OpenInference:
         self._counters.answered += asked.rows.count
         features: Callable[[], Features] = asked.rows.features
         predictions = partial(column_of, outputs, asked.rows.count)
-        if self._is_text:
+        vectors: Callable[[], Vectors] = asked.rows.vectors
+        answers: Callable[[], Answers] = partial(answers_of, outputs, asked.rows.count)
+        if self._is_text:  # vectors of a text can be turned back into it
             features, predictions = partial(_lengths, features), partial(_length_of, predictions)
+            vectors, answers = no_vectors, no_answers
         took_ms = (time.perf_counter() - began) * 1000
-        self._journal.note(request, request_id, asked.rows.count, features, predictions, took_ms)
+        told = (features, predictions, took_ms, vectors, answers)
+        self._journal.note(request, request_id, asked.rows.count, *told)
         if length is None:
             return Reply(body)
         return Reply(body, media_type=_OCTETS, headers=((_HEADER, str(length).encode()),))

@@ -162,7 +162,7 @@ def _typed_tensor(given: Array, fields: Sequence[Field]) -> Rows:
     if len(fields) > 1:
         raise MalformedError(f"name the tensors: {', '.join(one.name for one in fields)}")
     tensor = _typed(fields[0], given) if fields else given
-    return Rows(None, tensor, _names(tensor), count)
+    return Rows(None, tensor, _names(tensor), count, fields[0].name if fields else "x")
 
 
 def _names(tensor: Array) -> tuple[str, ...]:

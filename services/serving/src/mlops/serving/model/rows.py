@@ -23,16 +23,21 @@ from mlops.serving.model.tensors import (
     check_shape,
     scalars,
 )
+from mlops.serving.model.vectors import NARROW, Shortened, is_vectors, shortened
 
 
 @dataclass(frozen=True)
 class Rows:
-    """What a model is asked: columns by name, or one matrix whose columns are *names*, or one tensor."""
+    """What a model is asked: columns by name, or one matrix whose columns are *names*, or one tensor.
+
+    *vector* is the name of a matrix whose columns have only numbers.
+    """
 
     columns: dict[str, Array] | None
     matrix: Array | None
     names: tuple[str, ...]
     count: int
+    vector: str = ""
 
     @property
     def values(self) -> dict[str, Array] | Array:
@@ -44,14 +49,35 @@ class Rows:
         return self.matrix
 
     def features(self) -> list[dict[str, Scalar]]:
-        """Return each row as features by name, as far as it has scalars."""
-        if self.columns is not None:
-            lists = {name: scalars(one) for name, one in self.columns.items() if one.ndim == 1}
-        elif self.matrix is not None and self.matrix.ndim == 2:  # noqa: PLR2004 - rows and columns
+        """Return each row as features by name, as far as it has scalars; narrow vectors are numbered ones."""
+        lists: dict[str, list[Scalar]] = {}
+        for name, one in (self.columns or {}).items():
+            if one.ndim == 1:
+                lists[name] = scalars(one)
+            elif one.ndim == 2 and not self._is_vector(one):  # noqa: PLR2004 - rows and columns
+                lists |= {f"{name}{i}": scalars(part) for i, part in enumerate(one.T)}
+        if self.matrix is not None and self.matrix.ndim == 2 and not self._matrix_vectors():  # noqa: PLR2004
             lists = dict(zip(self.names, map(scalars, self.matrix.T), strict=True))
-        else:
-            lists = {}
         return [{name: values[row] for name, values in lists.items()} for row in range(self.count)]
+
+    def vectors(self) -> list[dict[str, Shortened]]:
+        """Return the vectors of each row by name, as they are logged; none where no row has any."""
+        found = {
+            name: shortened(one)
+            for name, one in (self.columns or self._matrix_vectors()).items()
+            if self._is_vector(one)
+        }
+        if not found:
+            return []
+        return [{name: values[row] for name, values in found.items()} for row in range(self.count)]
+
+    def _matrix_vectors(self) -> dict[str, Array]:
+        if self.matrix is None or not self.vector or not self._is_vector(self.matrix):
+            return {}
+        return {self.vector: self.matrix}
+
+    def _is_vector(self, one: Array) -> bool:
+        return is_vectors(one, self.count) and one.shape[1] > NARROW
 
 
 def read_rows(tensors: Mapping[str, Array], fields: Sequence[Field]) -> Rows:
@@ -72,7 +98,7 @@ def _unsigned(tensors: Mapping[str, Array]) -> Rows:
         only = next(iter(tensors.values()))
         width = only.shape[1] if only.ndim == 2 else 0  # noqa: PLR2004 - rows and columns
         names = tuple(f"x{place}" for place in range(width))
-        return Rows(None, only, names, only.shape[0])
+        return Rows(None, only, names, only.shape[0], "x")
     columns = {name: _flat(name, one) for name, one in tensors.items()}
     return Rows(columns, None, tuple(columns), _same_length(columns))
 
@@ -104,7 +130,7 @@ def _tensors(tensors: Mapping[str, Array], fields: Sequence[Field]) -> Rows:
         check_shape(fields[0], only)
         width = only.shape[1] if only.ndim == 2 else 0  # noqa: PLR2004 - rows and columns
         names = tuple(f"{fields[0].name}{place}" for place in range(width))
-        return Rows(None, only, names, only.shape[0])
+        return Rows(None, only, names, only.shape[0], fields[0].name)
     _check_names(tensors, fields)
     typed = {field.name: _typed(field, tensors[field.name]) for field in fields}
     for field in fields:

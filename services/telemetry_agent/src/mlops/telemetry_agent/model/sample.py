@@ -20,7 +20,7 @@ from mlops.telemetry_agent.model.reading import (
     Value,
 )
 
-_SECTIONS = ("chip", "thermal", "power", "memory", "energy")
+_SECTIONS = ("chip", "thermal", "power", "memory", "disk", "energy")
 _LENGTHS = {"name": 128, "gpu_name": 128, "native": 64, "level_source": 32, "vendor": 64}
 _LENGTHS |= {"model_id": 64, "family": 16, "variant": 16, "source": 16, "mode": 16, "pressure": 16}
 _MOST_REASONS = 16

@@ -22,7 +22,7 @@ from mlops.tracking.model.changes import (
     VersionAdded,
     Why,
 )
-from mlops.tracking.model.facts import Origin, Package, RunFacts
+from mlops.tracking.model.facts import Dataset, Origin, Package, RunFacts
 from mlops.tracking.model.signs import ENDED_BY, HEARTBEAT, RESUMED, STALE
 from mlops.tracking.ports import Version
 
@@ -65,11 +65,20 @@ class MemoryTracking:
         *,
         params: Mapping[str, str] | None = None,
         tags: Mapping[str, str] | None = None,
+        inputs: Sequence[Dataset] = (),
         at_ms: int = 1000,
     ) -> str:
         """Begin a run and return its id."""
         run_id = uuid.uuid4().hex
-        facts = RunFacts(project, f"memory:/{run_id}", dict(params or {}), {}, dict(tags or {}))
+        facts = RunFacts(
+            project,
+            f"memory:/{run_id}",
+            dict(params or {}),
+            {},
+            dict(tags or {}),
+            tuple(inputs),
+            at_ms,
+        )
         self._check_open(project)
         self._runs[run_id] = _Run(project, facts, started_ms=at_ms)
         self._write(project, RunBegan(run_id, project, run_id[:8], "somebody", at_ms))
@@ -162,7 +171,7 @@ class MemoryTracking:
     async def run(self, run_id: str) -> RunFacts | None:
         """Return the facts of a run."""
         found = self._runs.get(run_id)
-        return found.facts if found else None
+        return replace(found.facts, ended_ms=found.ended_ms) if found else None
 
     async def package(self, project: str, source_uri: str) -> Package:
         """Return what was put into `packages`."""

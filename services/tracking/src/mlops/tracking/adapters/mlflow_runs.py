@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -41,10 +42,11 @@ _MOST_TAGS = 500
 # The metric that decides may be any of them.
 _MOST_METRICS = 100 * MOST_METRICS
 _READERS = 2
+_LONGEST_SOURCE = 4096
 _PATIENCE = timedelta(seconds=10)
 _RUN_ID: sa.BindParameter[str] = sa.bindparam("run_id")
 _RUN = (
-    sa.select(SqlExperiment.name, SqlRun.artifact_uri)
+    sa.select(SqlExperiment.name, SqlRun.artifact_uri, SqlRun.start_time, SqlRun.end_time)
     .join(SqlExperiment, SqlExperiment.experiment_id == SqlRun.experiment_id)
     .where(SqlRun.run_uuid == _RUN_ID)
 )
@@ -67,7 +69,11 @@ _METRICS = (
     .limit(_MOST_METRICS)
 )
 _INPUTS = (
-    sa.select(SqlDataset.name, SqlDataset.digest)
+    sa.select(
+        SqlDataset.name,
+        SqlDataset.digest,
+        sa.func.substr(SqlDataset.dataset_source, 1, _LONGEST_SOURCE),
+    )
     .join(SqlInput, SqlInput.source_id == SqlDataset.dataset_uuid)
     .where(SqlInput.source_type == "DATASET")
     .where(SqlInput.destination_type == "RUN")
@@ -142,7 +148,12 @@ class MlflowRuns:
             params=_texts(params),
             metrics=_numbers(metrics),
             tags=_texts(tags),
-            inputs=tuple(Dataset(name[:128], None, digest) for name, digest in inputs),
+            inputs=tuple(
+                Dataset(name[:128], None, digest, source=_source(told))
+                for name, digest, told in inputs
+            ),
+            started_ms=found[0][2],
+            ended_ms=found[0][3],
         )
 
     def _origin(self, project: str, name: str, version: int) -> Origin | None:
@@ -163,6 +174,16 @@ class MlflowRuns:
 
 def _texts(rows: list[Any]) -> dict[str, str]:
     return {name: value or "" for name, value in rows}
+
+
+def _source(told: str | None) -> str:
+    """Return the path or URI that a dataset's source holds; what the code itself made has none."""
+    try:
+        found = json.loads(told or "{}")
+    except ValueError:
+        return ""
+    held = (found.get(key) for key in ("uri", "url")) if isinstance(found, dict) else ()
+    return next((one for one in held if isinstance(one, str)), "")
 
 
 def _numbers(rows: list[Any]) -> dict[str, float]:

@@ -27,6 +27,7 @@ class TrackedProject(Part):
     """The document of a project in the bucket `tracking_projects`, by the project's name."""
 
     evaluate: EvaluateSettings = EvaluateSettings()
+    folder: str | None = None
     revision: int = 0
     archived: bool = False
     at: AwareDatetime | None = None
@@ -50,11 +51,14 @@ class Projects:
         def change(now: TrackedProject | None) -> TrackedProject:
             if now is not None and now.revision > event.revision:
                 return now
-            settings = event.settings.evaluate
+            settings, folder = event.settings.evaluate, event.path
             if now is not None and now.archived and _is_older(event, now):
                 # The archive has overtaken its registration.
-                return now.model_copy(update={"evaluate": settings, "revision": event.revision})
-            return TrackedProject(evaluate=settings, revision=event.revision, at=event.time)
+                newest = {"evaluate": settings, "folder": folder, "revision": event.revision}
+                return now.model_copy(update=newest)
+            return TrackedProject(
+                evaluate=settings, folder=folder, revision=event.revision, at=event.time
+            )
 
         try:
             names = await self._workspaces.provision(event.project)

@@ -42,7 +42,9 @@ def run(record: RunRecord) -> View:
         "duration_s": record.duration_s,
         "technique": record.technique,
         "chip": record.chip,
-        "datasets": [asdict(dataset) for dataset in record.datasets],
+        "datasets": [
+            {"name": one.name, "version": one.version, "hash": one.hash} for one in record.datasets
+        ],
         "source_commit": record.source_commit,
         "metrics": numbers(record.metrics),
         "params": dict(record.params),

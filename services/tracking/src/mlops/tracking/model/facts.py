@@ -29,11 +29,16 @@ _VERSION = re.compile(r"^(\d{1,9})(?:@(.*))?$")
 
 @dataclass(frozen=True)
 class Dataset:
-    """The exact version of a dataset."""
+    """The exact version of a dataset; where only its place is known, the version that likely stood there.
+
+    `source` is where an unmodified client says it has read it, as a path or URI.
+    """
 
     name: str
     version: int | None
     hash: str | None
+    likely: int | None = None
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,8 @@ class RunFacts:
     metrics: Mapping[str, float] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     inputs: tuple[Dataset, ...] = ()
+    started_ms: int | None = None
+    ended_ms: int | None = None
 
 
 @dataclass(frozen=True)

@@ -226,7 +226,10 @@ def _about(change: RunBegan | RunEnded | RunWentStale, run: RunFacts, share: flo
 def _datasets(run: RunFacts, share: float) -> tuple[DatasetVersion, ...]:
     found = shorten.datasets(run)
     kept = found[: max(1, int(len(found) * share))]
-    return tuple(DatasetVersion(name=d.name, version=d.version, hash=d.hash) for d in kept)
+    return tuple(
+        DatasetVersion(name=d.name, version=d.version, hash=d.hash, likely_version=d.likely)
+        for d in kept
+    )
 
 
 def _fit(make: Callable[[float], Message]) -> Message:

@@ -24,7 +24,7 @@ from mlops.tracking.model.changes import (
 )
 from mlops.tracking.model.energy import Used
 from mlops.tracking.model.facts import Package, RunFacts
-from mlops.tracking.ports import Charges, Leader, Rows, Runs
+from mlops.tracking.ports import Charges, Leader, ReadData, Rows, Runs
 from mlops.tracking.sources import messages
 
 _BATCH = 20
@@ -44,14 +44,19 @@ class Relay:
         clock: Clock,
         keep: timedelta,
         charges: Charges | None = None,
+        read: ReadData | None = None,
     ) -> None:
-        """Take *charges*, who tells what a run took; without them only what its own tags say is told."""
+        """Take *charges*, who tells what a run took, and *read*, who knows which versions it has read.
+
+        Without them only what the run itself says is told.
+        """
         self._rows = rows
         self._runs = runs
         self._leader = leader
         self._clock = clock
         self._keep = keep
         self._charges = charges
+        self._read = read
         self._log = structlog.get_logger("relay")
 
     async def tell(self) -> AsyncGenerator[Message, None]:
@@ -101,12 +106,12 @@ class Relay:
     async def _full(self, row: Row) -> Message | None:
         match row.change:
             case RunBegan() as began:
-                return messages.run_started(row, began, await self._run(began.run_id))
+                return messages.run_started(row, began, await self._run(row.project, began.run_id))
             case RunEnded() as ended:
-                facts = await self._run(ended.run_id)
+                facts = await self._run(row.project, ended.run_id)
                 return messages.run_ended(row, ended, facts, await self._took(row, ended, facts))
             case RunWentStale() as stale:
-                facts = await self._run(stale.run_id)
+                facts = await self._run(row.project, stale.run_id)
                 return messages.run_stale(row, stale, facts, await self._took(row, stale, facts))
             case VersionAdded() as added:
                 return await self._registered(row, added)
@@ -118,13 +123,14 @@ class Relay:
         if known is not None and known.is_prompt:
             return None
         package = await self._runs.package(row.project, added.source_uri) if known else Package()
-        return messages.model_registered(row, added, await self._run(added.run_id), package)
+        run = await self._run(row.project, added.run_id)
+        return messages.model_registered(row, added, run, package)
 
     async def _promoted(self, row: Row, moved: ChampionChanged) -> Message | None:
         known = await self._runs.origin(row.project, moved.name, moved.version)
         if known is not None and known.is_prompt:
             return None
-        run = await self._run(known.run_id if known else None)
+        run = await self._run(row.project, known.run_id if known else None)
         return messages.model_promoted(row, moved, known, run)
 
     async def _took(
@@ -134,7 +140,9 @@ class Relay:
             return energy.told(facts.tags)
         return await self._charges.of(change, row.id, facts)
 
-    async def _run(self, run_id: str | None) -> RunFacts:
+    async def _run(self, project: str, run_id: str | None) -> RunFacts:
         # Gone meanwhile: what the row itself says is told all the same.
         found = await self._runs.run(run_id) if run_id else None
-        return found or RunFacts()
+        if found is None or self._read is None:
+            return found or RunFacts()
+        return await self._read.named(project, found)

@@ -49,7 +49,7 @@ class DvcDatasets:
             "snapshot",
             _LONG,
             hear=_hearing(told),
-            **_where(place),
+            **_moving(place),
             path=path,
             held=list(room.held) if room else [],
             limit_bytes=room.limit_bytes if room else None,
@@ -61,11 +61,15 @@ class DvcDatasets:
             dvc_text=str(found["dvc_text"]),
         )
 
+    async def forget(self, place: Place, path: str) -> None:
+        """Let the next snapshot read everything at *path*."""
+        await self._worker(place).call("forget", _QUICK, **_where(place), path=path)
+
     async def push(self, place: Place, oids: Sequence[str], told: Told | None = None) -> int:
         """Transfer what the remote lacks."""
         return int(
             await self._worker(place).call(
-                "push", _LONG, hear=_hearing(told), **_where(place), oids=list(oids)
+                "push", _LONG, hear=_hearing(told), **_moving(place), oids=list(oids)
             )
         )
 
@@ -84,7 +88,7 @@ class DvcDatasets:
             "restore",
             _LONG,
             hear=_hearing(told),
-            **_where(place),
+            **_moving(place),
             path=path,
             oid=content.oid,
             size_bytes=content.size_bytes,
@@ -100,11 +104,12 @@ class DvcDatasets:
             asked = await self._worker(place).call(
                 "files",
                 _LONG,
-                **_where(place),
+                **_moving(place),
                 oid=content.oid,
                 size_bytes=content.size_bytes,
             )
-            found = {str(rel): str(file) for rel, file in asked.items()}
+            listed = await asyncio.to_thread(_listed, Path(str(asked)), content.oid)
+            found = {rel: str(file) for rel, file in listed.items()}
         return found
 
     async def verify(
@@ -120,7 +125,7 @@ class DvcDatasets:
             "verify",
             _LONG,
             hear=_hearing(told),
-            **_where(place),
+            **_moving(place),
             oids=list(oids),
             repair=repair,
         )
@@ -140,6 +145,7 @@ class DvcDatasets:
         projects: Sequence[Place] = (),
         grace: timedelta,
         dry: bool,
+        told: Told | None = None,
     ) -> Swept:
         """Delete what only *dead* contents name."""
         # Now, and not when the worker comes to it: what was added since then is not among the live ones.
@@ -147,6 +153,7 @@ class DvcDatasets:
         found = await self._worker(place).call(
             "sweep",
             _LONG,
+            hear=_hearing(told),
             **_where(place),
             dead=list(dead),
             live=list(live),
@@ -174,6 +181,10 @@ def _hearing(told: Told | None) -> Hear | None:
 
 def _where(place: Place) -> dict[str, Any]:
     return {"folder": place.folder, "remote": place.remote, "cache": place.cache}
+
+
+def _moving(place: Place) -> dict[str, Any]:
+    return {**_where(place), "bytes_per_s": place.bytes_per_s}
 
 
 def _seen(cache: str, content: Content) -> dict[str, str] | None:

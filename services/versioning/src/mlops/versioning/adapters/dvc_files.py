@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""DvcFiles: the `.dvc` files of a project's folder, seen by stat alone, and what they name."""
+"""DvcFiles: the `.dvc` and `dvc.lock` files of a project's folder, seen by stat alone, and what they name."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 import structlog
 
 from mlops.chassis.sidecar import IDLE, Sidecar
+from mlops.versioning.adapters.dvc_locks import LOCK, Locks, is_output
 from mlops.versioning.model import Content
 from mlops.versioning.ports import Claim, Place
 
@@ -44,13 +45,16 @@ class DvcFiles:
         self._worker = Sidecar("mlops.versioning.adapters.people_worker", env=own, idle=idle)
         self._known: dict[str, dict[str, _Folder]] = {}
         self._too_large: set[str] = set()
+        self._locks = Locks()
 
     async def look(self, folder: str) -> dict[str, str]:
-        """Return each `.dvc` file's signature."""
+        """Return the signature of each `.dvc` file and of each output of a pipeline."""
         return await asyncio.to_thread(self._look, folder)
 
     async def named(self, folder: str, file: str) -> tuple[str, str] | None:
-        """Return the path and the address that a `.dvc` file names, if it is one of ours or a plain one."""
+        """Return the path and the address that a `.dvc` file, one of ours or a plain one, or an output names."""
+        if is_output(file):
+            return self._locks.named(folder, file)
         return await asyncio.to_thread(_named, folder, file)
 
     async def arrived(self, place: Place, oid: str) -> bool:
@@ -59,7 +63,7 @@ class DvcFiles:
         return "://" not in place.remote and await asyncio.to_thread(object_.is_file)
 
     async def claimed(self, place: Place, file: str) -> Claim | None:
-        """Return what a `.dvc` file names, once a remote holds it."""
+        """Return what a `.dvc` file or an output names, once a remote holds it."""
         found = await self._worker.call(
             "claimed",
             _LONG,
@@ -67,8 +71,12 @@ class DvcFiles:
             remote=place.remote,
             cache=place.cache,
             file=file,
+            bytes_per_s=place.bytes_per_s,
         )
         if found is None:
+            return None
+        if not found["kept"]:
+            self._locks.pass_by(place.folder, file)
             return None
         content = Content(
             oid=str(found["oid"]),
@@ -76,7 +84,7 @@ class DvcFiles:
             files=int(found["files"]),
             dvc_text=str(found["dvc_text"]),
         )
-        return Claim(str(found["path"]), content)
+        return Claim(str(found["path"]), content, str(found["stage"]))
 
     async def close(self) -> None:
         """End the worker."""
@@ -93,7 +101,10 @@ class DvcFiles:
                 continue
             now[at] = held
             waiting.extend(os.path.join(at, name) for name in held.folders)
-            signatures.update(_signed(root, at, held.files))
+            for file, signature in _signed(root, at, held.files):
+                is_lock = os.path.basename(file) == LOCK
+                found = self._locks.outs(root, file, signature) if is_lock else {file: signature}
+                signatures.update(found)
         self._known[root] = now
         self._say_what_is_left(root, has_more=bool(waiting))
         return signatures
@@ -128,7 +139,7 @@ def _sorted_out(
     folders: list[str] = []
     files: list[str] = []
     for entry in entries:
-        if entry.name.endswith(_ENDING) and entry.name != _ENDING:
+        if entry.name == LOCK or (entry.name.endswith(_ENDING) and entry.name != _ENDING):
             files.append(entry.name)
         elif entry.name == "pyvenv.cfg" or (entry.name == _ENDING and not is_root):
             return (), ()  # somebody's environment, or another project: what is in it is of others

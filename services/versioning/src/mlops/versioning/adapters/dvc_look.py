@@ -202,6 +202,8 @@ def _stays(rel: str, one: Present, wish: Wish) -> bool:
 
 def _text_is_unheld(wish: Wish, safe: Safe) -> bool:
     """Tell whether the present `.dvc` file is to be put aside; refuse when its data are still there."""
+    if not wish.dvc_text:
+        return False  # what a pipeline makes: `dvc.lock` is its record, and stays as it is
     file = text_of(wish)
     text = file.read_text() if file.exists() else wish.dvc_text
     found = _ADDRESS.findall(text)

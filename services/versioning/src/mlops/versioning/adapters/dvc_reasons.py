@@ -17,6 +17,7 @@ _CREDENTIALS = (
     "give versioning right ones (for S3: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY where the "
     "platform is started) and start it again"
 )
+_NETWORK = "check the network and the address (for S3: AWS_ENDPOINT_URL_S3); what has arrived is not sent again"
 _FIXES = {
     "signature": _CREDENTIALS,
     "access key": _CREDENTIALS,
@@ -25,7 +26,9 @@ _FIXES = {
     "access denied": _CREDENTIALS,
     "bucket does not exist": "create the bucket, or correct the remote ([data] remote, or VERSIONING_REMOTE)",
     "nosuchbucket": "create the bucket, or correct the remote ([data] remote, or VERSIONING_REMOTE)",
-    "could not connect": "check the network and the address (for S3: AWS_ENDPOINT_URL_S3)",
+    "could not connect": _NETWORK,
+    "connection was closed": _NETWORK,
+    "timeout on endpoint": _NETWORK,
     "permission denied": "make the folder writable for the platform's user",
 }
 

@@ -119,7 +119,7 @@ def _put_all(repo: Repo, store: Store, look: Look, tell: Tell) -> dict[str, tupl
 
 def _is_program(wish: Wish) -> bool:
     # DVC notes it of single files only.
-    outs: Any = loads_yaml(wish.dvc_text).get("outs") or [{}]
+    outs: Any = (loads_yaml(wish.dvc_text) or {}).get("outs") or [{}]
     return "" in wish.files and bool(outs[0].get("isexec"))
 
 
@@ -225,7 +225,10 @@ def _remember(known: Known, place: Path, files: dict[str, tuple[Signature, str]]
 
 @contextlib.contextmanager
 def _text_kept(look: Look) -> Iterator[None]:
-    """Write the `.dvc` file, and take it back when what follows fails."""
+    """Write the `.dvc` file, and take it back when what follows fails; what a pipeline makes has none."""
+    if not look.wish.dvc_text:
+        yield
+        return
     file, aside = text_of(look.wish), text_aside(look.wish)
     before = file.read_text() if file.exists() else None
     file.parent.mkdir(parents=True, exist_ok=True)

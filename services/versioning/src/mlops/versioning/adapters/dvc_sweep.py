@@ -12,6 +12,7 @@ import itertools
 import math
 import os
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any
 
@@ -23,13 +24,24 @@ from dvc_objects.errors import ObjectFormatError
 
 from mlops.chassis.errors import UnavailableError
 from mlops.versioning.adapters.by_hand import named_by_hand
+from mlops.versioning.adapters.dvc_copy import Tell, silent
 from mlops.versioning.adapters.dvc_transfer import REMOTE
 
 Found = tuple[Any, str, int]
 
+# Of a remote each answer is waited for.
+_WORKERS = 8
+
 
 def sweep(
-    repo: Repo, dead: list[str], live: list[str], *, folders: list[str], before: float, dry: bool
+    repo: Repo,
+    dead: list[str],
+    live: list[str],
+    *,
+    folders: list[str],
+    before: float,
+    dry: bool,
+    tell: Tell,
 ) -> dict[str, int]:
     """Delete what *dead* names, nobody else does, and is from *before*; return what `Swept` says.
 
@@ -42,14 +54,40 @@ def sweep(
             sides = itertools.chain(odbs, _others(opened, folders))
             named -= _named(_Kept(sides), live, needed=True)
         named -= _named(odbs, _by_hand(repo.root_dir, folders, dead), needed=False)
-    gone = [one for odb in odbs for one in _old(odb, named, before)]
-    # The listings first: as long as one is there, its files are.
-    for odb, oid, _ in sorted(gone, key=lambda one: not one[1].endswith(".dir")):
-        # Looked at once more: an addition may have met it in the meantime.
-        if not dry and any(_old(odb, {oid}, before)):
-            with contextlib.suppress(FileNotFoundError):
-                odb.fs.remove(odb.oid_to_path(oid))
+    gone = _gone(odbs, named, before, tell if dry else silent)
+    if not dry:
+        _delete(gone, before, tell)
     return {"objects": len(gone), "size_bytes": sum(size for _, _, size in gone)}
+
+
+def _gone(odbs: list[Any], named: set[str], before: float, tell: Tell) -> list[Found]:
+    found: list[Found] = []
+    asked = list(itertools.product(odbs, sorted(named)))
+    with ThreadPoolExecutor(_WORKERS) as threads:
+        looked = threads.map(lambda one: list(_old(one[0], {one[1]}, before)), asked)
+        for done, one in enumerate(looked, 1):
+            found.extend(one)
+            tell(done, len(asked))
+    return found
+
+
+def _delete(gone: list[Found], before: float, tell: Tell) -> None:
+    # The listings first: as long as one is there, its files are.
+    listings = [one for one in gone if one[1].endswith(".dir")]
+    files = [one for one in gone if not one[1].endswith(".dir")]
+    done = 0
+    with ThreadPoolExecutor(_WORKERS) as threads:
+        for some in (listings, files):
+            for _ in threads.map(lambda one: _delete_one(one[0], one[1], before), some):
+                done += 1
+                tell(done, len(gone))
+
+
+def _delete_one(odb: Any, oid: str, before: float) -> None:
+    # Looked at once more: an addition may have met it in the meantime.
+    if any(_old(odb, {oid}, before)):
+        with contextlib.suppress(FileNotFoundError):
+            odb.fs.remove(odb.oid_to_path(oid))
 
 
 class _Kept:

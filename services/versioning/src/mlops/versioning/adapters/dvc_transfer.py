@@ -3,59 +3,57 @@
 
 DVC's own `repo.cloud` is not used: given a folder's address it moves the listing without the files, trusts an index
 of what the remote held the last time, and passes over what is nowhere without a word. Here every object is named.
-To a remote that is a folder of the same file system objects go as clones or hard links: nothing is read again.
+How objects go is `dvc_copy.py`'s.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from dvc.repo import Repo
-from dvc_data.hashfile.hash_info import HashInfo
-from dvc_data.hashfile.transfer import transfer
-from fsspec.callbacks import Callback
 
 from mlops.chassis.errors import UnavailableError
+from mlops.versioning.adapters.dvc_copy import Tell, absent, copy, folder_of, silent
+from mlops.versioning.adapters.dvc_pace import Pace
 from mlops.versioning.adapters.dvc_restore import contents
+from mlops.versioning.adapters.dvc_settle import settle
 from mlops.versioning.adapters.dvc_store import Store
 
 REMOTE = "mlops"
 
-Tell = Callable[[int, int], None]
 
+def push(repo: Repo, oids: list[str], tell: Tell = silent, pace: Pace | None = None) -> int:
+    """Copy what the remote lacks; return how many objects, after the remote was seen to hold all of them.
 
-def silent(_done: int, _whole: int) -> None:
-    """Hear nothing of how far a transfer is."""
-
-
-def push(repo: Repo, oids: list[str], tell: Tell = silent) -> int:
-    """Copy what the remote lacks; return how many objects, after the remote was seen to hold all of them."""
+    What cache and remote hold is on the disk then: what is pushed is about to be named.
+    """
     cache, remote = repo.cache.local, repo.cloud.get_remote_odb(REMOTE)
     listings = set(oids) - _files(set(oids))
-    if gone := _not_brought(remote, cache, listings):
+    if gone := _not_brought(remote, cache, listings, pace):
         raise UnavailableError(f"neither cache nor remote {remote.path!r} holds {min(gone)}")
     wanted = {oid for content in oids for oid in objects(repo, content)}
-    lacking = _lacking(remote, wanted)
+    lacking = absent(remote, wanted)
     # The files first, the listings last: a listing on the remote means that its files are there.
     files = _files(lacking)
-    _copy(cache, remote, files, tell, check=False)
-    _copy(cache, remote, lacking - files, silent, check=False)
-    if missing := _lacking(remote, lacking):
+    sure = copy(cache, remote, files, tell, pace, check=False)
+    sure |= copy(cache, remote, lacking - files, silent, pace, check=False)
+    if missing := absent(remote, lacking - sure):
         raise UnavailableError(
             f"the remote lacks {len(missing)} objects after the push: {min(missing)} …"
         )
+    settle(*(store.path for store in (folder_of(cache), folder_of(remote)) if store))
     return len(lacking)
 
 
-def fetch(repo: Repo, oid: str, tell: Tell = silent) -> bool:
+def fetch(repo: Repo, oid: str, tell: Tell = silent, pace: Pace | None = None) -> bool:
     """Copy what the cache lacks of a content, checking each object; return whether it then has everything."""
     cache, remote = repo.cache.local, repo.cloud.get_remote_odb(REMOTE)
-    if _not_brought(remote, cache, {oid}):
+    if _not_brought(remote, cache, {oid}, pace):
         return False
-    lacking = _lacking(cache, set(objects(repo, oid)))
-    _copy(remote, cache, lacking, tell, check=True)
-    return not _lacking(cache, lacking)
+    lacking = absent(cache, set(objects(repo, oid)))
+    copy(remote, cache, lacking, tell, pace, check=True)
+    return not absent(cache, lacking)
 
 
 def objects(repo: Repo, oid: str) -> list[str]:
@@ -66,10 +64,10 @@ def objects(repo: Repo, oid: str) -> list[str]:
 
 def held(repo: Repo, oids: set[str]) -> set[str]:
     """Return which objects cache or remote hold."""
-    lacking = _lacking(repo.cache.local, oids)
+    lacking = absent(repo.cache.local, oids)
     if not lacking:
         return oids
-    return oids - _lacking(repo.cloud.get_remote_odb(REMOTE), lacking)
+    return oids - absent(repo.cloud.get_remote_odb(REMOTE), lacking)
 
 
 def named(repo: Repo, oid: str) -> set[str]:
@@ -81,58 +79,15 @@ def named(repo: Repo, oid: str) -> set[str]:
     return {oid}
 
 
-def folder_of(odb: Any) -> Store | None:
-    """Return the store of a remote that is a folder of this machine, None of another one."""
-    return Store(odb.path) if odb.fs.protocol == "local" else None
-
-
-def _not_brought(remote: Any, cache: Any, oids: set[str]) -> set[str]:
+def _not_brought(remote: Any, cache: Any, oids: set[str], pace: Pace | None = None) -> set[str]:
     """Bring what the cache lacks, or holds as a damaged listing; return what is nowhere."""
     store = Store(cache.path)
     for oid in oids - _files(oids):
         if store.size(oid) is not None and not store.sound(oid):
             store.put_aside(oid)
-    _copy(remote, cache, _lacking(cache, oids), silent, check=True)
-    return _lacking(cache, oids)
-
-
-def _lacking(odb: Any, oids: set[str]) -> set[str]:
-    if store := folder_of(odb):
-        return {oid for oid in oids if store.size(oid) is None}
-    return oids - set(odb.oids_exist(list(oids)))
+    copy(remote, cache, absent(cache, oids), silent, pace, check=True)
+    return absent(cache, oids)
 
 
 def _files(oids: Iterable[str]) -> set[str]:
     return {oid for oid in oids if not oid.endswith(".dir")}
-
-
-def _copy(source: Any, target: Any, oids: set[str], tell: Tell, *, check: bool) -> None:
-    here, there = folder_of(source), folder_of(target)
-    if here and there:
-        _take_over(here, there, oids, tell, check=check)
-        return
-    held = oids & set(source.oids_exist(list(oids)))
-    if not held:
-        return
-    infos = {HashInfo("md5", oid) for oid in held}
-    if failed := transfer(source, target, infos, verify=True, callback=_Told(tell)).failed:
-        raise UnavailableError(f"{len(failed)} objects could not be copied to {target.path!r}")
-
-
-def _take_over(source: Store, target: Store, oids: set[str], tell: Tell, *, check: bool) -> None:
-    held = [oid for oid in oids if source.size(oid) is not None]
-    for done, oid in enumerate(held, 1):
-        target.bring(oid, source, check=check)
-        tell(done, len(held))
-
-
-class _Told(Callback):  # type: ignore[misc] # fsspec has no types
-    """Tells how many objects of how many are through."""
-
-    def __init__(self, tell: Tell) -> None:
-        super().__init__()
-        self._tell = tell
-
-    def call(self, *_: Any, **__: Any) -> None:
-        """Pass on where it stands; fsspec calls this after each step."""
-        self._tell(self.value, self.size or 0)

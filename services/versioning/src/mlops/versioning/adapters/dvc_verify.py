@@ -10,28 +10,27 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from dvc.repo import Repo
-from dvc_data.hashfile.hash_info import HashInfo
-from dvc_data.hashfile.transfer import transfer
 
+from mlops.versioning.adapters.dvc_copy import Tell, absent, copy, folder_of, silent
+from mlops.versioning.adapters.dvc_pace import Pace
 from mlops.versioning.adapters.dvc_restore import contents
 from mlops.versioning.adapters.dvc_store import Store
-from mlops.versioning.adapters.dvc_transfer import REMOTE, folder_of
-
-Tell = Callable[[int, int], None]
+from mlops.versioning.adapters.dvc_transfer import REMOTE
 
 _WORKERS = os.cpu_count() or 1
 
 
-def verify(repo: Repo, oids: list[str], *, repair: bool, tell: Tell) -> dict[str, Any]:
+def verify(
+    repo: Repo, oids: list[str], *, repair: bool, tell: Tell, pace: Pace | None = None
+) -> dict[str, Any]:
     """Read the objects of *oids* again; return what `Verified` says."""
-    sides = _Sides(repo, repair=repair)
+    sides = _Sides(repo, pace, repair=repair)
     # The listings first: only a good one says which files there are.
-    sides.check({oid for oid in oids if oid.endswith(".dir")}, _silent)
+    sides.check({oid for oid in oids if oid.endswith(".dir")}, silent)
     named = {oid: sides.named(oid) for oid in oids}
     files = {one for found in named.values() for one in found or () if not one.endswith(".dir")}
     sides.check(files, tell)
@@ -47,11 +46,12 @@ def verify(repo: Repo, oids: list[str], *, repair: bool, tell: Tell) -> dict[str
 class _Sides:
     """Cache and remote, and what was found on them so far."""
 
-    def __init__(self, repo: Repo, *, repair: bool) -> None:
+    def __init__(self, repo: Repo, pace: Pace | None, *, repair: bool) -> None:
         self._cache_odb, self._remote_odb = repo.cache.local, repo.cloud.get_remote_odb(REMOTE)
         self._cache = Store(self._cache_odb.path)
         self._remote = folder_of(self._remote_odb)
         self._repair = repair
+        self._pace = pace
         self.whole: set[str] = set()
         self.checked = self.size_bytes = self.repaired = 0
 
@@ -90,7 +90,7 @@ class _Sides:
     def _sound_there(self, oids: set[str], here: set[str]) -> set[str]:
         remote = self._remote
         if remote is None:
-            return set(self._remote_odb.oids_exist(list(oids)))
+            return oids - absent(self._remote_odb, oids)
         # One file under two names is read once.
         shared = {oid for oid in oids if self._cache.shares(oid, remote)}
         others = oids - shared
@@ -101,21 +101,25 @@ class _Sides:
     def _bring_back(self, oids: set[str]) -> set[str]:
         if self._remote is not None:
             return _brought(self._remote, self._cache, oids)
-        # DVC takes what is there, damaged or not, for a reason to bring nothing.
+        # What is there, damaged or not, would be a reason to bring nothing.
         for oid in oids:
             self._cache.put_aside(oid)
-        infos = {HashInfo("md5", oid) for oid in oids}
-        if infos:
-            transfer(self._remote_odb, self._cache_odb, infos, verify=True, shallow=True)
+        try:
+            self._fetch(oids)
+        except ValueError:  # one is damaged there, too: the others are not to suffer
+            for oid in absent(self._cache_odb, oids):
+                with contextlib.suppress(ValueError):
+                    self._fetch({oid})
         return {oid for oid in oids if self._cache.sound(oid)}
+
+    def _fetch(self, oids: set[str]) -> None:
+        copy(self._remote_odb, self._cache_odb, oids, silent, self._pace, check=True)
 
     def _bring_again(self, oids: set[str]) -> set[str]:
         if self._remote is not None:
             return _brought(self._cache, self._remote, oids)
-        infos = {HashInfo("md5", oid) for oid in oids}
-        if infos:
-            transfer(self._cache_odb, self._remote_odb, infos, shallow=True)
-        return oids & set(self._remote_odb.oids_exist(list(oids)))
+        copy(self._cache_odb, self._remote_odb, oids, silent, self._pace, check=False)
+        return oids - absent(self._remote_odb, oids)
 
     def _set_aside(self, oids: set[str]) -> None:
         for oid in oids:
@@ -131,7 +135,3 @@ def _brought(source: Store, target: Store, oids: set[str]) -> set[str]:
             target.bring(oid, source, check=True)
             found.add(oid)
     return found
-
-
-def _silent(_done: int, _whole: int) -> None:
-    return

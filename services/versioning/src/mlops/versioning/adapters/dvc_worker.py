@@ -21,8 +21,10 @@ from dvc.repo import Repo
 from mlops.chassis.errors import RejectedError, UnavailableError
 from mlops.chassis.sidecar import serve
 from mlops.versioning.adapters import dvc_transfer as transfer
-from mlops.versioning.adapters.dvc_add import add
+from mlops.versioning.adapters.dvc_add import add, known_of
+from mlops.versioning.adapters.dvc_copy import Tell, silent
 from mlops.versioning.adapters.dvc_look import Safe, Wish
+from mlops.versioning.adapters.dvc_pace import Pace, pace_of
 from mlops.versioning.adapters.dvc_reasons import explained
 from mlops.versioning.adapters.dvc_restore import contents
 from mlops.versioning.adapters.dvc_restore import restore as put_back
@@ -50,12 +52,14 @@ def snapshot(
     cache: str,
     path: str,
     *,
+    bytes_per_s: int | None = None,
     held: list[str] | None = None,
     limit_bytes: int | None = None,
     tell: Say | None = None,
 ) -> dict[str, Any]:
     """Look for room while it is added, push, verify; in this order, so that what is returned is complete."""
     place = existing(folder, path)
+    pace = pace_of(bytes_per_s)
     with _repo(folder, remote, cache) as repo:
         _refuse_foreign(repo, place, path)
 
@@ -64,7 +68,7 @@ def snapshot(
                 check(Store(repo.cache.local.path), oid, held or [], limit_bytes)
 
         added = add(repo, place, path, _teller(tell, "read", "bytes"), allow)
-        transfer.push(repo, [added.oid], _teller(tell, "push", "files"))
+        transfer.push(repo, [added.oid], _teller(tell, _moving("push", pace), "files"), pace)
         return {
             "oid": added.oid,
             "size_bytes": added.size_bytes,
@@ -73,10 +77,26 @@ def snapshot(
         }
 
 
-def push(folder: str, remote: str, cache: str, oids: list[str], *, tell: Say | None = None) -> int:
-    """Transfer what the remote lacks of the given contents."""
+def forget(folder: str, remote: str, cache: str, path: str) -> None:
+    """Forget which content the files at a path had when they were last read."""
+    place = existing(folder, path)
     with _repo(folder, remote, cache) as repo:
-        return transfer.push(repo, oids, _teller(tell, "push", "files"))
+        known_of(repo, place).file.unlink(missing_ok=True)
+
+
+def push(
+    folder: str,
+    remote: str,
+    cache: str,
+    oids: list[str],
+    *,
+    bytes_per_s: int | None = None,
+    tell: Say | None = None,
+) -> int:
+    """Transfer what the remote lacks of the given contents."""
+    pace = pace_of(bytes_per_s)
+    with _repo(folder, remote, cache) as repo:
+        return transfer.push(repo, oids, _teller(tell, _moving("push", pace), "files"), pace)
 
 
 def restore(
@@ -90,22 +110,31 @@ def restore(
     *,
     held: list[str],
     read_only: bool,
+    bytes_per_s: int | None = None,
     tell: Say | None = None,
 ) -> None:
     """Fetch the content if the cache lacks it, then put it in its place."""
-    place = locate(folder, path)
+    place, pace = locate(folder, path), pace_of(bytes_per_s)
     with _repo(folder, remote, cache) as repo:
-        files = _whole(repo, path, oid, size_bytes, _teller(tell, "fetch", "files"))
+        telling = _teller(tell, _moving("fetch", pace), "files")
+        files = _whole(repo, path, oid, size_bytes, telling, pace)
         wish = Wish(place, path, dvc_text, files, read_only)
         put_back(repo, wish, _safe(repo, [oid, *held]), _teller(tell, "restore", "files"))
 
 
-def files(folder: str, remote: str, cache: str, oid: str, size_bytes: int) -> dict[str, str]:
-    """Fetch the content if the cache lacks it, and tell where its files lie."""
+def files(
+    folder: str,
+    remote: str,
+    cache: str,
+    oid: str,
+    size_bytes: int,
+    *,
+    bytes_per_s: int | None = None,
+) -> str:
+    """Fetch the content if the cache lacks it, and tell the folder of its objects; who asks reads the listing there."""
     with _repo(folder, remote, cache) as repo:
-        store = Store(repo.cache.local.path)
-        found = _whole(repo, oid, oid, size_bytes, transfer.silent)
-        return {rel: store.place(one) for rel, one in found.items()}
+        _whole(repo, oid, oid, size_bytes, silent, pace_of(bytes_per_s))
+        return str(repo.cache.local.path)
 
 
 def verify(
@@ -115,11 +144,13 @@ def verify(
     oids: list[str],
     *,
     repair: bool,
+    bytes_per_s: int | None = None,
     tell: Say | None = None,
 ) -> dict[str, Any]:
     """Read the objects of the given contents again."""
     with _repo(folder, remote, cache) as repo:
-        return look_again(repo, oids, repair=repair, tell=_teller(tell, "verify", "files"))
+        telling = _teller(tell, "verify", "files")
+        return look_again(repo, oids, repair=repair, tell=telling, pace=pace_of(bytes_per_s))
 
 
 def sweep(
@@ -132,26 +163,30 @@ def sweep(
     folders: list[str],
     before: float,
     dry: bool,
+    tell: Say | None = None,
 ) -> dict[str, int]:
     """Delete what only the dead contents name."""
     with _repo(folder, remote, cache) as repo:
-        return delete(repo, dead, live, folders=folders, before=before, dry=dry)
+        telling = _teller(tell, "count" if dry else "delete", "objects")
+        return delete(repo, dead, live, folders=folders, before=before, dry=dry, tell=telling)
 
 
-def _whole(repo: Repo, path: str, oid: str, size_bytes: int, tell: transfer.Tell) -> dict[str, str]:
+def _whole(
+    repo: Repo, path: str, oid: str, size_bytes: int, tell: Tell, pace: Pace | None
+) -> dict[str, str]:
     """Return the addresses of a content's files, all of them in the cache and as long as they were."""
     files = _held(repo, oid, size_bytes)
     if files is None:
-        files = _fetched(repo, path, oid, tell)
+        files = _fetched(repo, path, oid, tell, pace)
         if _held(repo, oid, size_bytes) is None:
             # An object is shorter, or longer, than it was: a disk was full, or somebody wrote into the cache.
-            look_again(repo, [oid], repair=True, tell=transfer.silent)
-            files = _fetched(repo, path, oid, transfer.silent)
+            look_again(repo, [oid], repair=True, tell=silent, pace=pace)
+            files = _fetched(repo, path, oid, silent, pace)
     return files
 
 
-def _fetched(repo: Repo, path: str, oid: str, tell: transfer.Tell) -> dict[str, str]:
-    if not transfer.fetch(repo, oid, tell):
+def _fetched(repo: Repo, path: str, oid: str, tell: Tell, pace: Pace | None) -> dict[str, str]:
+    if not transfer.fetch(repo, oid, tell, pace):
         remote = repo.cloud.get_remote_odb(transfer.REMOTE).path
         raise UnavailableError(f"neither cache nor remote {remote!r} holds {oid} of {path!r}")
     return contents(Store(repo.cache.local.path), oid)
@@ -182,10 +217,14 @@ def _safe(repo: Repo, held: list[str]) -> Safe:
     return safe
 
 
-def _teller(say: Say | None, step: str, unit: str) -> transfer.Tell:
+def _moving(step: str, pace: Pace | None) -> str:
+    return f"{step}, {pace}:" if pace else step
+
+
+def _teller(say: Say | None, step: str, unit: str) -> Tell:
     """Return what passes progress on, a few times a second; nothing where nobody listens."""
     if say is None:
-        return transfer.silent
+        return silent
     last = 0.0
 
     def tell(done: int, whole: int) -> None:
@@ -233,6 +272,7 @@ if __name__ == "__main__":
         {
             "provision": provision,
             "snapshot": snapshot,
+            "forget": forget,
             "push": push,
             "restore": restore,
             "files": files,

@@ -59,6 +59,10 @@ class MemoryDatasets:
         await self.push(place, [oid], told)
         return Content(oid, size, len(read), f"memory: {oid}\n")
 
+    async def forget(self, place: Place, path: str) -> None:
+        """Look whether it is there; everything is read each time."""
+        existing(place.folder, path)
+
     async def push(self, _: Place, oids: Sequence[str], told: Told | None = None) -> int:
         """Copy what the remote lacks."""
         wanted = {one for oid in oids for one in (oid, *self._files(oid).values())}
@@ -130,6 +134,7 @@ class MemoryDatasets:
         projects: Sequence[Place] = (),
         grace: timedelta,
         dry: bool,
+        told: Told | None = None,
     ) -> Swept:
         """Delete what only dead contents name."""
         for oid in live:
@@ -145,6 +150,8 @@ class MemoryDatasets:
         old = {oid for oid in gone if self.born.get(oid, self.passed) + grace < self.passed}
         held = [(side, oid) for side in (self.cache, self.remote) for oid in old if oid in side]
         swept = Swept(len(held), sum(len(side[oid]) for side, oid in held))
+        if told and held:
+            told(Progress("count" if dry else "delete", len(held), len(held), "objects"))
         for side, oid in held if not dry else ():
             del side[oid]
         return swept

@@ -32,6 +32,7 @@ class MlflowModels:
             project=place.project,
             name=name,
             version=version,
+            bytes_per_s=place.bytes_per_s,
         )
         if found is None:
             return None

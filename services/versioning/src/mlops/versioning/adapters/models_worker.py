@@ -27,6 +27,7 @@ from mlops.chassis.errors import UnavailableError
 from mlops.chassis.sidecar import serve
 from mlops.versioning.adapters import dvc_transfer as transfer
 from mlops.versioning.adapters.dvc_add import Read, listing
+from mlops.versioning.adapters.dvc_pace import Pace, pace_of
 from mlops.versioning.adapters.dvc_reasons import explained
 from mlops.versioning.adapters.dvc_setup import prepare
 from mlops.versioning.adapters.dvc_store import Store
@@ -39,7 +40,14 @@ _DEAD_S = 4 * 3600.0
 
 
 def keep(
-    folder: str, remote: str, cache: str, mlflow_url: str, project: str, name: str, version: int
+    folder: str,
+    remote: str,
+    cache: str,
+    mlflow_url: str,
+    project: str,
+    name: str,
+    version: int,
+    bytes_per_s: int | None = None,
 ) -> dict[str, Any] | None:
     """Return the content of a registered version; None when MLflow has no such files, or none any more."""
     with explained(remote, cache):
@@ -50,7 +58,7 @@ def keep(
         _forget_dead(beside)
         with tempfile.TemporaryDirectory(prefix=_BROUGHT, dir=beside) as brought:
             found = _fetched(mlflow_url, project, name, version, brought)
-            return None if found is None else _kept(folder, Path(found), name)
+            return None if found is None else _kept(folder, Path(found), name, pace_of(bytes_per_s))
 
 
 def _forget_dead(beside: Path) -> None:
@@ -76,7 +84,7 @@ def _fetched(mlflow_url: str, project: str, name: str, version: int, to: str) ->
     return found
 
 
-def _kept(folder: str, found: Path, name: str) -> dict[str, Any] | None:
+def _kept(folder: str, found: Path, name: str, pace: Pace | None) -> dict[str, Any] | None:
     files = dict(_files(found))
     if not files:
         return None
@@ -87,7 +95,7 @@ def _kept(folder: str, found: Path, name: str) -> dict[str, Any] | None:
                 rel: (None, *store.add_file(str(file), _quietly)) for rel, file in files.items()
             }
             oid = store.add_bytes(listing(read), ".dir")
-            transfer.push(repo, [oid])
+            transfer.push(repo, [oid], pace=pace)
     except DvcException as error:
         raise UnavailableError(f"DVC in {folder!r}: {error}") from error
     size = sum(size for _, _, size in read.values())

@@ -14,6 +14,7 @@ from dvc.config import ConfigError
 from dvc.dvcfile import load_file
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
+from dvc.stage.exceptions import StageNotFound
 from dvc.utils.serialize import parse_yaml
 from dvc_data.hashfile.hash_info import HashInfo
 from dvc_data.hashfile.transfer import transfer as copy
@@ -21,36 +22,63 @@ from dvc_data.hashfile.transfer import transfer as copy
 from mlops.chassis.errors import UnavailableError
 from mlops.chassis.sidecar import serve
 from mlops.versioning.adapters import dvc_transfer as transfer
+from mlops.versioning.adapters.dvc_locks import LOCK, is_output, parted
+from mlops.versioning.adapters.dvc_pace import Pace, pace_of
 from mlops.versioning.adapters.dvc_reasons import explained
 from mlops.versioning.adapters.dvc_setup import ASIDE, prepare
 
 
-def claimed(folder: str, remote: str, cache: str, file: str) -> dict[str, Any] | None:
-    """Return the content that a `.dvc` file names, None while no remote holds the whole of it."""
+def claimed(
+    folder: str, remote: str, cache: str, file: str, bytes_per_s: int | None = None
+) -> dict[str, Any] | None:
+    """Return the content that a `.dvc` file or an output names, None while no remote holds the whole of it.
+
+    `kept` is False for an output that DVC puts on no remote: one with `cache: false`, or of a stage that is gone.
+    """
     with explained(remote, cache):
         prepare(folder, remote, cache)
         try:
             with Repo(folder, _wait_for_lock=True) as repo:
+                if is_output(file):
+                    return _made(repo, folder, file, pace_of(bytes_per_s))
                 # Read once, before: people may write the file anew while remotes are asked.
                 text = Path(folder, file).read_text()
                 out = _out(repo, str(Path(folder, file)))
                 if out is None or out.hash_info.value not in _addresses(text, file):
                     return None
-                if not _is_on_a_remote(repo, out.hash_info.value):
+                if not _is_on_a_remote(repo, out.hash_info.value, pace_of(bytes_per_s)):
                     return None
                 return _told(repo, out, text)
         except (ConfigError, DvcException) as error:
             raise UnavailableError(f"DVC in {folder!r}: {error}") from error
 
 
+def _made(repo: Repo, folder: str, name: str, pace: Pace | None) -> dict[str, Any] | None:
+    """Return an output of a pipeline; the record of it stays the pipeline's, so it has no text of a `.dvc` file."""
+    lock, stage_name, path = parted(name)
+    try:
+        stage = repo.stage.load_one(str(Path(folder, lock).with_name("dvc.yaml")), stage_name)
+    except StageNotFound:
+        return {"kept": False}
+    out = next((one for one in stage.outs if one.def_path == path and _is_kept(repo, one)), None)
+    if out is None:
+        return {"kept": False}
+    if not _is_on_a_remote(repo, out.hash_info.value, pace):
+        return None
+    # DVC's own word for it is seen from wherever this process stands.
+    above = lock.removesuffix(LOCK)
+    called = f"{above}dvc.yaml:{stage_name}" if above else stage_name
+    return {**_told(repo, out, ""), "stage": called}
+
+
 def _out(repo: Repo, file: str) -> Any:
     outs = load_file(repo, file).stage.outs
-    if len(outs) != 1:
-        return None
-    [out] = outs
+    return outs[0] if len(outs) == 1 and _is_kept(repo, outs[0]) else None
+
+
+def _is_kept(repo: Repo, out: Any) -> bool:
     kept = out.use_cache and out.hash_info and out.hash_info.name == "md5"
-    inside = out.protocol == "local" and not _path(repo, out).startswith("..")
-    return out if kept and inside else None
+    return bool(kept and out.protocol == "local" and not _path(repo, out).startswith(".."))
 
 
 def _addresses(text: str, file: str) -> list[str]:
@@ -62,7 +90,7 @@ def _path(repo: Repo, out: Any) -> str:
     return Path(os.path.relpath(out.fs_path, repo.root_dir)).as_posix()
 
 
-def _is_on_a_remote(repo: Repo, oid: str) -> bool:
+def _is_on_a_remote(repo: Repo, oid: str, pace: Pace | None) -> bool:
     """Look at ours, the project's own default and the others; what another one holds is brought to ours, too."""
     own = repo.config["core"].get("remote")
     names = dict.fromkeys((transfer.REMOTE, own, *repo.config["remote"]))
@@ -71,7 +99,7 @@ def _is_on_a_remote(repo: Repo, oid: str) -> bool:
         if _holds(repo, oid, odb):
             if name != transfer.REMOTE:
                 _bring(repo, oid, odb)
-                transfer.push(repo, [oid])
+                transfer.push(repo, [oid], pace=pace)
             return True
     return False
 
@@ -102,6 +130,8 @@ def _told(repo: Repo, out: Any, text: str) -> dict[str, Any]:
     files = [one for one in transfer.objects(repo, oid) if one != oid] or [oid]
     cache = repo.cache.local
     return {
+        "kept": True,
+        "stage": "",
         "path": _path(repo, out),
         "oid": oid,
         # Older DVC writes no size: what lies in the cache has one, what only a remote holds has none.

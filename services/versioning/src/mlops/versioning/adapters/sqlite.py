@@ -14,7 +14,7 @@ from mlops.versioning.model import Alias, Content, Use, Version, newest, same
 
 _COLUMNS = (
     "project, name, version, path, oid, size_bytes, files, dvc_text, remote, parent, run_id, "
-    "created_at, tags, description, removed_at"
+    "created_at, tags, description, removed_at, stage"
 )
 _KEY = "project = ? AND name = ? AND version = ?"
 
@@ -152,12 +152,13 @@ class SqliteVersions:
         held = version.content
         self._execute(
             "INSERT INTO dataset_version (project, name, version, path, oid, size_bytes, files, "
-            "dvc_text, remote, parent, run_id, created_at) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "dvc_text, remote, parent, run_id, created_at, stage) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 *(*_key(version), version.path),
                 *(held.oid, held.size_bytes, held.files, held.dvc_text),
                 *(version.remote, version.parent, version.run_id, _text(version.created_at)),
+                version.stage,
             ),
         )
 
@@ -216,7 +217,7 @@ def _key(version: Version) -> tuple[str, str, int]:
 def _version(row: Sequence[object]) -> Version:
     # In the order of `_COLUMNS`.
     project, name, number, path, oid, size, files, dvc_text, remote, parent, run_id, at = row[:12]
-    tags, description, removed_at = row[12:]
+    tags, description, removed_at, stage = row[12:]
     return Version(
         project=str(project),
         name=str(name),
@@ -230,6 +231,7 @@ def _version(row: Sequence[object]) -> Version:
         tags=tuple(json.loads(str(tags))),
         description=str(description),
         removed_at=None if removed_at is None else datetime.fromisoformat(str(removed_at)),
+        stage=str(stage),
     )
 
 

@@ -46,6 +46,7 @@ _STEPS = (
             version INTEGER NOT NULL, PRIMARY KEY (project, name, alias),
             FOREIGN KEY (project, name, version) REFERENCES dataset_version) STRICT""",
     ),
+    ("ALTER TABLE dataset_version ADD COLUMN stage TEXT NOT NULL DEFAULT ''",),
 )
 _PRAGMAS = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
 _FIXES = {

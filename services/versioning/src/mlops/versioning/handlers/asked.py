@@ -17,6 +17,7 @@ from mlops.versioning.ports import Registry, Versions
 Turns = defaultdict[str, asyncio.Lock]
 
 _MOST_SHOWN = 20
+_LONGEST_STAGE = 256
 
 
 async def versions_of(versions: Versions, project: str, name: str) -> list[Version]:
@@ -74,6 +75,7 @@ def versioned(version: Version) -> DataVersioned:
         remote=version.remote,
         parent_version=version.parent,
         run_id=version.run_id,
+        stage=version.stage[:_LONGEST_STAGE],
     )
 
 

@@ -8,6 +8,7 @@ A crash before the row leaves objects that nothing names; a crash after it is he
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from mlops.chassis.clock import Clock
 from mlops.chassis.errors import RejectedError
@@ -25,7 +26,7 @@ from mlops.versioning.handlers.asked import chosen_of, facts, version_of, versio
 from mlops.versioning.handlers.projects import Projects
 from mlops.versioning.handlers.watching import Watching
 from mlops.versioning.model import Content, Version
-from mlops.versioning.ports import Datasets, Place, Registry, Room, Told
+from mlops.versioning.ports import Contents, Place, Registry, Room, Told
 
 
 class Data:
@@ -34,7 +35,7 @@ class Data:
     def __init__(
         self,
         projects: Projects,
-        datasets: Datasets,
+        datasets: Contents,
         versions: Registry,
         watching: Watching,
         clock: Clock,
@@ -80,6 +81,8 @@ class Data:
         name = model.name_of(command.name, command.path)
         if problem := model.problem_with_name(name):
             raise RejectedError(problem)
+        if command.reread:
+            await self._datasets.forget(place, command.path)
         room = await self._room(command.project)
         content = await self._datasets.snapshot(place, command.path, room, told)
         return await self._versions.remember(
@@ -125,10 +128,14 @@ class Data:
         # What stands in the folder is mostly one of the dataset's newest.
         known.sort(key=lambda one: (one.name != version.name, -one.version))
         held = dict.fromkeys(one.content.oid for one in known)
+        content = version.content
+        if known[0].stage:
+            # A pipeline makes it now: a `.dvc` file beside that one's own record would break both.
+            content = replace(content, dvc_text="")
         await self._datasets.restore(
             place,
             version.path,
-            version.content,
+            content,
             held=list(held),
             read_only=settings.read_only,
             told=told,

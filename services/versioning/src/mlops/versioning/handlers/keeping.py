@@ -62,7 +62,7 @@ class Keeping:
 
     async def do_collect_data(self, command: CollectData) -> Sequence[Message]:
         """Delete what only removed versions name."""
-        async with self._watching.turn(command):
+        async with self._watching.turn(command) as told:
             place = await self._projects.place_for(command, adds=False)
             known = await self._registry.known(command.project, removed=True)
             removed = [version for version in known if version.removed_at is not None]
@@ -72,7 +72,13 @@ class Keeping:
             swept = Swept(0, 0)
             if dead:
                 swept = await self._upkeep.sweep(
-                    place, dead, live, projects=projects, grace=_GRACE, dry=command.dry_run
+                    place,
+                    dead,
+                    live,
+                    projects=projects,
+                    grace=_GRACE,
+                    dry=command.dry_run,
+                    told=told,
                 )
         return [
             DataCollected(

@@ -58,6 +58,8 @@ class Labelling:
 
     async def do_tag_data(self, command: TagData) -> Sequence[Message]:
         """Change the tags and the description of the version."""
+        if problem := model.problem_with_tags(command.add):
+            raise RejectedError(problem)
         async with self._turns[command.project]:
             version = await self._registry.of_command(command.id) or await self._say(command)
         told = {"tags": version.tags, "description": version.description}

@@ -58,10 +58,12 @@ class Lineage:
         return {"versions": views, "older": len(known) - len(newest)}
 
     async def _use(self, event: RunCompleted, dataset: DatasetVersion) -> Use:
-        # A version that was given up meanwhile is still what the run has read.
+        # A version that was given up meanwhile is still what the run has read. One that it only likely has counts, too:
+        # it is kept from being removed.
         known = await self._registry.known(event.project, dataset.name, removed=True)
-        version = model.read_by(known, dataset.version, dataset.hash, event.started_at)
-        number = version.version if version else dataset.version
+        said = dataset.version or dataset.likely_version
+        version = model.read_by(known, said, dataset.hash)
+        number = version.version if version else said
         return Use(event.run_id, dataset.name, number, dataset.hash)
 
 
@@ -86,6 +88,7 @@ def _view(version: Version, runs: Sequence[str]) -> dict[str, Any]:
         "remote": version.remote,
         "parent_version": version.parent,
         "run_id": version.run_id,
+        "stage": version.stage,
         "created_at": version.created_at.isoformat(),
         "tags": list(version.tags),
         "description": version.description,

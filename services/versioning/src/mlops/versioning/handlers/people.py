@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What people version themselves, with DVC by hand, becomes versions here: by what their `.dvc` files name."""
+"""What people version themselves, with DVC by hand, becomes versions here: by what their `.dvc` and `dvc.lock` files name."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class _Wait:
 
 @dataclass
 class People:
-    """Looks at the `.dvc` files of every registered folder.
+    """Looks at the `.dvc` files, and at the outputs of pipelines, of every registered folder.
 
     A file that names what no version holds becomes one once all of its content is on a remote: who has not pushed yet
     is waited for, in growing steps. What was told is noted in the registry after it was stored on the bus, so nothing
@@ -154,6 +154,7 @@ class People:
             parent=None,
             run_id=None,
             created_at=self.clock(),
+            stage=claim.stage,
         )
 
 

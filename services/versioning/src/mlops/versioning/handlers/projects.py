@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from mlops.chassis.bus import Documents
 from mlops.chassis.clock import Clock
 from mlops.chassis.errors import RejectedError, UnavailableError
-from mlops.contracts.datasets import DataSettings
+from mlops.contracts.datasets import DataSettings, bytes_per_s
 from mlops.contracts.message import Message, ProjectCommand
 from mlops.contracts.workspaces import (
     ProjectArchived,
@@ -40,6 +41,7 @@ class Projects:
         *,
         remote_root: str,
         cache: str,
+        bandwidth: str = "",
     ) -> None:
         self._documents = documents
         self._datasets = datasets
@@ -48,6 +50,7 @@ class Projects:
         self._clock = clock
         self._remote_root = remote_root
         self._cache = cache
+        self._bandwidth = bandwidth
 
     async def on_project_registered(
         self, event: ProjectRegistered | ProjectUpdated
@@ -70,7 +73,7 @@ class Projects:
             return [self._refused(event, "the project names no folder; register it with its path")]
         # Of the newest registration, which this one need not be.
         wished = known.data.remote
-        place = self._place(event.project, event.path, wished)
+        place = self._place(event.project, event.path, wished, known.data)
         try:
             await self._refuse_shared(place)
             await self._datasets.provision(place)
@@ -117,7 +120,7 @@ class Projects:
             raise RejectedError(
                 f"project {command.project!r} has no folder; register it with its path"
             )
-        return self._place(command.project, known.folder, known.remote)
+        return self._place(command.project, known.folder, known.remote, known.data)
 
     async def settings_of(self, project: str) -> DataSettings:
         """Return what a project says about its data; the usual for one that is not known."""
@@ -131,13 +134,13 @@ class Projects:
             raise RejectedError(
                 f"project {project!r} is not registered with a folder; run `mlops register` in it"
             )
-        return self._place(project, known.folder, known.remote)
+        return self._place(project, known.folder, known.remote, known.data)
 
     async def places(self, *, archived: bool = False) -> list[Place]:
         """Return where the data of every project that takes new ones stand; of *archived* ones too if asked."""
         known = await self._documents.all()
         return [
-            self._place(project, one.folder, one.remote)
+            self._place(project, one.folder, one.remote, one.data)
             for project, one in sorted(known.items())
             if one.folder is not None and (archived or not one.archived)
         ]
@@ -147,8 +150,12 @@ class Projects:
         just_sent = abs(self._clock() - command.time) < PATIENCE
         return UnavailableError(text) if just_sent else RejectedError(text)
 
-    def _place(self, project: str, folder: str, remote: str) -> Place:
-        return Place(project, folder, remote or f"{self._remote_root}/{project}", self._cache)
+    def _place(self, project: str, folder: str, remote: str, data: DataSettings) -> Place:
+        rate = bytes_per_s(data.bandwidth or self._bandwidth)
+        return Place(project, folder, self._remote(project, remote), self._cache, rate)
+
+    def _remote(self, project: str, wished: str) -> str:
+        return wished or f"{self._remote_root}/{project}"
 
     async def _refuse_shared(self, place: Place) -> None:
         """A collection in one project would take from under an addition in the other what both have there."""
@@ -162,7 +169,7 @@ class Projects:
     async def _move(self, project: str, before: str, place: Place) -> None:
         """Bring what the versions name to the new remote; until all is there they stay where they are."""
         async with self._turns[project]:
-            old = self._place(project, place.folder, before)
+            old = replace(place, remote=self._remote(project, before))
             known = await self._registry.known(project)
             contents = {version.content.oid: version.content for version in known}
             for content in contents.values():

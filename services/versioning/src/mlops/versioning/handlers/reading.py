@@ -7,15 +7,17 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
-from mlops.chassis.errors import RejectedError, UnavailableError
+from mlops.chassis.errors import RejectedError
 from mlops.versioning import model
 from mlops.versioning.handlers.asked import facts, versions_of
 from mlops.versioning.handlers.errands import Errands
+from mlops.versioning.handlers.listings import Listings
 from mlops.versioning.handlers.projects import Projects
 from mlops.versioning.model import Version
 from mlops.versioning.ports import Comparison, Datasets, Registry
 
 Question = Mapping[str, Any]
+_USUAL = 1000
 
 
 class Reading:
@@ -31,6 +33,7 @@ class Reading:
     ) -> None:
         self._projects = projects
         self._datasets = datasets
+        self._listings = Listings(projects, datasets)
         self._versions = versions
         self._comparison = comparison
         self._errands = errands
@@ -43,9 +46,42 @@ class Reading:
         version = await self._meant(question, "version")
 
         async def brought() -> dict[str, Any]:
-            return {**facts(version), "objects": await self._objects(version)}
+            return {**facts(version), "objects": (await self._listings.fetched(version)).objects}
 
         return await self._errands.result(f"open {_key(version)}", brought)
+
+    async def files(self, question: Question) -> dict[str, Any]:
+        """Answer `query.versioning.files {project, name, version?, after?, limit?}`: the next names and addresses.
+
+        `next` is what to ask `after` for more of them, None after the last; `{"ready": false}`: ask again.
+        """
+        version = await self._meant(question, "version")
+        after, limit = question.get("after"), _limit(question)
+
+        async def paged() -> dict[str, Any]:
+            listing = await self._listings.of(version)
+            page = listing.page(None if after is None else str(after), limit)
+            rest = page[-1][0] if page and page[-1][0] != listing.names[-1] else None
+            shown = [{"path": name, "hash": address} for name, address in page]
+            return {**facts(version), "listed": shown, "next": rest}
+
+        return await self._errands.result(f"files {_key(version)} {limit} {after!r}", paged)
+
+    async def object(self, question: Question) -> dict[str, Any]:
+        """Answer `query.versioning.object {project, name, version, hash}`: where the cache has an object of a version.
+
+        One that is not the version's is refused, so nobody reads another project's data by its address.
+        """
+        version = await self._meant(question, "version")
+        address = _text(question, "hash")
+
+        async def found() -> dict[str, Any]:
+            place = (await self._listings.of(version)).place(address)
+            if place is None:
+                raise RejectedError(f"{_key(version)} has no content {address!r}")
+            return {"hash": address, "place": place}
+
+        return await self._errands.result(f"object {_key(version)} {address}", found)
 
     async def diff(self, question: Question) -> dict[str, Any]:
         """Answer `query.versioning.diff {project, name, before, after?, key?}`; `{"ready": false}`: ask again."""
@@ -82,16 +118,16 @@ class Reading:
         place = await self._projects.place_of(version.project)
         return await self._datasets.files(place, version.content)
 
-    async def _objects(self, version: Version) -> str:
-        files = await self._files(version)
-        if not files:
-            raise UnavailableError(f"{_key(version)} holds no file")
-        # Two letters of an object's address are its folder, the rest its name.
-        return str(PurePath(next(iter(files.values()))).parent.parent)
-
 
 def _key(version: Version) -> str:
     return f"{version.project}/{version.name}@{version.version}"
+
+
+def _limit(question: Question) -> int:
+    told = _text(question, "limit") or str(_USUAL)
+    if not (told.isascii() and told.isdigit() and 1 <= int(told) <= _USUAL):
+        raise RejectedError(f"limit must be a whole number from 1 to {_USUAL}, not {told!r}")
+    return int(told)
 
 
 def _text(question: Question, field: str) -> str:

@@ -39,18 +39,42 @@ function soon(ms) {
   if (waiting === null) waiting = setTimeout(() => refresh().catch(() => {}), ms);
 }
 
+async function send(method, path, body) {
+  return fetch(path, {
+    method, credentials: "same-origin", body, headers: { "Content-Type": "application/json" },
+  });
+}
+
 async function wish(button) {
   button.disabled = true;
-  const answer = await fetch(button.dataset.path, {
-    method: "POST", credentials: "same-origin", body: button.dataset.body,
-    headers: { "Content-Type": "application/json" },
-  });
+  const answer = await send(button.dataset.method || "POST", button.dataset.path, button.dataset.body);
   button.textContent = answer.ok ? "✓" : `refused: ${answer.status}`;
   soon(700);
 }
 
+async function fill(form) {
+  const given = Object.fromEntries([...new FormData(form)].filter(([, value]) => value !== ""));
+  given.for_s = Number(given.for_s);
+  given.by = given.by || "the status page";
+  const answer = await send("POST", form.dataset.path, JSON.stringify(given));
+  const said = form.querySelector("output");
+  if (answer.ok) {
+    form.reset();
+    said.textContent = "silenced";
+  } else {
+    const told = await answer.json().catch(() => ({}));
+    said.textContent = `refused: ${told.error ? `${told.error.what}; ${told.error.fix}` : answer.status}`;
+  }
+  soon(700);
+}
+
 document.addEventListener("click", (event) => {
-  if (event.target.dataset && event.target.dataset.path) wish(event.target).catch(() => soon(0));
+  if (event.target.matches("button[data-path]")) wish(event.target).catch(() => soon(0));
+});
+
+document.addEventListener("submit", (event) => {
+  event.preventDefault();
+  fill(event.target).catch(() => soon(0));
 });
 
 if (list) {

@@ -1,28 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What monitoring needs of the world: a ledger of rows and windows, a shelf for reports, tables to read.
-
-Its two documents stand here too: what a project wants watched, and one alert per thing that is wrong.
-"""
+"""What monitoring remembers: models, windows, their rows, references, and the reports still to be written."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, TypeVar
 
-from pydantic import AwareDatetime, Field
-
-from mlops.chassis.bus import Bus, History
-from mlops.contracts.alerts import AlertSettings
-from mlops.contracts.message import Message, Part
-from mlops.contracts.monitoring import Severity
-from mlops.contracts.settings import EvaluateSettings, MonitorSettings
+from mlops.contracts.message import Message
 from mlops.monitoring.model.bins import Value
 from mlops.monitoring.model.early import Watch
-from mlops.monitoring.model.notices import Channel, Notice
-from mlops.monitoring.model.reports import Report
-from mlops.monitoring.model.speed import Pace
 from mlops.monitoring.model.windows import ModelKey, Row, Truth, Watched, Window
 
 EVALUATION = "evaluation"
@@ -44,7 +32,10 @@ class Made:
 
 @dataclass(frozen=True)
 class Baseline:
-    """The rows of a reference, in time order; `origin` says where they are from, `times` is empty when not known."""
+    """The rows of a reference, in time order; `origin` says where they are from, `times` is empty when not known.
+
+    `answers` are the parts of answers that are several numbers.
+    """
 
     version: int
     made_at: datetime
@@ -53,6 +44,7 @@ class Baseline:
     features: Columns
     predictions: Sequence[Value]
     times: Sequence[datetime] = ()
+    answers: Columns = field(default_factory=dict)
 
     @property
     def made(self) -> Made:
@@ -223,176 +215,3 @@ class Ledger(Protocol):
 
     async def close(self) -> None:
         """Let go of the store."""
-
-
-class Reports(Protocol):
-    """Full reports for people, kept by name."""
-
-    def uri(self, key: ModelKey, name: str) -> str:
-        """Return where the report of this name is, or will be."""
-
-    def names(self, project: str) -> dict[str, str]:
-        """Return where the reports of a project are to be found."""
-
-    async def write(self, job: ReportJob, current: Columns, reference: Columns) -> int:
-        """Write the report; return its size in bytes.
-
-        Raises RejectedError when these rows can never make one, UnavailableError when it failed this time.
-        """
-
-    async def snapshot(
-        self, key: ModelKey, window: Window, current: Columns, reference: Columns
-    ) -> None:
-        """Keep the figures of a judged window, without pictures; raises as `write` does."""
-
-
-@dataclass(frozen=True)
-class Table:
-    """The newest rows of a file by column, and how many rows it has in all."""
-
-    columns: Columns
-    rows: int
-
-
-class Tables(Protocol):
-    """Files of rows."""
-
-    async def read(self, uri: str, folder: str | None) -> Table:
-        """Return the newest rows of a CSV or Parquet file of the project's *folder*, or of those the gateway keeps.
-
-        Raises RejectedError when it is not there, not inside, too large or cannot be read.
-        """
-
-
-@dataclass(frozen=True)
-class Written:
-    """Where a page, its figures and its pictures are."""
-
-    uri: str
-    figures_uri: str
-    picture_uris: tuple[str, ...]
-    size_bytes: int
-
-
-class Pages(Protocol):
-    """Reports over a time, for people."""
-
-    async def write(self, report: Report) -> Written:
-        """Write the page of a report; the same period of the same project replaces its page.
-
-        Raises UnavailableError when it failed this time.
-        """
-
-
-class SpokenBus(Bus, History, Protocol):
-    """The bus, and what was said on it before."""
-
-
-class MadeReports(Part):
-    """Up to when reports of each kind were made by the clock; a document of `monitoring_reports`, by scope."""
-
-    until: dict[str, AwareDatetime] = Field(default_factory=dict)
-
-
-class WatchedProject(Part):
-    """What a project wants watched; a document of `monitoring_projects`, by the project's name.
-
-    `told_at` is the time of the newest news of it: older ones, delivered late, change nothing.
-    """
-
-    evaluate: EvaluateSettings = EvaluateSettings()
-    monitor: MonitorSettings = MonitorSettings()
-    alerts: AlertSettings = AlertSettings()
-    path: str | None = None
-    revision: int = 0
-    archived: bool = False
-    told_at: AwareDatetime | None = None
-
-    def knows_better(self, at: datetime) -> bool:
-        """Return whether news of a time *at* are older than what is known."""
-        return self.told_at is not None and at < self.told_at
-
-
-class Alert(Part):
-    """One thing that is, or was, wrong; a document of `monitoring_alerts`, by its dedup key.
-
-    `raised_by` is the event that raised it last: first, worse, or again; empty where none ever did. `ended_at` is None for those that ended
-    before it was noted.
-    """
-
-    alert_id: str
-    project: str
-    model: str
-    kind: str
-    severity: Severity
-    title: str
-    links: tuple[str, ...] = ()
-    suggestion: str = ""
-    raised_by: str
-    story_id: str = ""
-    raised_at: AwareDatetime
-    heard_at: AwareDatetime
-    count: int = 1
-    acknowledged_by: str | None = None
-    resolved_by: str | None = None
-    ended_at: AwareDatetime | None = None
-    reason: str = ""
-    notices: tuple[Notice, ...] = ()
-
-    @property
-    def was_raised(self) -> bool:
-        """Return whether there ever was an alert; else this only notes when it was last heard that all is well."""
-        return bool(self.raised_by)
-
-    @property
-    def open(self) -> bool:
-        """Return whether it still waits for somebody."""
-        return self.resolved_by is None
-
-
-class Silence(Part):
-    """What nobody is told of until a time; a document of `monitoring_silences`, by its id."""
-
-    project: str
-    model: str | None = None
-    kind: str | None = None
-    until: AwareDatetime
-    why: str = ""
-    by: str = ""
-    ended_by: str | None = None
-
-
-class PaceBook(Part):
-    """How fast one model answers; a document of `monitoring_pace`, by project and model."""
-
-    pace: Pace
-
-
-@dataclass(frozen=True)
-class Letter:
-    """What a channel is told; the same `notice_id` at every try."""
-
-    notice_id: str
-    why: str
-    dedup_key: str
-    alert: Alert
-
-
-class Channels(Protocol):
-    """Where people hear of alerts, by name. Each promise is a test in tests/conformance/test_channels.py.
-
-    1. A channel that cannot be told, or that nobody knows, raises UnavailableError with the reason and no secret.
-    2. `log` is always there.
-    """
-
-    async def known(self) -> Mapping[str, Channel]:
-        """Return what every channel wants to hear."""
-
-    async def usual(self) -> tuple[str, ...]:
-        """Return the channels of projects that name none."""
-
-    async def problem(self) -> str | None:
-        """Return why the installation's channels cannot be used, or None."""
-
-    async def tell(self, name: str, letter: Letter) -> None:
-        """Tell one channel; it returns once the other side has taken it."""

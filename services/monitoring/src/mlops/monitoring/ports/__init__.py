@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What monitoring needs of the world: a ledger, a shelf for reports, tables to read, channels to people; and its documents."""
+
+from mlops.monitoring.ports.channels import (
+    Channels,
+    Letter,
+)
+from mlops.monitoring.ports.documents import (
+    Alert,
+    FailedPage,
+    MadeReports,
+    PaceBook,
+    Silence,
+    WatchedProject,
+)
+from mlops.monitoring.ports.ledger import (
+    EVALUATION,
+    Baseline,
+    Baselines,
+    Columns,
+    Jobs,
+    Ledger,
+    Made,
+    Models,
+    Page,
+    Pair,
+    ReportJob,
+    Rows,
+    T,
+    Watches,
+    Windows,
+)
+from mlops.monitoring.ports.shelf import (
+    Pages,
+    Piece,
+    Reports,
+    Shelf,
+    Shelved,
+    SpokenBus,
+    Table,
+    Tables,
+    Written,
+)
+
+__all__ = [
+    "EVALUATION",
+    "Alert",
+    "Baseline",
+    "Baselines",
+    "Channels",
+    "Columns",
+    "FailedPage",
+    "Jobs",
+    "Ledger",
+    "Letter",
+    "Made",
+    "MadeReports",
+    "Models",
+    "PaceBook",
+    "Page",
+    "Pages",
+    "Pair",
+    "Piece",
+    "ReportJob",
+    "Reports",
+    "Rows",
+    "Shelf",
+    "Shelved",
+    "Silence",
+    "SpokenBus",
+    "T",
+    "Table",
+    "Tables",
+    "WatchedProject",
+    "Watches",
+    "Windows",
+    "Written",
+]

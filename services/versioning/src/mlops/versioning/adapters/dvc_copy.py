@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""copy: objects go from one store to another by the cheapest way there is, at a pace if one is wished.
+
+Between folders of one file system they are clones or links: nothing is read. To and from S3 each is one request of our
+own (`dvc_s3.py`). Whatever else DVC has a driver for is left to DVC's transfer; its drivers tell what they have moved
+only piece by piece, so there a pace is kept on average, one object at a time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from dvc_data.hashfile.hash_info import HashInfo
+from dvc_data.hashfile.transfer import transfer
+from fsspec.callbacks import DEFAULT_CALLBACK, Callback
+
+from mlops.chassis.errors import UnavailableError
+from mlops.versioning.adapters.dvc_bytes import forget, made, md5_of
+from mlops.versioning.adapters.dvc_pace import Pace, Part
+from mlops.versioning.adapters.dvc_s3 import WORKERS, S3Objects, s3_objects
+from mlops.versioning.adapters.dvc_store import Store
+
+Tell = Callable[[int, int], None]
+
+
+def silent(_done: int, _whole: int) -> None:
+    """Hear nothing of how far a transfer is."""
+
+
+def folder_of(odb: Any) -> Store | None:
+    """Return the store of a remote that is a folder of this machine, None of another one."""
+    return Store(odb.path) if odb.fs.protocol == "local" else None
+
+
+def absent(odb: Any, oids: set[str]) -> set[str]:
+    """Return which objects a store does not hold."""
+    if store := folder_of(odb):
+        return {oid for oid in oids if store.size(oid) is None}
+    if not oids:
+        return set()
+    # Its driver keeps what it has listed; others write there too, and so do we, past the driver.
+    odb.fs.fs.invalidate_cache()
+    return oids - set(odb.oids_exist(list(oids)))
+
+
+def copy(
+    source: Any, target: Any, oids: set[str], tell: Tell, pace: Pace | None, *, check: bool
+) -> set[str]:
+    """Copy what *source* holds of *oids*; return those of which the target itself has said that it holds them.
+
+    With *check* also what is only linked is read. Raises UnavailableError, ValueError for what has another address.
+    """
+    if not oids:
+        return set()
+    here, there = folder_of(source), folder_of(target)
+    if here and there:
+        _take_over(here, there, oids, tell, pace, check=check)
+        return set()
+    if here and (s3 := s3_objects(target, pace)):
+        with contextlib.closing(s3):
+            return _sent(here, s3, oids, tell)
+    if there and (s3 := s3_objects(source, pace)):
+        with contextlib.closing(s3):
+            _each(lambda oid: _receive(s3, there, oid), sorted(oids), tell)
+        return set()
+    _left_to_dvc(source, target, oids, tell, pace)
+    return set()
+
+
+def _take_over(
+    source: Store, target: Store, oids: set[str], tell: Tell, pace: Pace | None, *, check: bool
+) -> None:
+    held = [oid for oid in oids if source.size(oid) is not None]
+    if pace and _apart(source, target):
+        _each(lambda oid: _carry(source, target, oid, pace), held, tell)
+        return
+    for done, oid in enumerate(held, 1):
+        target.bring(oid, source, check=check)
+        tell(done, len(held))
+
+
+def _apart(source: Store, target: Store) -> bool:
+    os.makedirs(target.path, exist_ok=True)
+    return os.stat(source.path).st_dev != os.stat(target.path).st_dev
+
+
+def _carry(source: Store, target: Store, oid: str, pace: Pace) -> None:
+    place, draft = source.place(oid), target.draft()
+    found, size = hashlib.md5(usedforsecurity=False), os.stat(place).st_size
+    try:
+        with (
+            Part(place, 0, size).opened(pace) as reader,
+            open(draft, "wb", opener=made) as file,
+        ):
+            while piece := reader.read(pace.piece_bytes):
+                found.update(piece)
+                file.write(piece)
+        if found.hexdigest() != md5_of(oid):
+            raise ValueError(f"{place} is damaged; run `mlops data verify`")
+        target.keep(draft, oid, size)
+    finally:
+        forget(draft)
+
+
+def _sent(source: Store, s3: S3Objects, oids: set[str], tell: Tell) -> set[str]:
+    held = sorted(oid for oid in oids if source.size(oid) is not None)
+    _each(lambda oid: s3.put(oid, source.place(oid)), held, tell)
+    return set(held)
+
+
+def _receive(s3: S3Objects, target: Store, oid: str) -> None:
+    draft = target.draft()
+    try:
+        with open(draft, "wb", opener=made) as file:
+            found = s3.get(oid, file)
+            size = file.tell()
+        if found is None:
+            return  # the caller looks which have come
+        if found != md5_of(oid):
+            raise ValueError(
+                f"{oid} is damaged on the remote; `mlops data verify --repair` puts it right from the cache, if "
+                "that still has it"
+            )
+        target.keep(draft, oid, size)
+    finally:
+        forget(draft)
+
+
+def _each(work: Callable[[str], None], oids: list[str], tell: Tell) -> None:
+    """Do *work* on all, some at once; the first error ends it."""
+    with ThreadPoolExecutor(WORKERS) as threads:
+        try:
+            for done, _ in enumerate(threads.map(work, oids), 1):
+                tell(done, len(oids))
+        except BaseException:
+            threads.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _left_to_dvc(source: Any, target: Any, oids: set[str], tell: Tell, pace: Pace | None) -> None:
+    held = oids & set(source.oids_exist(list(oids)))
+    if not held:
+        return
+    infos = {HashInfo("md5", oid) for oid in held}
+    told = _Told(tell, pace)
+    jobs = 1 if pace else None
+    if failed := transfer(source, target, infos, jobs=jobs, verify=True, callback=told).failed:
+        raise UnavailableError(f"{len(failed)} objects could not be copied to {target.path!r}")
+
+
+class _Told(Callback):  # type: ignore[misc] # fsspec has no types
+    """Tells how many objects of how many are through."""
+
+    def __init__(self, tell: Tell, pace: Pace | None) -> None:
+        super().__init__()
+        self._tell = tell
+        self._pace = pace
+
+    def call(self, *_: Any, **__: Any) -> None:
+        """Pass on where it stands; fsspec calls this after each step."""
+        self._tell(self.value, self.size or 0)
+
+    def branched(self, *_: Any, **__: Any) -> Callback:
+        """Return what hears of the bytes of one object."""
+        return _Paced(self._pace) if self._pace else DEFAULT_CALLBACK
+
+
+class _Paced(Callback):  # type: ignore[misc] # fsspec has no types
+    """Lets a driver go on when what it has moved may have moved."""
+
+    def __init__(self, pace: Pace) -> None:
+        super().__init__()
+        self._pace = pace
+        self._passed = 0
+
+    def call(self, *_: Any, **__: Any) -> None:
+        """Wait for what has moved since the last time."""
+        moved, self._passed = self.value - self._passed, self.value
+        if moved > 0:
+            self._pace.pass_on(moved)

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Outputs of pipelines are seen in `dvc.lock` files; one that is half written or has conflicts is passed by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog.testing
+
+from mlops.versioning.adapters.dvc_files import DvcFiles
+from mlops.versioning.adapters.dvc_locks import Locks, parted
+
+A, B = "a" * 32, "b" * 32 + ".dir"
+LOCK = f"""schema: '2.0'
+stages:
+  prep:
+    cmd: python prep.py
+    deps:
+    - path: raw.csv
+      hash: md5
+      md5: {"c" * 32}
+    outs:
+    - path: out
+      hash: md5
+      md5: {B}
+      size: 4
+      nfiles: 2
+    - path: 'ä: b.txt'
+      md5: {A}
+  each@x:
+    cmd: echo x
+    outs:
+    - path: x.txt
+      hash: md5
+      md5: {A}
+"""
+
+
+@pytest.fixture
+def files() -> DvcFiles:
+    return DvcFiles({})
+
+
+@pytest.fixture
+def logged() -> Iterator[list[Any]]:
+    """What is logged, whichever level an earlier test of this process asked for."""
+    before = structlog.get_config()
+    structlog.reset_defaults()
+    with structlog.testing.capture_logs() as lines:
+        yield lines
+    structlog.configure(**before)
+
+
+async def test_each_output_is_seen_by_its_content(files: DvcFiles, tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "dvc.lock").write_text(LOCK)
+
+    found = await files.look(str(tmp_path))
+
+    prefix = "sub/dvc.lock"
+    assert found == {
+        f"{prefix}:prep:out": B,
+        f"{prefix}:prep:ä: b.txt": A,
+        f"{prefix}:each@x:x.txt": A,
+    }
+    assert await files.named(str(tmp_path), f"{prefix}:prep:out") == ("sub/out", B)
+    assert await files.named(str(tmp_path), f"{prefix}:gone:out") is None
+
+
+async def test_a_pipeline_that_ran_again_has_other_contents(
+    files: DvcFiles, tmp_path: Path
+) -> None:
+    (tmp_path / "dvc.lock").write_text(LOCK)
+    first = await files.look(str(tmp_path))
+    (tmp_path / "dvc.lock").write_text(LOCK.replace(B, A) + "\n")
+
+    second = await files.look(str(tmp_path))
+
+    assert (first["dvc.lock:prep:out"], second["dvc.lock:prep:out"]) == (B, A)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"<<<<<<< HEAD\n{LOCK}=======\n{LOCK}>>>>>>> other\n",
+        LOCK.replace("    outs:", "    outs: [", 1),
+        "",
+        "\0\0\0\0",
+        "- a list\n",
+    ],
+)
+async def test_a_lock_file_that_cannot_be_read_is_passed_by_and_said_once(
+    files: DvcFiles, tmp_path: Path, logged: list[Any], text: str
+) -> None:
+    (tmp_path / "dvc.lock").write_text(text)
+
+    found = [await files.look(str(tmp_path)) for _ in range(3)]
+    (tmp_path / "dvc.lock").write_text(text + "\n")
+    found.append(await files.look(str(tmp_path)))
+    (tmp_path / "dvc.lock").write_text(LOCK)
+    healed = await files.look(str(tmp_path))
+
+    assert found == [{}] * 4
+    assert [line["event"] for line in logged] == ["lock.unreadable"]
+    assert len(healed) == 3
+
+
+@pytest.mark.parametrize("cut", range(60, len(LOCK), 37))
+def test_of_a_half_written_file_only_whole_outputs_are_taken(tmp_path: Path, cut: int) -> None:
+    (tmp_path / "dvc.lock").write_text(LOCK[:cut])
+
+    found = Locks().outs(str(tmp_path), "dvc.lock", "1")
+
+    assert set(found.values()) <= {A, B}
+
+
+def test_what_dvc_does_not_keep_is_passed_by_until_it_changes(tmp_path: Path) -> None:
+    locks, name = Locks(), "dvc.lock:each@x:x.txt"
+    (tmp_path / "dvc.lock").write_text(LOCK)
+    assert name in locks.outs(str(tmp_path), "dvc.lock", "1")
+
+    locks.pass_by(str(tmp_path), name)
+    same = locks.outs(str(tmp_path), "dvc.lock", "1")
+    (tmp_path / "dvc.lock").write_text(LOCK.replace(A, "d" * 32))
+    changed = locks.outs(str(tmp_path), "dvc.lock", "2")
+
+    assert (name in same, name in changed) == (False, True)
+
+
+def test_a_name_has_its_parts() -> None:
+    assert parted("a/dvc.lock:each@x:b: c.txt") == ("a/dvc.lock", "each@x", "b: c.txt")
