@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from pydantic import AwareDatetime
 
 from mlops.contracts.catalogue import CATALOGUE, read
+from mlops.contracts.datasets import DataSettings
 from mlops.contracts.errors import MessageError, MessageTooLargeError, UnreadableMessageError
 from mlops.contracts.examples import full
 from mlops.contracts.message import MAX_BYTES, Message, Part
@@ -56,6 +57,9 @@ def parts(kind: type[P]) -> st.SearchStrategy[P]:
         fields["min_replicas"] = st.just(1)
     if kind is FederatedSettings:
         fields["min_nodes"] = st.just(1)
+    if kind is DataSettings:
+        fields["remote"] = st.from_regex(r"(|/[^?@]*|s3://[a-z/]+)", fullmatch=True)
+        fields["bandwidth"] = st.from_regex(r"(|[1-9][0-9]{0,5} ?[MG](B|bit)/s)", fullmatch=True)
     return st.builds(kind, **fields)
 
 
@@ -91,7 +95,9 @@ def scalars(kind: type[Any], rules: list[Any]) -> st.SearchStrategy[Any]:
     low, high = _rule(rules, "ge", None), _rule(rules, "le", None)
     above, below = _rule(rules, "gt", None), _rule(rules, "lt", None)
     if kind is int:
-        return st.integers(low, high)
+        return st.integers(
+            low if above is None else above + 1, high if below is None else below - 1
+        )
     return st.floats(
         low if above is None else above,
         high if below is None else below,
