@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -201,6 +202,38 @@ async def test_what_came_together_is_one_message_the_worst_first(
     assert text.index("accuracy is 0.600") < text.index("snow v3 is slow")
     assert "mlops alerts ack a-1" in text
     assert "mlops alerts ack a-2" in text
+
+
+@pytest.mark.server
+async def test_what_is_longer_than_a_server_takes_is_told_briefly_or_in_parts(
+    real: AppriseChannels, hook: Hook, tmp_path: Path
+) -> None:
+    longest = 4000  # what apprise knows of this server
+    long = ALERT.model_copy(update={"suggestion": "Look at the replicas. " * 99})
+    storm = [
+        Letter(f"n-{number}", "raised", f"rainfall.m{number}.latency", alert)
+        for number in range(20)
+        for alert in [long.model_copy(update={"title": f"m-{number} is slow: " + "p" * 280})]
+    ]
+    links = tuple(f"https://reports.example.org/{number:0100}" for number in range(50))
+    many_links = replace(LETTER, alert=ALERT.model_copy(update={"links": links}))
+    plain = f"mmost://{hook.place}/${{TOKEN}}"
+    write(
+        tmp_path,
+        f'[channels.chat]\nurl = "{plain}"\n[channels.whole]\nurl = "{plain}?overflow=upstream"',
+    )
+
+    await real.tell("chat", storm)
+    await real.tell("whole", storm)
+    await real.tell("chat", [many_links])
+
+    together, whole, *parts = [json.loads(content)["text"] for _, _, content in hook.taken]
+    assert [f"m-{number} is slow" in together for number in range(20)] == [True] * 20
+    assert len(whole) > longest
+    assert len(parts) > 1
+    assert max(len(text) for text in (together, *parts)) <= longest
+    assert [sum(link in part for part in parts) for link in links] == [1] * len(links)
+    assert "mlops alerts ack a-1" in parts[-1]
 
 
 @pytest.mark.server

@@ -55,7 +55,14 @@ def count(to, tell=None):
 def same(value):
     return value
 
-serve({f.__name__: f for f in (add, refuse, fail, hang, die, pid, slow, talk, count, same)})
+def go_on(tell=None):
+    for _ in range(8):
+        time.sleep(0.5)
+        if tell:
+            tell("still there")
+    return "done"
+
+serve({f.__name__: f for f in (add, refuse, fail, hang, die, pid, slow, talk, count, same, go_on)})
 """
 SOON = timedelta(seconds=20)
 
@@ -132,6 +139,17 @@ async def test_a_hung_child_is_killed(sidecar: Sidecar) -> None:
         await sidecar.call("hang", timedelta(seconds=0.3))
 
     assert await sidecar.call("add", SOON, a=1, b=1) == 2
+
+
+async def test_a_call_may_last_as_long_as_it_tells_that_it_goes_on(sidecar: Sidecar) -> None:
+    await sidecar.call("pid", SOON)
+    limit, heard = timedelta(seconds=3), list[str]()
+
+    assert await sidecar.call("go_on", limit, hear=heard.append) == "done"
+    with pytest.raises(UnavailableError, match="no answer within"):
+        await sidecar.call("go_on", limit)
+
+    assert len(heard) == 8
 
 
 async def test_an_idle_child_ends(sidecar: Sidecar) -> None:

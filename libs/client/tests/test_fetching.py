@@ -121,6 +121,22 @@ def test_a_folder_comes_with_all_of_its_files(gateway: Gateway, cache: Path) -> 
     assert not list(cache.rglob("*.part"))
 
 
+@pytest.mark.parametrize("ending", ["", ".dir"])
+def test_what_cannot_even_be_looked_at_is_brought(
+    gateway: Gateway, cache: Path, ending: str
+) -> None:
+    lines = [{"md5": gateway.keep(LONG), "relpath": "days.bin"}]
+    listing = gateway.keep(json.dumps(lines).encode(), ".dir")
+    gateway.tell(listing if ending else gateway.keep(LONG), "days" if ending else "days.bin")
+    # As the folder of another user: asking whether something is there raises.
+    gateway.version["objects"] = "/" + "x" * 300
+
+    data = client(gateway).open_dataset("days")
+
+    assert data.bytes("days.bin").tobytes() == LONG
+    assert data.path("days.bin").is_relative_to(cache)
+
+
 @pytest.mark.usefixtures("cache")
 def test_what_was_cut_off_goes_on_where_it_stopped(gateway: Gateway) -> None:
     gateway.tell(address := gateway.keep(LONG))

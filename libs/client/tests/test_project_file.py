@@ -102,3 +102,16 @@ def test_broken_toml_names_the_line(tmp_path: Path) -> None:
 
     with pytest.raises(ProjectFileError, match="line 1"):
         load_project_file(tmp_path)
+
+
+@pytest.mark.parametrize("remote", ["azure://c?sig=hunter2", "s3://key:hunter2@bucket"])
+def test_credentials_in_the_remote_are_refused_and_not_repeated(
+    tmp_path: Path, remote: str
+) -> None:
+    write(tmp_path, f'name = "rainfall"\n[data]\nremote = "{remote}"\n')
+
+    with pytest.raises(ProjectFileError, match="must hold no credentials") as refused:
+        load_project_file(tmp_path)
+
+    assert "data.remote" in str(refused.value)
+    assert "hunter2" not in str(refused.value)

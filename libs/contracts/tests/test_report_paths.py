@@ -50,3 +50,8 @@ def test_a_page_is_known_by_the_address_that_events_name_it_by() -> None:
     assert [named_by(uri) for uri in ("", "https://elsewhere/page.html", f"s3://b/{PAGE}")] == [None] * 3  # fmt: skip
     assert opened_at("http://ops:8090/", stored[0]) == f"http://ops:8090/reports/{PAGE}"
     assert opened_at("", stored[0]) is None
+
+
+def test_what_is_no_address_at_all_names_no_page() -> None:
+    assert named_by(f"http://[bad/reports/{PAGE}") is None
+    assert opened_at("http://ops:8090", f"http://[bad/reports/{PAGE}") is None

@@ -116,6 +116,25 @@ async def test_command_that_does_not_fit_names_the_field(
     assert house.bus.published == []
 
 
+@pytest.mark.parametrize("type_", ["cmd.project.register", "cmd.project.update"])
+@pytest.mark.parametrize("remote", ["azure://c?sig=hunter2", "s3://key:hunter2@bucket"])
+async def test_credentials_in_a_projects_remote_are_stored_nowhere(
+    house: House, type_: str, remote: str
+) -> None:
+    settings = {"name": "rainfall", "data": {"remote": remote}}
+
+    answer = await post(
+        house, "commands", {"type": type_, "project": "rainfall", "data": {"settings": settings}}
+    )
+
+    assert answer.status_code == 422
+    [problem] = wrong(answer)["problems"]
+    assert problem["field"] == "settings.data.remote"
+    assert "must hold no credentials" in problem["problem"]
+    assert "hunter2" not in answer.text
+    assert house.bus.published == []
+
+
 @pytest.mark.parametrize("type_", ["run.completed", "cmd.nothing.do", ""])
 async def test_only_commands_are_commands(house: House, type_: str) -> None:
     answer = await post(house, "commands", {"type": type_, "project": "rainfall"})

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,11 @@ from mlops.contracts.monitoring import (
     PerformanceUnmeasured,
 )
 from mlops.monitoring.adapters.sqlite import SqliteLedger
+from mlops.monitoring.model.windows import ModelKey
+from mlops.monitoring.ports import Page
 
 DAY_S = 86_400.0
+RAIN = ModelKey("rainfall", "rain")
 LATEST = {"project": "rainfall", "model": "rain"}
 
 
@@ -137,6 +141,27 @@ async def test_a_restart_goes_on_ageing_where_it_was(kept_world: Any, tmp_path: 
 
     assert (await windows(after))[-1] == ("full", 220)
     await after.ledger.close()
+
+
+async def test_a_window_from_before_windows_had_an_age_is_as_old_as_it_is_found(world: Any) -> None:
+    await trickle(world)
+    await world.predict(220)
+
+    def forget(page: Page) -> list[Message]:
+        for window in page.windows.open(RAIN):
+            page.windows.put(RAIN, replace(window, open_at_s=None))
+        return []
+
+    await world.ledger.apply("an older service", forget)
+    world.elapsed_s = 60.0
+    assert await asked(world) == []
+    world.elapsed_s = DAY_S + 59
+    assert await asked(world) == []
+    world.elapsed_s = DAY_S + 60
+
+    await asked(world)
+
+    assert (await windows(world))[-1] == ("full", 220)
 
 
 async def test_a_model_that_nobody_knows_is_refused(world: Any) -> None:

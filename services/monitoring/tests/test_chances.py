@@ -35,6 +35,7 @@ def test_chi_square_quantile(degrees: float, chance: float) -> None:
 
 def test_nothing_below_zero_is_surprising() -> None:
     assert chi2_tail(0.0, 3) == 1.0
+    assert chi2_tail(5e-324, 3) == 1.0  # half of the smallest number there is is none
 
 
 def test_nothing_exceeds_infinity() -> None:

@@ -84,7 +84,7 @@ def test_a_file_that_others_can_read_is_not_used(tmp_path: Path, mode: int) -> N
         (f'[channels.chat]\nurl = "{SECRET}"\nquiet_hours = "10pm"', '"22:00-07:00"'),
         (
             f'[channels.chat]\nurl = "{SECRET}"\nquiet_hours = "22:00-07:00"\ntimezone = "Moon"',
-            "no time zone 'Moon'",
+            "no such `timezone` is known",
         ),
         (f'[channels."{SECRET}/x"]\nurl = "x://"', "small letters, digits and dashes"),
         (f'[channels.chat]\nurl = "{SECRET}"\ncolour = "red"', "channels.chat.colour"),
@@ -96,8 +96,20 @@ def test_a_file_that_makes_no_sense_says_what_is_wrong(
     assert said in (read(tmp_path, text) or "")
 
 
-def test_no_problem_says_an_address(tmp_path: Path) -> None:
-    problem = read(tmp_path, f'[channels.chat]\nurl = "{SECRET}"\nwebhook = "{SECRET}"')
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'[channels.chat]\nurl = "{SECRET}"\nwebhook = "{SECRET}"',
+        f'[channels."slack://{SECRET}"]\nurl = "x://"',
+        f'[channels.chat]\nurl = "x://"\n"slack://{SECRET}" = 1',
+        f'"slack://{SECRET}" = 1',
+        f'[channels.chat]\nurl = "x://"\nquiet_hours = "22:00-07:00"\ntimezone = "{SECRET}"',
+        f'[channels."slack://{SECRET}"]\n[channels."slack://{SECRET}"]',
+        f'[channels.chat]\nurl = {{"{SECRET}" = 1, "{SECRET}" = 2}}',
+    ],
+)
+def test_no_problem_says_an_address(tmp_path: Path, text: str) -> None:
+    problem = read(tmp_path, text)
 
     assert problem is not None
     assert SECRET not in problem

@@ -88,6 +88,46 @@ async def test_after_one_was_accepted_they_are_counted_anew(office: Any) -> None
     assert len(office.heard(AlertRaised)) == 1
 
 
+async def test_what_was_put_off_before_it_was_settled_is_no_alert_when_heard_afterwards(
+    office: Any,
+) -> None:
+    began = office.now
+    office.now = began + 10 * HOUR
+    await office.hear(WorkflowQueued, **QUEUED)
+    office.now = began
+    await decline(office, 5)  # the last of them at five hours
+
+    office.now = began + 10 * HOUR
+    await decline(office, 2)
+
+    assert office.heard(AlertRaised) == []
+    await decline(office, 1)
+    assert office.heard(AlertRaised)[0].title.startswith("rain has asked for a retrain 3 times")
+
+
+async def test_an_older_acceptance_that_is_heard_late_settles_nothing_newer(office: Any) -> None:
+    began = office.now
+    await decline(office, 3)
+    office.now = began + HOUR / 2
+    await office.hear(WorkflowQueued, **QUEUED)
+
+    office.now = began + 3 * HOUR
+    await decline(office, 1)
+
+    assert len(office.heard(AlertRaised)) == 1
+    assert office.heard(AlertResolved) == []
+
+
+async def test_one_of_the_day_before_that_is_heard_late_does_not_count(office: Any) -> None:
+    began = office.now
+    office.now = began + 28 * HOUR
+    await decline(office, 2)
+    office.now = began + HOUR
+    await decline(office, 1)
+
+    assert office.heard(AlertRaised) == []
+
+
 async def test_replicas_that_are_lost_are_an_alert_until_they_are_back(office: Any) -> None:
     rollout = {"deployment_id": "d-1", "model": "rain", "version": 2, "traffic_ratio": 1.0}
     await office.hear(DeploymentProgressed, **rollout, phase="lost", reason="0 of 1 answer")

@@ -20,9 +20,10 @@ from mlops.contracts.monitoring import (
     Severity,
 )
 from mlops.monitoring.adapters.sqlite import SqliteLedger
-from mlops.monitoring.model.windows import Phase
+from mlops.monitoring.model.windows import ModelKey, Phase
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
+RAIN = ModelKey("rainfall", "rain")
 WINDOW = 250
 REFERENCE = 4  # windows of 250 rows that make a reference
 HORIZON = {"label_horizon": "1h"}
@@ -157,6 +158,20 @@ async def test_a_restart_goes_on_waiting_where_it_was(kept_world: Any, tmp_path:
     assert early == []
     assert len(after.heard(PerformanceMeasured)) == 1
     await after.ledger.close()
+
+
+async def test_rows_that_waited_go_when_the_horizon_is_taken_away(world: Any) -> None:
+    await world.register(window=50, accuracy={"label_horizon": "30d"})
+    await world.deploy()
+    await world.predict(50 * 120)
+    before = await world.ledger.look(lambda page: page.windows.latest(RAIN, 200))
+    await world.register(revision=2, window=50)
+    await world.predict(50)
+
+    after = await world.ledger.look(lambda page: page.windows.latest(RAIN, 200))
+
+    assert sum(window.stored for window in before) == 120
+    assert sum(window.stored for window in after) == 20
 
 
 async def test_without_a_horizon_a_window_is_given_up_with_its_rows(world: Any) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from services.monitoring.tests.conftest import Office
 
+from mlops.chassis.bus import Bus, D, Question
+from mlops.chassis.bus_memory import MemoryBus, MemoryDocuments
 from mlops.chassis.errors import UnavailableError
 from mlops.contracts.message import Message
 from mlops.contracts.monitoring import AlertRaised, AlertResolved
@@ -21,14 +23,51 @@ MINUTE = timedelta(minutes=1)
 GB = 1_000_000_000
 
 
+class Line(MemoryBus):
+    """A bus as one process reaches it: its line may be cut, and answers may take their time."""
+
+    def __init__(self, bus: MemoryBus) -> None:
+        super().__init__()
+        self._beyond = bus
+        self.is_cut = False
+        self.answers_after = timedelta(0)
+
+    def documents(self, bucket: str, kind: type[D]) -> MemoryDocuments[D]:
+        """Return documents that cannot be read while the line is cut."""
+        return self._buckets.setdefault(bucket, LineDocuments(kind, self))
+
+    async def ask(
+        self, service: str, verb: str, question: Question, timeout: timedelta = MINUTE
+    ) -> dict[str, Any]:
+        """Ask those beyond; who does not wait for long enough hears nothing."""
+        if self.is_cut or timeout < self.answers_after:
+            raise UnavailableError("no answer")
+        return await self._beyond.ask(service, verb, question, timeout)
+
+
+class LineDocuments(MemoryDocuments[D]):
+    """Documents at the end of a line."""
+
+    def __init__(self, kind: type[D], line: Line) -> None:
+        super().__init__(kind)
+        self._line = line
+
+    async def all(self) -> dict[str, D]:
+        """Return every document by key."""
+        if self._line.is_cut:
+            raise UnavailableError("the bus is away")
+        return await super().all()
+
+
 class Round:
     """Looks of one process, every half minute, at services that answer as we say."""
 
-    def __init__(self, office: Office) -> None:
+    def __init__(self, office: Office, bus: Bus | None = None) -> None:
         self.office = office
         self.wrong: dict[str, str | None] = {}
-        self.heard = NodeLog(office.bus.documents("monitoring_nodes", SeenNode), lambda: office.now)
-        self.looks = looks_around(office.bus, self.heard, lambda: office.now, office.ring)
+        bus = bus or office.bus
+        self.heard = NodeLog(bus.documents("monitoring_nodes", SeenNode), lambda: office.now)
+        self.looks = looks_around(bus, self.heard, lambda: office.now, office.ring)
         for name in ("serving", "tracking"):
             office.bus.answer(name, "status", self._answer(name))
 
@@ -49,6 +88,12 @@ class Round:
             self.office.now += MINUTE / 2
             await self.look()
         return [told(one) for one in self.office.said[before:]]
+
+    async def day(self) -> list[str]:
+        """Look for a while on one day and go to sleep until the next; return what began and ended."""
+        found = await self.go(5)
+        self.office.now += timedelta(days=1)
+        return found
 
     async def look(self) -> None:
         async for message in self.looks.tell():
@@ -114,6 +159,17 @@ async def test_a_service_that_says_what_it_lacks_is_told_with_that(
     assert office.heard(AlertRaised)[0].title.endswith("store: s3://bucket cannot be reached")
 
 
+async def test_a_service_whose_check_hangs_says_itself_what_it_lacks(office: Office) -> None:
+    line = Line(office.bus)
+    around = Round(office, line)
+    await around.go(1)
+    around.wrong["tracking"] = "s3://bucket has not answered within 10 s"
+    line.answers_after = timedelta(seconds=15)  # the longest that a check waits
+
+    assert await around.go(5) == ["service-tracking: warning"]
+    assert office.heard(AlertRaised)[0].title.endswith("has not answered within 10 s")
+
+
 async def test_a_restart_and_a_service_that_never_was_here_are_no_news(around: Round) -> None:
     around.wrong["tracking"] = None  # it was never ready
     await around.go(5)
@@ -129,12 +185,62 @@ async def test_a_restart_and_a_service_that_never_was_here_are_no_news(around: R
 async def test_a_service_that_is_gone_for_a_week_counts_as_removed(around: Round) -> None:
     await around.go(1)
     around.wrong["serving"] = None
-    await around.go(5)
-    around.office.now += timedelta(days=7)
 
-    after = await around.go(10)
+    found = [await around.day() for _ in range(10)]
 
-    assert after == ["over: it has not been ready for 7 days and counts as removed"]
+    assert found == [
+        ["service-serving: critical"],
+        *[[]] * 6,
+        ["over: it has not been ready for 7 days and counts as removed"],
+        *[[]] * 2,
+    ]
+
+
+async def test_what_is_dead_after_a_week_off_is_told(around: Round) -> None:
+    await around.go(1)
+    await around.sample()
+    around.wrong["serving"] = None
+    around.office.now += timedelta(days=8)
+
+    assert await around.go(60) == ["service-serving: critical", "silent-mac-1: warning"]
+
+
+async def test_a_service_that_came_back_is_missed_for_a_week_anew(around: Round) -> None:
+    await around.go(1)
+    around.wrong["serving"] = None
+    first = [await around.day() for _ in range(7)]
+    del around.wrong["serving"]
+    back = await around.go(1)
+    around.wrong["serving"] = None
+
+    assert back == ["over: serving answers and is ready"]
+    assert [await around.day() for _ in range(7)] == first
+    assert first == [["service-serving: critical"], *[[]] * 6]
+
+
+@pytest.mark.parametrize("outage_s", [60, 170, 600])
+async def test_who_was_cut_off_from_the_bus_blames_nobody_when_it_is_back(
+    office: Office, outage_s: int
+) -> None:
+    line = Line(office.bus)
+    around = Round(office, line)
+    await around.sample()
+    await around.go(1)
+
+    line.is_cut = True
+    for _ in range(outage_s // 30):
+        with pytest.raises(UnavailableError):
+            await around.go(0.5)
+    line.is_cut = False
+    around.wrong |= {"serving": None, "tracking": None}  # they need a moment longer
+    back = await around.go(2.5)
+
+    assert back == []
+    assert await around.go(2) == [
+        "service-serving: critical",
+        "service-tracking: critical",
+        "silent-mac-1: warning",
+    ]
 
 
 async def test_who_slept_blames_nobody(around: Round) -> None:
@@ -182,13 +288,15 @@ async def test_a_simulated_machine_is_not_missed(around: Round) -> None:
 
 async def test_a_machine_that_is_gone_for_a_week_is_forgotten(around: Round) -> None:
     await around.sample()
-    await around.go(5)
-    around.office.now += timedelta(days=7)
 
-    after = await around.go(5)
+    found = [await around.day() for _ in range(10)]
 
-    assert after == ["over: mac-1 has said nothing for 7 days and counts as gone"]
-    assert await around.go(5) == []
+    assert found == [
+        ["silent-mac-1: warning"],
+        *[[]] * 6,
+        ["over: mac-1 has said nothing for 7 days and counts as gone"],
+        *[[]] * 2,
+    ]
 
 
 async def test_a_disk_that_fills_says_when_and_gets_worse_and_well(

@@ -51,6 +51,18 @@ async def bus(tmp_path: Path) -> MemoryBus:
     return bus
 
 
+class Rewritten(type(Path())):  # type: ignore[misc]  # the class of this system's paths is known when it runs
+    """Paths whose files are replaced as soon as they were opened."""
+
+    def open(self, *how: Any, **more: Any) -> Any:
+        """Open the file as it is, and put another into its place."""
+        file = super().open(*how, **more)
+        fresh = Path(f"{self}.fresh")
+        fresh.write_bytes(b"newer")
+        fresh.replace(str(self))
+        return file
+
+
 async def listed(bus: MemoryBus, **question: Any) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = (await bus.ask("monitoring", "reports", question))["reports"]
     return found
@@ -88,6 +100,18 @@ async def test_a_report_is_read_out_in_pieces_that_a_message_holds(bus: MemoryBu
     assert (content, pieces) == (b"ab" * 300_000, 2)
     gone = await bus.ask("monitoring", "report", {"path": "rain/m/absent.html"})
     assert gone["content"] is None
+
+
+async def test_a_piece_and_its_size_are_of_the_same_file(tmp_path: Path) -> None:
+    page = tmp_path / "rain" / "m" / "a.html"
+    page.parent.mkdir(parents=True)
+    page.write_bytes(b"old")
+
+    found = await FolderShelf(Rewritten(tmp_path)).piece("rain/m/a.html", 0, 100)
+
+    assert found is not None
+    assert (found.content, found.size_bytes) == (b"old", 3)
+    assert page.read_bytes() == b"newer"
 
 
 @pytest.mark.parametrize(

@@ -92,3 +92,20 @@ async def test_a_reference_is_made_of_what_is_kept_where_another_version_takes_h
     baseline = await world.ledger.look(lambda page: page.baselines.get(RAIN, 1))
     assert baseline is not None
     assert baseline.origin == "windows 0 to 10"
+
+
+async def test_a_told_day_is_waited_for_too_where_windows_are_judged_before_they_are_full(
+    world: Any,
+) -> None:
+    await world.register(window=500, window_max_age="1h", drift={"cycle": "24h"})
+    await world.deploy()
+
+    for number in range(50):
+        await live(world, number * 240, 240, minutes=0.25, at_once=240)
+        world.elapsed_s += 3600
+        for message in [one async for one in world.ageing.tell()]:
+            await world.tell(message)
+
+    baseline = await world.ledger.look(lambda page: page.baselines.get(RAIN, 1))
+    assert baseline is not None
+    assert baseline.origin == "windows 0 to 48"  # more than 20 000 rows of full windows would be

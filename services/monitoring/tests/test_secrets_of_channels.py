@@ -48,6 +48,6 @@ def test_what_is_no_address_tells_no_secret(url: str) -> None:
 @pytest.mark.parametrize("scheme", ["json", "mmost", "nonsense", "slack"])
 def test_an_address_of_apprise_tells_no_secret(secret: str, scheme: str) -> None:
     with pytest.raises(UnavailableError) as error:
-        by_apprise(f"{scheme}://{NOWHERE}/{secret}", "title", "text", "warning")
+        by_apprise(f"{scheme}://{NOWHERE}/{secret}", "title", "text", ["text"], "warning")
 
     assert letters(str(error.value)) == []

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,12 @@ import pytest
 from sklearn import metrics
 
 from mlops.contracts.gateway import Label, LabelRecorded
-from mlops.contracts.monitoring import DriftDetected, DriftKind, PerformanceMeasured
+from mlops.contracts.monitoring import (
+    DriftDetected,
+    DriftKind,
+    PerformanceMeasured,
+    PerformanceUnmeasured,
+)
 from mlops.contracts.serving import Prediction, Vector
 from mlops.contracts.settings import EvaluateSettings, MonitorSettings, ProjectSettings
 from mlops.contracts.workspaces import ProjectRegistered
@@ -51,6 +56,34 @@ def test_vectors_are_numbered_columns_whatever_some_rows_lack() -> None:
 
 def test_a_sketch_is_never_taken_for_the_vector_itself() -> None:
     assert column_name("x", None) != column_name("x", 300) != column_name("x", 400)
+
+
+def sketches(lengths: Sequence[int]) -> list[dict[str, tuple[float | None, ...]]]:
+    return [{column_name("x", length): (0.5, 1.5)} for length in lengths]
+
+
+def test_vectors_of_many_lengths_are_one_column_and_not_as_many_as_there_are_lengths() -> None:
+    found = as_columns([*sketches(range(200, 456)), {}, {"x": (1.0, 2.0)}])
+
+    assert found == {"x (numbers)": [*range(200, 456), None, 2]}
+
+
+def test_of_a_vector_that_nearly_always_has_one_length_this_one_is_compared() -> None:
+    found = as_columns(sketches([300] * 95 + [200] * 5))
+
+    assert list(found) == ["x~300:0", "x~300:1"]
+    assert found["x~300:0"][-6:] == [0.5, None, None, None, None, None]
+
+
+def test_columns_that_the_reference_has_are_there_however_rare() -> None:
+    rows = [*sketches([300] * 9), *sketches([200])]
+
+    assert list(as_columns(rows, {"x~200:0"})) == ["x~200:0", "x~200:1", "x (numbers)"]
+    assert "x (numbers)" in as_columns(sketches([300] * 9), {"x (numbers)"})
+
+
+def test_a_name_like_that_of_a_sketch_is_a_name() -> None:
+    assert list(as_columns([{"x~y:": (1.0,), "~:": (2.0,)}])) == ["x~y:0", "~:0"]
 
 
 def test_columns_of_rows_have_features_and_vectors() -> None:
@@ -185,11 +218,17 @@ class Sky:
         await self.world.deploy(accuracy=None)
 
     async def windows(
-        self, many: int, *, width: int = 20, shift: float = 0.0, answers: Any = None
+        self,
+        many: int,
+        *,
+        width: int | Callable[[], int] = 20,
+        shift: float = 0.0,
+        answers: Any = None,
     ) -> list[str]:
         ids = []
         for _ in range(many * 10):
-            rows = [self._row(width, shift, answers) for _ in range(25)]
+            widths = [width if isinstance(width, int) else width() for _ in range(25)]
+            rows = [self._row(one, shift, answers) for one in widths]
             ids += [row.request_id for row in rows]
             await self.world.tell(self.world.logged(rows))
         return ids
@@ -226,6 +265,18 @@ async def test_inputs_that_are_vectors_drift(world: Any, width: int, column: str
     assert quiet == []
     assert [kind for kind, _ in drifts(world)] == [DriftKind.DATA]
     assert drifts(world)[0][1].startswith(column)
+
+
+@pytest.mark.parametrize(("short", "told"), [(0.5, []), (0.8, [(DriftKind.DATA, "sky (numbers)")])])
+async def test_of_vectors_of_many_lengths_a_change_of_these_drifts_and_nothing_is_missing(
+    world: Any, short: float, told: list[tuple[DriftKind, str]]
+) -> None:
+    sky = Sky(world)
+    await sky.begin()
+    await sky.windows(4, width=lambda: 200 if RNG.random() < 0.5 else 300)
+    await sky.windows(1, width=lambda: 200 if RNG.random() < short else 300)
+
+    assert drifts(world) == told
 
 
 async def test_one_part_of_an_answer_drifts(world: Any) -> None:
@@ -268,3 +319,16 @@ async def test_labels_measure_answers_of_several_numbers_after_a_restart(
     expected = {"accuracy": 0.8, "log_loss": -0.8 * np.log(0.75) - 0.2 * np.log(0.25)}
     assert told.value == pytest.approx(expected[metric])
     await after.ledger.close()
+
+
+async def test_answers_that_do_not_give_the_metric_are_told(world: Any) -> None:
+    sky = Sky(world)
+    await sky.begin(metric="log_loss")
+    ids = await sky.windows(1, answers=lambda: RNG.normal(size=3))
+
+    labels = tuple(Label(request_id=one, label=i % 3, at=NOON) for i, one in enumerate(ids))
+    await world.tell(LabelRecorded(project=world.project, model=world.model, labels=labels))
+
+    (told,) = world.heard(PerformanceUnmeasured)
+    assert told.reason.startswith("log_loss does not follow from the answers and truths of its 250")
+    assert world.heard(PerformanceMeasured) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -284,6 +285,37 @@ async def test_a_row_too_wide_for_a_message_leaves_without_its_features(bus: Mem
     [batch] = batches(bus)
     assert (batch.predictions[0].features, batch.predictions[0].prediction) == ({}, 1)
     assert (batch.dropped, log.dropped) == (0, 0)
+
+
+async def test_rows_that_are_still_made_are_waited_for_and_bounded(bus: MemoryBus) -> None:
+    log, may_go = log_on(bus), threading.Event()
+
+    def slowly() -> list[Prediction]:
+        may_go.wait(10)
+        return rows(0, 1)
+
+    log.later(20_000_000, 1, slowly)
+    log.later(1, 1, lambda: rows(1, 1))  # too much is under way: at once
+    at_once = len(log._waiting)
+    may_go.set()
+    await log.flush()
+
+    sent = [one.request_id for batch in batches(bus) for one in batch.predictions]
+    assert (at_once, sorted(sent)) == (1, ["r-0", "r-1"])
+
+
+async def test_rows_that_cannot_be_made_are_counted_as_lost(bus: MemoryBus) -> None:
+    log = log_on(bus)
+
+    def broken() -> list[Prediction]:
+        raise ValueError("no numbers")
+
+    log.later(1, 3, broken)
+    await log.flush()
+    log.put(rows(0, 1))
+    await log.flush()
+
+    assert [batch.dropped for batch in batches(bus)] == [3]
 
 
 async def test_what_waits_is_bounded_in_size_too(bus: MemoryBus) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from jsonschema import Draft202012Validator
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, SerializerFunctionWrapHandler, model_serializer
 from services.serving.tests.asking import RAIN, Replica, matrix, replica
 
 with warnings.catch_warnings():
@@ -20,6 +20,18 @@ with warnings.catch_warnings():
 class Row(BaseModel):
     temperature: float
     dew_point: float = Field(ge=0)
+
+
+class Wide(BaseModel):
+    sky: list[float]
+    words: list[int]
+    wind: float
+    dumped: ClassVar[list[str]] = []
+
+    @model_serializer(mode="wrap")
+    def _dump(self, usual: SerializerFunctionWrapHandler) -> Any:
+        self.dumped.append("once")
+        return usual(self)
 
 
 with warnings.catch_warnings():
@@ -41,6 +53,10 @@ with warnings.catch_warnings():
         @api(route="/explain/why")  # type: ignore[untyped-decorator]  # as above
         def why(self, temperature: float = 1.0) -> dict[str, Any]:
             return {"because": temperature, "nothing": float("nan")}
+
+        @api  # type: ignore[untyped-decorator]  # as above
+        def look(self, rows: list[Wide]) -> list[list[float]]:
+            return [one.sky[:2] for one in rows]
 
         @api  # type: ignore[untyped-decorator]  # as above
         def broken(self, rows: list[Row]) -> list[float]:
@@ -104,6 +120,22 @@ async def test_every_method_answers_at_its_own_route(door: Replica) -> None:
 
     assert answer.json == {"because": 2.0, "nothing": None}
     assert usual.json["because"] == 1.0
+
+
+async def test_rows_with_lists_are_logged_and_read_once(tmp_path: Path) -> None:
+    door = replica(tmp_path, service=Inner(), nats_url="nats://127.0.0.1:1")
+    row = {"sky": [0.5] * 20, "words": [101] * 20, "wind": 3.0}
+    Wide.dumped.clear()
+
+    said = await door.post("/look", {"rows": [row, row]})
+
+    if door.parts.held is not None:
+        door.parts.held.close()
+    noted = [one for one, _ in door.parts.log._waiting]
+    assert said.json == [[0.5, 0.5]] * 2
+    assert [(one.features, list(one.vectors)) for one in noted] == [({"wind": 3.0}, ["sky"])] * 2
+    assert [one.answer.values for one in noted if one.answer] == [(0.5, 0.5)] * 2
+    assert len(Wide.dumped) == 2
 
 
 async def test_a_method_that_fails_is_told(door: Replica) -> None:

@@ -11,6 +11,7 @@ import pytest
 from mlops.contracts.tracking import ModelRegistered, RunCompleted
 from mlops.contracts.units import DatasetVersion
 from mlops.contracts.versioning import DataRestored, DataVersioned
+from mlops.tracking.handlers.datasets import KnownData
 from mlops.tracking.model.datasets import History, Version, place_of, remembered
 from mlops.tracking.model.facts import Dataset
 
@@ -23,7 +24,12 @@ CSV = "/home/ada/rain/data/rain.csv"
 
 
 def versioned(
-    number: int, address: str, at: datetime, name: str = "rain", path: str = "data/rain.csv"
+    number: int,
+    address: str,
+    at: datetime,
+    name: str = "rain",
+    path: str = "data/rain.csv",
+    stage: str = "",
 ) -> DataVersioned:
     return DataVersioned(
         project="rain",
@@ -33,9 +39,14 @@ def versioned(
         size_bytes=1,
         files=1,
         path=path,
+        stage=stage,
         remote="/r",
         time=at,
     )
+
+
+def restored(told: DataVersioned) -> DataRestored:
+    return DataRestored.model_validate(told.model_dump(exclude={"id", "remote"}))
 
 
 async def read(world: Any, logged: Dataset, **tags: str) -> tuple[DatasetVersion, ...]:
@@ -122,8 +133,7 @@ async def test_a_version_that_came_while_the_run_read_leaves_it_open(known: Any)
 
 async def test_a_restored_version_stands_at_its_place_again(known: Any) -> None:
     at = BEFORE + timedelta(seconds=0.1)
-    told = versioned(1, A, at).model_dump(exclude={"id", "remote"})
-    await known.bus.publish(DataRestored.model_validate(told))
+    await known.bus.publish(restored(versioned(1, A, at)))
 
     [found] = await read(known, Dataset("rain", None, "12345678", source=CSV))
 
@@ -152,6 +162,51 @@ async def test_a_dvc_file_that_names_another_content_leaves_it_open(
     )
 
     assert found.likely_version == likely
+
+
+async def test_a_path_of_two_names_is_told_by_the_name_that_stood_there(known: Any) -> None:
+    await known.bus.publish(versioned(2, FOLDER, DURING, name="new"))
+
+    [found] = await read(known, Dataset("dataset", None, "12345678", source=CSV))
+
+    assert (found.name, found.version, found.likely_version) == ("rain", None, None)
+
+
+@pytest.mark.parametrize(("locked", "likely"), [(None, None), (B, None), (A, 1)])
+@pytest.mark.parametrize("again", [False, True])
+async def test_a_pipelines_output_is_likely_only_where_its_content_is_named_there(
+    known: Any, locked: str | None, likely: int | None, *, again: bool
+) -> None:
+    made = versioned(1, A, BEFORE, "out", "work/out", stage="prepare")
+    await known.bus.publish(made)
+    if again:
+        await known.bus.publish(restored(made))
+    known.files.here = {"work/out": locked} if locked else {}
+
+    [found] = await read(
+        known, Dataset("dataset", None, "12345678", source="/home/ada/rain/work/out/x.csv")
+    )
+
+    assert (found.name, found.likely_version) == ("out", likely)
+
+
+async def test_a_history_of_before_names_were_kept_still_tells(known: Any) -> None:
+    documents = known.bus.documents("tracking_data", KnownData)
+
+    def without_names(now: KnownData | None) -> KnownData:
+        held = (now or KnownData()).model_dump(mode="json")
+        for one in held["history"]["standing"]:
+            del one["name"]
+        for one in held["history"]["versions"]:
+            del one["stage"]
+        return KnownData.model_validate(held)
+
+    for key in await documents.all():
+        await documents.change(key, without_names, applied="old")
+
+    [found] = await read(known, Dataset("dataset", None, "12345678", source=CSV))
+
+    assert (found.name, found.likely_version) == ("rain", 2)
 
 
 async def test_a_model_names_the_versions_its_run_has_read(known: Any) -> None:
@@ -193,6 +248,7 @@ def test_a_history_keeps_the_newest_and_knows_a_version_once() -> None:
         ("file:///home/ada/rain/data/a%20b.csv", "data/a b.csv"),
         ("s3://bucket/data/rain.csv", None),
         ("", None),
+        ("http://[bad/x.csv", None),
         ("data//rain.csv", "data/rain.csv"),
     ],
 )

@@ -109,6 +109,41 @@ async def test_the_platforms_own_tags_are_found_among_thousands(engine: sa.Engin
     assert len(found.tags) < 1000
 
 
+@pytest.mark.parametrize(
+    ("told", "source"),
+    [
+        ('{"uri": "data/rain.csv"}', "data/rain.csv"),
+        ('{"url": "https://x/rain.csv"}', "https://x/rain.csv"),
+        ("[" * 4000, ""),
+        ('{"url": "\\ud800"}', ""),
+        ('{"url": 7}', ""),
+        ("no JSON", ""),
+    ],
+)
+async def test_a_source_is_what_the_client_has_logged_or_none(
+    engine: sa.Engine, told: str, source: str
+) -> None:
+    from mlflow.store.tracking.dbmodels.models import SqlDataset, SqlInput
+
+    is_of = {"source_type": "DATASET", "destination_type": "RUN", "destination_id": "r"}
+    with_run(
+        engine,
+        SqlDataset(
+            dataset_uuid="d",
+            experiment_id=1,
+            name="rain",
+            digest="12345678",
+            dataset_source_type="local",
+            dataset_source=told,
+        ),
+        SqlInput(input_uuid="i", source_id="d", **is_of),
+    )
+
+    found = await runs(engine).run("r")
+
+    assert [one.source for one in found.inputs] == [source]
+
+
 async def test_an_artifact_store_that_does_not_answer_holds_nothing_back(
     engine: sa.Engine,
 ) -> None:
@@ -133,6 +168,12 @@ async def test_an_artifact_store_that_does_not_answer_holds_nothing_back(
             Package(("python_function", "sklearn"), 7, '{"inputs": [1]}'),
         ),
         ("flavors: {1: {}, b: {}}\n", Package(("1", "b"))),
+        ('flavors: {b: {}, "\\ud800": {}}\n', Package(("b",))),
+        ("flavors: [[&a [b, b], *a]]\n", Package()),
+        (
+            "metadata: {mlops: {apple_compatibility: {mlx: 'yes', mps: \"\\ud800\"}}}\n",
+            MLX,
+        ),
         ("signature: {inputs: [[1]], others: '[2]'}\n", Package()),
         (
             "metadata: {mlops: {apple_compatibility: {mlx: 'yes', mps: true, coreml: 'no: why'}}}\n",

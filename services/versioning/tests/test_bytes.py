@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 import resource
@@ -38,6 +39,68 @@ def test_a_copy_is_read_only_and_never_over_another(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError):
         copy(str(tmp_path / "source"), str(tmp_path / "copy"), silent)
     assert (tmp_path / "copy").stat().st_size == LARGE
+
+
+def test_a_large_copy_goes_past_the_page_cache_however_little_is_taken_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse_without_direct_writing(tmp_path / "probe")
+    content, real, direct = os.urandom(LARGE + 4097), os.write, list[bool]()
+    (tmp_path / "source").write_bytes(content)
+
+    def two_thirds(file: int, piece: memoryview) -> int:
+        direct.append(bool(fcntl.fcntl(file, fcntl.F_GETFL) & os.O_DIRECT))
+        # Whole blocks, as a disk takes them.
+        return real(file, piece[: len(piece) * 2 // 3 // 4096 * 4096 or None])
+
+    monkeypatch.setattr("os.write", two_thirds)
+    found = copy(str(tmp_path / "source"), str(tmp_path / "copy"), silent)
+
+    assert (tmp_path / "copy").read_bytes() == content
+    assert found == (hashlib.md5(content, usedforsecurity=False).hexdigest(), len(content))
+    # Only what is left at the end is no whole number of blocks.
+    assert direct.count(True) > 8
+    assert not direct[-1]
+
+
+def refuse_without_direct_writing(probe: Path) -> None:
+    if not hasattr(os, "O_DIRECT"):
+        pytest.skip("this system has no direct writing")
+    try:
+        os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_DIRECT))
+    except OSError:
+        pytest.skip("this file system has no direct writing")
+
+
+def test_of_a_file_that_grows_meanwhile_the_copy_is_what_was_hashed(tmp_path: Path) -> None:
+    (tmp_path / "source").write_bytes(b"x" * LARGE)
+
+    def grow(_: int) -> None:
+        if (tmp_path / "source").stat().st_size < 2 * LARGE:
+            with (tmp_path / "source").open("ab") as source:
+                source.write(b"later" * 100_000)
+
+    found = copy(str(tmp_path / "source"), str(tmp_path / "copy"), grow)
+
+    assert found == digest(str(tmp_path / "copy"), silent)
+    assert found[1] > LARGE
+
+
+def test_where_there_is_no_memory_for_its_pages_no_file_is_left_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "source").write_bytes(b"x" * LARGE)
+
+    def refuse(*_: int) -> None:
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+    monkeypatch.setattr("mmap.mmap", refuse)
+    before = len(list(Path("/dev/fd").iterdir()))
+    with pytest.raises(OSError, match=os.strerror(errno.ENOMEM)):
+        copy(str(tmp_path / "source"), str(tmp_path / "copy"), silent)
+
+    assert len(list(Path("/dev/fd").iterdir())) == before
+    assert not (tmp_path / "copy").exists()
 
 
 @pytest.mark.parametrize("room", [LARGE, LARGE + 100])

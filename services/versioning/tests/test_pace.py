@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from mlops.contracts.datasets import DataSettings, bytes_per_s
-from mlops.versioning.adapters.dvc_pace import Pace, Part
+from mlops.versioning.adapters.dvc_pace import Moved, Pace, Part
 
 
 class Clock:
@@ -90,3 +90,15 @@ def test_a_part_is_read_alone(tmp_path: Path) -> None:
 
     with Part(str(tmp_path / "days.bin"), 3, 4).opened(None) as reader:
         assert reader.read() == b"3456"
+
+
+def test_what_was_read_for_sending_is_counted(tmp_path: Path) -> None:
+    (tmp_path / "days.bin").write_bytes(b"x" * 10)
+    moved = Moved()
+
+    with Part(str(tmp_path / "days.bin"), 3, 7).opened(None, moved) as reader:
+        reader.read(4)
+        before = moved.bytes
+        reader.read()
+
+    assert (before, moved.bytes) == (4, 7)

@@ -7,7 +7,7 @@ import base64
 import hashlib
 import io
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,15 +15,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
-from fsspec.asyn import get_loop
+from botocore.exceptions import ClientError, EndpointConnectionError
+from s3fs import S3FileSystem
 
-from mlops.versioning.adapters import dvc_s3
-from mlops.versioning.adapters.dvc_s3 import S3Objects
+from mlops.versioning.adapters.dvc_s3 import S3Objects, s3_objects
 
 CONTENT = bytes(range(256)) * 1000
 OID = hashlib.md5(CONTENT, usedforsecurity=False).hexdigest()
-DENIED = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+REASONS = {403: "AccessDenied", 400: "RequestTimeout", 406: "BadDigest"}
 
 
 @dataclass
@@ -33,6 +32,82 @@ class Script:
     steps: list[int] = field(default_factory=list)
     put: list[bytes] = field(default_factory=list)
     asked: list[dict[str, str]] = field(default_factory=list)
+    rests: list[float] = field(default_factory=list)
+    # What happens before it hangs up, and while the client rests.
+    on_break: Callable[[], None] = lambda: None
+    on_rest: Callable[[], None] = lambda: None
+
+    def rest(self, seconds: float) -> None:
+        self.rests.append(seconds)
+        self.on_rest()
+
+
+class Server:
+    """Answers by a script; it can go away and come back at the same port."""
+
+    def __init__(self, script: Script) -> None:
+        self._script = script
+        self.port = 0
+        self.start()
+
+    def start(self) -> None:
+        """Listen."""
+        self._http = _Http(("127.0.0.1", self.port), Answers)
+        self._http.script = self._script
+        self.port = self._http.server_port
+        self._listening = threading.Thread(target=self._http.serve_forever, args=(0.01,))
+        self._listening.start()
+
+    def stop(self) -> None:
+        """Listen no more."""
+        self._http.shutdown()
+        self._listening.join()
+        self._http.server_close()
+
+
+class _Http(ThreadingHTTPServer):
+    daemon_threads = True
+    allow_reuse_address = True
+    script: Script
+
+
+class Answers(BaseHTTPRequestHandler):
+    server: _Http
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+    def do_HEAD(self) -> None:
+        self._say(404, b"")
+
+    def do_PUT(self) -> None:
+        self.server.script.asked.append(dict(self.headers))
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        status = self.server.script.steps.pop(0) if self.server.script.steps else 200
+        if status == 200:
+            self.server.script.put.append(body)
+        self._say(status, b"")
+
+    def do_GET(self) -> None:
+        self.server.script.asked.append(dict(self.headers))
+        begin = int(self.headers.get("Range", "bytes=0-")[6:-1])
+        step = self.server.script.steps.pop(0) if self.server.script.steps else len(CONTENT)
+        if step < 1000:
+            self._say(step, b"")
+            return
+        self._say(206 if begin else 200, CONTENT[begin:], step)
+        self.close_connection = step < len(CONTENT[begin:])
+        if self.close_connection:
+            self.server.script.on_break()
+
+    def _say(self, status: int, body: bytes, most: int | None = None) -> None:
+        if reason := REASONS.get(status):
+            body = f"<Error><Code>{reason}</Code></Error>".encode()
+        self.send_response(400 if status == 406 else status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body[:most])
 
 
 @pytest.fixture
@@ -41,73 +116,23 @@ def script() -> Script:
 
 
 @pytest.fixture
-def objects(script: Script, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Objects]:
-    monkeypatch.setattr(dvc_s3, "_WAITS_S", (0.0, 0.0, 0.0))
+def server(script: Script) -> Iterator[Server]:
+    server = Server(script)
+    yield server
+    server.stop()
 
-    class Answers(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
 
-        def log_message(self, *_: Any) -> None:
-            """Say nothing."""
-
-        def do_PUT(self) -> None:
-            script.asked.append(dict(self.headers))
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            status = script.steps.pop(0) if script.steps else 200
-            if status == 200:
-                script.put.append(body)
-            self._say(status, DENIED if status == 403 else b"")
-
-        def do_GET(self) -> None:
-            script.asked.append(dict(self.headers))
-            begin = int(self.headers.get("Range", "bytes=0-")[6:-1])
-            step = script.steps.pop(0) if script.steps else len(CONTENT)
-            if step in (403, 503):
-                self._say(step, DENIED if step == 403 else b"")
-                return
-            self._say(206 if begin else 200, CONTENT[begin:], step)
-            self.close_connection = step < len(CONTENT[begin:])
-
-        def _say(self, status: int, body: bytes, most: int | None = None) -> None:
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body[:most])
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
-    listening = threading.Thread(target=server.serve_forever, args=(0.01,))
-    listening.start()
-    opened = S3Objects(client(server.server_port), "bucket", "rain/files/md5", None)
+@pytest.fixture
+def objects(script: Script, server: Server) -> Iterator[S3Objects]:
+    url = f"http://127.0.0.1:{server.port}"
+    client = S3FileSystem(key="KEY", secret="secret", endpoint_url=url, skip_instance_cache=True)
+    remote = SimpleNamespace(
+        fs=SimpleNamespace(protocol="s3", fs=client), path="bucket/rain/files/md5"
+    )
+    opened = s3_objects(remote, None, script.rest)
+    assert opened is not None
     yield opened
     opened.close()
-    server.shutdown()
-    listening.join()
-    server.server_close()
-
-
-def client(port: int) -> Any:
-    async def nothing() -> None:
-        """There is a session already."""
-
-    async def address(*_: Any, **__: Any) -> str:
-        return f"http://127.0.0.1:{port}/bucket/rain/files/md5?signature"
-
-    async def amazon(_: str) -> Any:
-        return SimpleNamespace(
-            generate_presigned_url=address, meta=SimpleNamespace(region_name=None)
-        )
-
-    return SimpleNamespace(
-        loop=get_loop(),
-        set_session=nothing,
-        get_s3=amazon,
-        key="KEY",
-        secret="secret",
-        token=None,
-        client_kwargs={},
-        connect_timeout=5,
-        read_timeout=15,
-    )
 
 
 @pytest.fixture
@@ -129,7 +154,64 @@ def test_a_server_in_trouble_is_sent_the_whole_again(
     assert "us-east-1/s3/aws4_request" in script.asked[-1]["Authorization"]
 
 
-@pytest.mark.parametrize(("steps", "tries"), [([403], 1), ([503] * 4, 4)])
+@pytest.mark.parametrize("reason", [400, 406])
+def test_what_came_too_slowly_or_damaged_is_sent_again(
+    script: Script, objects: S3Objects, file: str, reason: int
+) -> None:
+    script.steps = [reason]
+
+    objects.put(OID, file)
+
+    assert script.put == [CONTENT]
+
+
+def test_a_server_that_is_away_for_a_moment_is_tried_again(
+    script: Script, server: Server, objects: S3Objects, file: str
+) -> None:
+    server.stop()
+    script.on_rest = server.start
+
+    objects.put(OID, file)
+
+    assert script.put == [CONTENT]
+    assert len(script.rests) == 1
+
+
+def test_a_server_that_stays_away_is_said(
+    script: Script, server: Server, objects: S3Objects, file: str
+) -> None:
+    server.stop()
+
+    with pytest.raises(EndpointConnectionError):
+        objects.put(OID, file)
+    with pytest.raises(EndpointConnectionError):
+        objects.get(OID, io.BytesIO())
+    server.start()
+
+    # As long as a server takes to start again.
+    assert sum(script.rests) > 2 * 5
+
+
+def test_an_answer_goes_on_after_its_server_has_started_again(
+    script: Script, server: Server, objects: S3Objects
+) -> None:
+    script.steps = [100_000]
+    script.on_break = server.stop
+    written = io.BytesIO()
+
+    def come_back_late() -> None:
+        if len(script.rests) == 2:
+            server.start()
+
+    script.on_rest = come_back_late
+
+    found = objects.get(OID, written)
+
+    assert (found, written.getvalue()) == (OID, CONTENT)
+    assert int(script.asked[-1]["Range"][6:-1]) > 0
+
+
+@pytest.mark.parametrize(("steps", "tries"), [([403], 1), ([503] * 5, 5)])
 def test_what_stays_refused_is_said(
     script: Script, objects: S3Objects, file: str, steps: list[int], tries: int
 ) -> None:

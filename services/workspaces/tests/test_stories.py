@@ -12,6 +12,7 @@ import pytest
 from mlops.chassis.bus_memory import MemoryBus, MemoryDocuments
 from mlops.chassis.errors import RejectedError
 from mlops.contracts.commands import CommandRefused
+from mlops.contracts.datasets import DataSettings
 from mlops.contracts.message import Message
 from mlops.contracts.settings import ProjectSettings, ShareSettings
 from mlops.contracts.workspaces import (
@@ -31,6 +32,7 @@ from mlops.workspaces.ports import Project
 
 RAIN = ProjectSettings(name="rain")
 HEAVY_RAIN = ProjectSettings(name="rain", share=ShareSettings(weight=2))
+WITH_A_KEY = ProjectSettings(name="rain", data=DataSettings(remote="azure://c?sig=hunter2"))
 
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -162,6 +164,8 @@ async def test_a_late_report_about_an_old_revision_changes_nothing(bus: MemoryBu
         (RegisterProject(project="rain", settings=RAIN, path="/no/such"), "does not exist"),
         (RegisterProject(project="rain", settings=RAIN, path=__file__), "is not a folder"),
         (RegisterProject(project="rain", settings=RAIN, path="/a\0b"), "does not exist"),
+        (RegisterProject(project="rain", settings=WITH_A_KEY), "must hold no credentials"),
+        (UpdateProject(project="rain", settings=WITH_A_KEY), "must hold no credentials"),
         (UpdateProject(project="rain", settings=RAIN), "no project 'rain' is registered"),
         (ArchiveProject(project="rain"), "registered are: none yet"),
     ],
@@ -174,6 +178,7 @@ async def test_what_cannot_work_is_refused_with_the_reason(
     refused = bus.published[-1]
     assert isinstance(refused, CommandRefused)
     assert said in refused.reason
+    assert "hunter2" not in refused.reason
     assert (await bus.ask("workspaces", "list", {})) == {"projects": []}
 
 

@@ -230,7 +230,8 @@ async def test_versions_are_opened_and_compared_also_from_another_machine(
     assert here.table().to_pydict() == {"day": [1]}
     assert brought.bytes().tobytes() == again.bytes().tobytes() == contents[1].encode()
     assert brought.path().is_relative_to(own)
-    assert ranges == [4]
+    # While the gateway starts it is asked again, always for what is missing.
+    assert set(ranges) == {4}
     [table] = differs["tables"]
     assert (table["rows_before"], table["rows_after"], table["rows_added"]) == (1, 2, 1)
 

@@ -16,7 +16,7 @@ from dvc.config import Config
 from dvc.repo import Repo
 
 from mlops.chassis.errors import UnavailableError
-from mlops.versioning.adapters import dvc_s3
+from mlops.versioning.adapters import dvc_copy, dvc_s3
 from mlops.versioning.adapters.dvc import DvcDatasets
 from mlops.versioning.adapters.dvc_pace import Pace
 from mlops.versioning.adapters.dvc_places import own_places
@@ -98,7 +98,9 @@ def test_what_goes_out_and_comes_in_keeps_to_the_limit(
     if way == "in parts":
         monkeypatch.setattr(dvc_s3, "PART_FROM_BYTES", 1 << 20)
         monkeypatch.setattr(dvc_s3, "PART_BYTES", 5 << 20)
+    monkeypatch.setattr(dvc_copy, "_LOOK_S", 0.001)
     content, out, back = os.urandom(6_000_000), Clock(), Clock()
+    told = set[tuple[int, int]]()
     other = tmp_path / "other cache"
     prepare(place.folder, place.remote, place.cache)
     if way == "by DVC's client":
@@ -106,7 +108,7 @@ def test_what_goes_out_and_comes_in_keeps_to_the_limit(
             local["remote"]["mlops"]["acl"] = "private"
     with Repo(place.folder) as repo:
         oid = Store(repo.cache.local.path).add_bytes(content)
-        moved = push(repo, [oid], pace=Pace(1_000_000, out.now, out.rest))
+        moved = push(repo, [oid], lambda *done: told.add(done), Pace(1_000_000, out.now, out.rest))
         again = push(repo, [oid], pace=Pace(1_000_000, out.now, out.rest))
     prepare(place.folder, place.remote, str(other))
     with Repo(place.folder) as repo:
@@ -114,8 +116,30 @@ def test_what_goes_out_and_comes_in_keeps_to_the_limit(
 
     assert (moved, again, brought) == (1, 0, True)
     assert Path(Store(str(other / "files" / "md5")).place(oid)).read_bytes() == content
+    # Also one large file tells that it goes on.
+    assert told >= {(0, 1), (1, 1)}
     assert out.now_s == pytest.approx(6, abs=0.3)
     assert back.now_s == pytest.approx(3, abs=0.3)
+
+
+def test_a_large_file_goes_on_with_the_parts_that_have_arrived(
+    s3: Any, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dvc_s3, "PART_FROM_BYTES", 1 << 20)
+    monkeypatch.setattr(dvc_s3, "PART_BYTES", 5 << 20)
+    content, out, client = os.urandom(12_000_000), Clock(), amazon(s3)
+    prepare(place.folder, place.remote, place.cache)
+    with Repo(place.folder) as repo:
+        oid = Store(repo.cache.local.path).add_bytes(content)
+        where = {"Bucket": "datasets", "Key": f"rain/files/md5/{oid[:2]}/{oid[2:]}"}
+        begun = client.create_multipart_upload(**where)["UploadId"]
+        client.upload_part(**where, UploadId=begun, PartNumber=1, Body=content[: 5 << 20])
+        moved = push(repo, [oid], pace=Pace(1_000_000, out.now, out.rest))
+
+    assert moved == 1
+    assert client.get_object(**where)["Body"].read() == content
+    assert out.now_s == pytest.approx(12 - 5.24, abs=0.3)
+    assert not client.list_multipart_uploads(Bucket="datasets").get("Uploads")
 
 
 async def test_a_push_that_was_cut_off_sends_only_what_is_not_there_yet(

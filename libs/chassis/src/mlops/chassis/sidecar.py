@@ -67,15 +67,17 @@ class Sidecar:
         """Call a function of the child; with *hear* the function gets a `tell`, and *hear* what it is told.
 
         Raises RejectedError when the child says that it can never work, UnavailableError when it failed, hung
-        for *timeout*, or died; a hung child is killed, the next call starts a new one.
+        for *timeout*, or died; a hung child is killed, the next call starts a new one. A child that is heard hangs
+        when it has told nothing for so long: a long call may last as long as it goes on.
         """
         closings = self._closings
         async with self._lock:
             self._stay()
             try:
-                async with asyncio.timeout(timeout.total_seconds()):
+                async with asyncio.timeout(timeout.total_seconds()) as limit:
                     child = await self._running(closings)
-                    reply = await self._exchange(child, function, arguments, hear)
+                    heard = _renewing(limit, timeout, hear)
+                    reply = await self._exchange(child, function, arguments, heard)
             except TimeoutError as error:
                 await self._kill()
                 raise UnavailableError(
@@ -185,6 +187,18 @@ class Sidecar:
         leaving = asyncio.create_task(_let_go(child, self._leave_s))
         self._leaving.add(leaving)
         leaving.add_done_callback(self._leaving.discard)
+
+
+def _renewing(limit: asyncio.Timeout, timeout: timedelta, hear: Hear | None) -> Hear | None:
+    if hear is None:
+        return None
+    clock = asyncio.get_running_loop().time
+
+    def renewed(so_far: Any) -> None:
+        limit.reschedule(clock() + timeout.total_seconds())
+        hear(so_far)
+
+    return renewed
 
 
 def _line(request: Mapping[str, Any]) -> bytes:

@@ -14,6 +14,7 @@ from typing import Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from mlops.client.errors import FieldProblem, ProjectFileError
+from mlops.contracts.datasets import remote_problem
 from mlops.contracts.settings import ProjectSettings
 from mlops.contracts.units import unknown_words
 
@@ -100,6 +101,8 @@ def _settings(file: Path, table: dict[str, Any]) -> ProjectSettings:
     )
     if unknown:
         raise ProjectFileError(str(file), unknown)
+    if problem := remote_problem(settings.data.remote):
+        raise ProjectFileError(str(file), (FieldProblem("data.remote", problem, ""),))
     return settings
 
 

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """`$MLOPS_HOME/alerts.toml`: the channels of an installation, what each takes, and in words what is wrong with the file.
 
-The addresses in it are secrets: no text that is made here repeats one, nor a `secret`.
+The addresses in it are secrets: no text that is made here repeats one, nor a `secret`, wherever in the file it stands.
 """
 
 from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, time, tzinfo
 from typing import Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -20,6 +20,8 @@ from mlops.contracts.verdicts import Severity
 
 OTHERS = 0o077
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_WORD = re.compile(r"[A-Za-z_]{1,20}")
 _HOURS = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
 
 
@@ -66,7 +68,7 @@ class ChannelEntry(BaseModel):
         try:
             zone = UTC if self.timezone == "UTC" else ZoneInfo(self.timezone)
         except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-            raise ValueError(f"no time zone {self.timezone!r}; one is Europe/Berlin") from error
+            raise ValueError("no such `timezone` is known; one is Europe/Berlin") from error
         return time(hours[0], hours[1]), time(hours[2], hours[3]), zone
 
     def variables(self) -> set[str]:
@@ -88,14 +90,26 @@ def channels_of(text: str) -> dict[str, ChannelEntry]:
     except ValidationError as error:
         raise ChannelsError(list(_problems(error))) from None  # its text repeats what was given
     except tomllib.TOMLDecodeError as error:
-        raise ChannelsError([f"it is no TOML: {error}"]) from error
+        raise ChannelsError([f"it is no TOML: {_unreadable(str(error))}"]) from None
 
 
 def _problems(error: ValidationError) -> Iterator[str]:
     # Without the input: it may be a secret.
     for found in error.errors(include_url=False, include_input=False, include_context=False):
-        where = ".".join(str(step) for step in found["loc"])
-        yield f"{where}: {_said(found['type'], found['msg'])}"
+        yield f"{_where(found['loc'])}: {_said(found['type'], found['msg'])}"
+
+
+def _where(steps: Sequence[int | str]) -> str:
+    # Somebody may have written an address where a name belongs.
+    names = [str(step) for step in steps if step != "[key]"]
+    known = [(_NAME if place == 1 else _WORD).fullmatch(name) for place, name in enumerate(names)]
+    return ".".join(found[0] if found else "(a name)" for found in known)
+
+
+def _unreadable(message: str) -> str:
+    # The parser repeats the names that are given twice.
+    twice = message.startswith(("Cannot", "Duplicate"))
+    return f"a name is given twice {message[message.rfind('(at ') :]}" if twice else message
 
 
 def _said(kind: str, message: str) -> str:

@@ -9,8 +9,12 @@ from pydantic import Field, field_validator
 
 from mlops.contracts.message import Part
 
-# `s3://key:secret@bucket`, also where the secret holds a `/`; `azure://c?sig=…`. A user's name alone (`ssh://me@host/data`) is none.
-_CREDENTIALS = re.compile(r"://([^@?]*:[^@]*@|[^?]*\?)")
+# What is read, also what was stored long ago. It must not grow: a project that is there would be readable no more.
+_CREDENTIALS = re.compile(r"://[^/@]*:[^/@]*@")
+# What people may write now: also none whose secret holds a `/`, or stands behind a `?` (`azure://c?sig=…`). A user's
+# name alone (`ssh://me@host/data`) and a port (`ssh://nas:2222/me@lab`) are none.
+_WRITTEN = re.compile(r"://(?:[^/:?\[]*:(?!\d{1,5}/)[^?@]*@|[^?]*\?)")
+_NO_CREDENTIALS = "must hold no credentials and nothing after a `?`; give them by the environment or their own files"
 _RATE_PATTERN = r"^(|[0-9]{1,6}(\.[0-9]{1,3})? ?[kKMG](B|bit)/s)$"
 _RATE = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,3})?) ?([kKMG])(B|bit)/s")
 _THOUSANDS = {"k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9}
@@ -30,6 +34,15 @@ def bytes_per_s(bandwidth: str) -> int | None:
     if rate < _LEAST_BYTES_PER_S:
         raise ValueError('must be a rate such as "20MB/s" or "100Mbit/s", at least "10kB/s"')
     return rate
+
+
+def remote_problem(remote: str) -> str | None:
+    """Return what is wrong with a remote that somebody writes, without repeating it; None where nothing is.
+
+    It is asked at every door, before a command is stored: `[data] remote` goes into events and into DVC's files.
+    """
+    found = _CREDENTIALS.search(remote) or _WRITTEN.search(remote)
+    return _NO_CREDENTIALS if found else None
 
 
 class DataSettings(Part):
@@ -66,9 +79,7 @@ class DataSettings(Part):
     @classmethod
     def _no_credentials(cls, remote: str) -> str:
         if _CREDENTIALS.search(remote):
-            raise ValueError(
-                "must hold no credentials and nothing after a `?`; give them by the environment or their own files"
-            )
+            raise ValueError(_NO_CREDENTIALS)
         return remote
 
     @field_validator("bandwidth")

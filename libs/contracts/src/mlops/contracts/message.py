@@ -33,10 +33,17 @@ _WIRE_NAMES = {"correlation_id": "correlationid", "causation_id": "causationid"}
 class Part(BaseModel):
     """A piece of a message: frozen, tolerant of fields it does not know, finite numbers only.
 
-    Validators are built at the first use: a process knows every message and meets few of them.
+    Validators are built at the first use: a process knows every message and meets few of them. An error does not
+    repeat what was read: that may be a secret where none belongs, and errors go into logs.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False, defer_build=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="ignore",
+        allow_inf_nan=False,
+        defer_build=True,
+        hide_input_in_errors=True,
+    )
 
 
 class Message(Part):

@@ -108,7 +108,7 @@ class PerformanceMeasured(_ModelWatched):
 
 
 class PerformanceUnmeasured(_ModelWatched):
-    """A window was given up: too few of its labels came in time."""
+    """A window was given up: too few of its labels came in time, or they and the answers do not give the metric."""
 
     type: ClassVar[str] = "performance.unmeasured"
 

@@ -63,7 +63,10 @@ def parsed(text: str) -> ReportPath | None:
 
 def named_by(uri: str) -> ReportPath | None:
     """Return what the page at an address of events (`report_uri`, `uri`) is; None for one from elsewhere."""
-    parts = unquote(urlsplit(uri).path).split("/")
+    try:
+        parts = unquote(urlsplit(uri).path).split("/")
+    except ValueError:  # it is no address at all
+        return None
     if len(parts) <= _PARTS_OF_PAGE or parts[-_PARTS_OF_PAGE - 1] != "reports":
         return None
     found = parsed("/".join(parts[-_PARTS_OF_PAGE:]))

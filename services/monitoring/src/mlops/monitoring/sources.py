@@ -204,7 +204,10 @@ def _material(page: Page, key: ModelKey, number: int, version: int) -> _Material
     if not rows or baseline is None:
         return None
     times = [row.at for row in rows]
-    current = {**columns_of(rows), "prediction": [row.prediction for row in rows]}
+    current = {
+        **columns_of(rows, baseline.features),
+        "prediction": [row.prediction for row in rows],
+    }
     reference = {**baseline.features, "prediction": baseline.predictions}
     return _Material(_sampled(current), _sampled(reference), min(times), max(times))
 

@@ -109,7 +109,10 @@ class ReadData(Protocol):
 
 
 class NamedData(Protocol):
-    """Which content the `.dvc` file of a path in a project's folder names; None where nobody can tell."""
+    """Which content the `.dvc` file of a path in a project's folder names, or else a pipeline's `dvc.lock` there.
+
+    None where nobody can tell.
+    """
 
     async def now(self, folder: str, path: str) -> str | None:
         """Return what it names just now."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import posixpath
 import re
 from collections import defaultdict
@@ -136,6 +137,16 @@ def names_in_use(version: Version, aliases: Sequence[Alias], uses: Sequence[Use]
         found.append(f"registered model {version.name.removeprefix(MODEL_PREFIX)}")
     read = [u for u in uses if (u.name, u.version) == (version.name, version.version)]
     return found + [f"run {run_id}" for run_id in dict.fromkeys(use.run_id for use in read)]
+
+
+def dvc_text(content: Content, name: str) -> str:
+    """Return a `.dvc` file for a content, beside which it stands as *name*; as `dvc add` writes it."""
+    # A name may hold what YAML would read as something else.
+    files = f"  nfiles: {content.files}\n" if content.oid.endswith(".dir") else ""
+    return (
+        f"outs:\n- md5: {content.oid}\n  size: {content.size_bytes}\n{files}  hash: md5\n"
+        f"  path: {json.dumps(name)}\n"
+    )
 
 
 def name_of(name: str, path: str) -> str:

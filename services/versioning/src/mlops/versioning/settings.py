@@ -10,7 +10,7 @@ from pydantic_settings import SettingsConfigDict
 
 from mlops.chassis.settings import ServiceSettings
 from mlops.chassis.sidecar import IDLE
-from mlops.contracts.datasets import DataSettings, bytes_per_s
+from mlops.contracts.datasets import DataSettings, bytes_per_s, remote_problem
 from mlops.contracts.units import Duration
 
 
@@ -52,6 +52,8 @@ class Settings(ServiceSettings):
             except ValidationError as error:
                 # Its own words would repeat the password.
                 raise ValueError(error.errors(include_input=False)[0]["msg"]) from None
+            if problem := remote_problem(remote):
+                raise ValueError(problem)
         return remote
 
     @field_validator("bandwidth")

@@ -10,6 +10,7 @@ from typing import Any
 from mlops.chassis.bus import Documents
 from mlops.chassis.clock import Clock
 from mlops.chassis.errors import RejectedError
+from mlops.contracts.datasets import remote_problem
 from mlops.contracts.message import Message
 from mlops.contracts.settings import ProjectSettings
 from mlops.contracts.workspaces import (
@@ -126,6 +127,8 @@ class Handlers:
                 f"the settings are of project {settings.name!r}, the command is for {name!r}; "
                 "make `name` in mlops.toml and the command's project the same"
             )
+        if unfit := remote_problem(settings.data.remote):
+            raise RejectedError(f"project {name!r}: [data] remote {unfit}")
         problem = await asyncio.to_thread(self._folders.problem, path) if path else None
         if problem:
             raise RejectedError(f"project {name!r}: {problem}")

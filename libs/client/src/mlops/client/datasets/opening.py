@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -43,7 +44,8 @@ def opened(ask: Ask, wait_s: float, get: Get) -> Dataset:
 def _here(found: Mapping[str, Any], get: Get) -> dict[str, Path]:
     hash_, name = str(found["hash"]), PurePosixPath(str(found["path"])).name
     paths = _paths(Path(str(found["objects"])), hash_, name)
-    if paths is not None and all(path.exists() for path in paths.values()):
+    # Not `exists`: that raises where a folder above belongs to somebody else, and says nothing of reading.
+    if paths is not None and all(os.access(path, os.R_OK) for path in paths.values()):
         return paths
     own = fetching.own_cache() / "files" / "md5"
     fetching.fetched(hash_, lambda address, offset: get(found, address, offset), own)

@@ -10,9 +10,11 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from mlops.contracts.catalogue import CATALOGUE, owner
+from mlops.contracts.datasets import remote_problem
 from mlops.contracts.errors import MessageError
 from mlops.contracts.message import Command, Event, Message
 from mlops.contracts.units import unknown_words
+from mlops.contracts.workspaces import RegisterProject, UpdateProject
 from mlops.gateway.errors import CallerError, Problem
 from mlops.gateway.http.answers import invalid
 
@@ -47,7 +49,9 @@ def read_command(type_: str, data: Mapping[str, object], envelope: Mapping[str, 
     )
     if twice:
         raise invalid(f"{type_} does not fit", twice)
-    command = read(kind, {**data, **envelope}, f"{type_} for {owner(kind)} does not fit")
+    what = f"{type_} for {owner(kind)} does not fit"
+    command = read(kind, {**data, **envelope}, what)
+    _refuse_credentials(command, what)
     _encode(command)
     return command
 
@@ -83,6 +87,14 @@ def _refuse_unknown_words(found: BaseModel, what: str) -> None:
     )
     if problems:
         raise invalid(what, problems)
+
+
+def _refuse_credentials(command: Command, what: str) -> None:
+    # Here, not only at their owner: until then they would lie in the stream of commands.
+    if not isinstance(command, RegisterProject | UpdateProject):
+        return
+    if problem := remote_problem(command.settings.data.remote):
+        raise invalid(what, (Problem("settings.data.remote", problem),))
 
 
 def _encode(message: Message) -> None:

@@ -27,9 +27,13 @@ from mlops.monitoring.ports import Letter
 WORKER = "mlops.monitoring.adapters.apprise_worker"
 LOG = "log"
 _TIMEOUT = timedelta(seconds=30)
+_PARTS_TIMEOUT = timedelta(
+    seconds=50
+)  # several texts to several phones; a claim lasts for a minute
 _PATIENCE_S = 2.0
 _MOST_CHILDREN = 4
 _LONGEST_ADVICE = 240
+_LONGEST_LINE = 160
 _BEGINNINGS = {
     "worse": "worse: ",
     "escalated": "nobody has acknowledged: ",
@@ -149,10 +153,11 @@ async def _by_apprise(child: Sidecar, url: str, letters: Sequence[Letter]) -> No
     alone = len(letters) == 1
     await child.call(
         "by_apprise",
-        _TIMEOUT,
+        _PARTS_TIMEOUT,
         url=url,
         title=title_of(letters[0]) if alone else title_of_all(letters),
         body=text_of(letters[0]) if alone else text_of_all(letters),
+        brief=brief_text_of(letters[0]).split("\n") if alone else lines_of(letters),
         tone=_tone(letters),
     )
 
@@ -175,16 +180,26 @@ def title_of_all(letters: Sequence[Letter]) -> str:
 
 def text_of_all(letters: Sequence[Letter]) -> str:
     """Return what a person reads of alerts that came together, the worst first."""
-    ranked = sorted(letters, key=lambda one: _TONES.index(_tone([one])))
-    return "\n\n".join(_short_text_of(letter) for letter in ranked)
+    ranked = _worst_first(letters)
+    return "\n\n".join(f"{title_of(letter)}\n{brief_text_of(letter)}" for letter in ranked)
 
 
-def _short_text_of(letter: Letter) -> str:
+def lines_of(letters: Sequence[Letter]) -> list[str]:
+    """Return alerts that came together in a line each, for servers that take short texts only."""
+    return [title_of(letter)[:_LONGEST_LINE] for letter in _worst_first(letters)]
+
+
+def _worst_first(letters: Sequence[Letter]) -> list[Letter]:
+    return sorted(letters, key=lambda one: _TONES.index(_tone([one])))
+
+
+def brief_text_of(letter: Letter) -> str:
+    """Return what a person reads below the title where there is little room."""
     alert = letter.alert
     if letter.why == "resolved":
-        return f"{title_of(letter)}\n{alert.reason}"
+        return alert.reason[:_LONGEST_ADVICE]
     advice = alert.suggestion[:_LONGEST_ADVICE]
-    lines = [title_of(letter), advice, *alert.links, f"Seen it: mlops alerts ack {alert.alert_id}"]
+    lines = [advice, *alert.links, f"Seen it: mlops alerts ack {alert.alert_id}"]
     return "\n".join(line for line in lines if line)
 
 

@@ -8,7 +8,9 @@ import hmac
 import json
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 from urllib.parse import quote, quote_plus, unquote, unquote_plus, urlsplit
 
@@ -21,6 +23,8 @@ from mlops.chassis.sidecar import serve
 _TIMEOUT_S = 10
 _LONGEST = 300
 _SHORTEST_SECRET = 6
+_MOST_PARTS = 2
+_LINE_END = 2  # between a title and the text, where a server knows no titles
 _SEPARATORS = re.compile(r"[/?&=:@,;#|\s]+")
 _KINDS = {
     "critical": apprise.NotifyType.FAILURE,
@@ -29,20 +33,15 @@ _KINDS = {
 }
 
 
-def by_apprise(url: str, title: str, body: str, tone: str) -> bool:
-    """Send a text to an address of apprise."""
+def by_apprise(url: str, title: str, body: str, brief: Sequence[str], tone: str) -> bool:
+    """Send a text to an address of apprise; the lines of *brief* instead where the server takes no text that long."""
     # No logo: its address would be that of apprise's own pages.
     asset = apprise.AppriseAsset(
         app_id="mlops", app_desc="MLOps platform", image_url_mask=None, image_url_logo=None
     )
     with apprise.LogCapture(level=logging.WARNING, fmt="%(message)s") as said:
         plugin = apprise.Apprise.instantiate(url, asset=asset, suppress_exceptions=True)
-        taken = plugin is not None and plugin.notify(
-            title=title,
-            body=body,
-            notify_type=_KINDS.get(tone, apprise.NotifyType.INFO),
-            body_format=apprise.NotifyFormat.TEXT,
-        )
+        taken = plugin is not None and _notify(plugin, title, body, brief, tone)
         reason = said.getvalue()
     if plugin is None:
         raise UnavailableError(
@@ -51,6 +50,31 @@ def by_apprise(url: str, title: str, body: str, tone: str) -> bool:
     if not taken:
         raise UnavailableError(f"it was not taken: {_harmless(reason, url)}")
     return True
+
+
+def _notify(
+    plugin: apprise.NotifyBase, title: str, body: str, brief: Sequence[str], tone: str
+) -> bool:
+    # Most servers refuse what is longer than they take, and apprise sends it as it is unless `overflow=` asks otherwise.
+    is_asked = "overflow_mode" in vars(plugin)
+    room = plugin.body_maxlen - (0 if plugin.title_maxlen else len(title) + _LINE_END)
+    taken: bool = plugin.notify(
+        title=title,
+        body=body if is_asked or len(body) <= room else _shortened(brief, plugin.body_maxlen),
+        notify_type=_KINDS.get(tone, apprise.NotifyType.INFO),
+        body_format=apprise.NotifyFormat.TEXT,
+        overflow=plugin.overflow_mode if is_asked else apprise.OverflowMode.SPLIT,
+    )
+    return taken
+
+
+def _shortened(lines: Sequence[str], longest: int) -> str:
+    """Return as many lines as make two messages or three: apprise waits for seconds between them, for each receiver."""
+    ends = list(accumulate(len(line) + 1 for line in lines))
+    count = max(1, bisect_right(ends, _MOST_PARTS * longest))
+    left_out = len(lines) - count
+    more = [f"and {left_out} more: mlops alerts"] if left_out else []
+    return "\n".join([*lines[:count], *more])
 
 
 def by_web_hook(url: str, secret: str | None, notice_id: str, body: Mapping[str, Any]) -> bool:

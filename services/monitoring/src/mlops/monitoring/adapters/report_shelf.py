@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from base64 import b64decode
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -46,7 +47,7 @@ class FolderShelf:
     def _piece(self, path: str, offset: int, most: int) -> Piece | None:
         try:
             with (self._root / path).open("rb") as file:
-                told = Path(file.name).stat()
+                told = os.fstat(file.fileno())  # of what was opened: another may stand there by now
                 file.seek(offset)
                 return Piece(file.read(most), told.st_size, _moment(told.st_mtime))
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):

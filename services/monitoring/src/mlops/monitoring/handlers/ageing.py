@@ -10,7 +10,7 @@ from mlops.chassis.bus import Documents
 from mlops.contracts.message import Message
 from mlops.contracts.monitoring import AdvanceWindows
 from mlops.monitoring.handlers.listening import Listening
-from mlops.monitoring.model.windows import ModelKey, Watched, Window
+from mlops.monitoring.model.windows import ModelKey, Phase, Watched, Window
 from mlops.monitoring.ports import Ledger, Page, WatchedProject
 
 _NOTED_EVERY_S = 900.0
@@ -36,21 +36,28 @@ class Ageing:
             listened_s = self._listening.to(model)
             if any(_is_due(one, model, project, listened_s) for one in windows):
                 yield AdvanceWindows(project=model.key.project, model=model.key.model)
-            elif listened_s - model.listened_s >= _NOTED_EVERY_S:
+            elif listened_s - model.listened_s >= _NOTED_EVERY_S or any(map(_is_ageless, windows)):
                 await self._note(model.key, listened_s)
 
     async def _unfinished(self, key: ModelKey) -> list[Window]:
         return await self._ledger.look(lambda page: page.windows.unfinished(key))
 
     async def _note(self, key: ModelKey, listened_s: float) -> None:
-        # A model without traffic is listened to, too; after a restart its windows are as old as before.
+        # A model without traffic is listened to, too; after a restart its windows are as old as before. Those that
+        # were open before windows had an age are as old as they are found.
         def change(page: Page) -> Sequence[Message]:
             known = page.models.get(key)
             if known is not None:
                 page.models.put(replace(known, listened_s=max(listened_s, known.listened_s)))
+            for window in filter(_is_ageless, page.windows.open(key)):
+                page.windows.put(key, replace(window, open_at_s=listened_s))
             return []
 
         await self._ledger.apply(f"{key.project}/{key.model}:listened:{listened_s}", change)
+
+
+def _is_ageless(window: Window) -> bool:
+    return window.phase is Phase.OPEN and window.open_at_s is None
 
 
 def _is_due(window: Window, model: Watched, project: WatchedProject, listened_s: float) -> bool:

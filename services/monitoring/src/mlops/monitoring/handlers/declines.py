@@ -2,13 +2,15 @@
 """Declines: a model that asks for a retraining again and again, and is put off each time, is an alert.
 
 Only those count that would be accepted later (a cooldown, a budget): what a project's settings never allow is its wish.
+Types are read beside each other, after an outage by hours: what was put off before it was settled counts no more, even
+if it is heard afterwards.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from pydantic import AwareDatetime
 
@@ -35,9 +37,23 @@ _LONGEST = 300
 
 
 class Declines(Part):
-    """When triggers of a model were put off; a document of `monitoring_declines`, by project and model."""
+    """When triggers of a model were put off since it was settled; a document of `monitoring_declines`, by both names."""
 
     times: tuple[AwareDatetime, ...] = ()
+    settled_at: AwareDatetime | None = None
+
+    def counting(self, at: datetime) -> Declines:
+        """Return them with one more, in order; those of a day before the newest no longer count."""
+        if self.settled_at is not None and at <= self.settled_at:
+            return self
+        times = sorted({*self.times, at})
+        recent = tuple(one for one in times if times[-1] - one < _WITHIN)
+        return self.model_copy(update={"times": recent[-_MOST:]})
+
+    def settled(self, at: datetime) -> Declines:
+        """Return those that came after *at*."""
+        latest = at if self.settled_at is None else max(at, self.settled_at)
+        return Declines(times=tuple(one for one in self.times if one > latest), settled_at=latest)
 
 
 class DeclineHandlers:
@@ -53,23 +69,21 @@ class DeclineHandlers:
             return []
 
         def change(now: Declines | None) -> Declines:
-            times = (*(now or Declines()).times, event.time)
-            return Declines(
-                times=tuple(one for one in times if event.time - one < _WITHIN)[-_MOST:]
-            )
+            return (now or Declines()).counting(event.time)
 
         key = _key(event.project, event.model)
         found = await self._declines.change(key, change, applied=event.id)
-        if len(found.times) < _MANY:
+        if event.time not in found.times or len(found.times) < _MANY:
             return []
         return await self._alarms.on(lambda _: _meaning(event, len(found.times)))(event)
 
     async def on_settled(self, event: Settling) -> Sequence[Message]:
         """Count anew, and say that it is over: one was accepted, or nothing asks any more."""
-        key = _key(event.project, event.model)
-        if await self._declines.get(key) is None:
-            return []
-        await self._declines.change(key, lambda _: Declines(), applied=event.id)
+
+        def change(now: Declines | None) -> Declines:
+            return (now or Declines()).settled(event.time)
+
+        await self._declines.change(_key(event.project, event.model), change, applied=event.id)
         over = Meaning(over=(GoodNews(event.model or "", (DECLINED,), _REASONS[event.type]),))
         return await self._alarms.on(lambda _: over)(event)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import dropwhile
 
 from mlops.contracts.settings import Goal
 from mlops.monitoring.handlers import concept, labels, telling
@@ -18,7 +19,7 @@ from mlops.monitoring.handlers.looking import Looking
 from mlops.monitoring.handlers.turn import Turn
 from mlops.monitoring.model.alarm import Alarm, Edge, Kind, signs, step
 from mlops.monitoring.model.drift import WindowVerdict
-from mlops.monitoring.model.metrics import measure_rows, plain_name
+from mlops.monitoring.model.metrics import can_measure, measure_rows, plain_name
 from mlops.monitoring.model.performance import Promise
 from mlops.monitoring.model.phases import lacking
 from mlops.monitoring.model.suspects import suspects
@@ -136,6 +137,8 @@ class Judge:
         found = measure_rows(promise.metric, turn.page.rows.of(turn.key, window.number))
         if found is None:
             turn.page.windows.put(turn.key, replace(window, phase=Phase.MEASURED))
+            if can_measure(promise.metric):
+                turn.tell(telling.without_value(turn.key, window, promise.metric))
             return
         before = [other.missed for other in _before(turn, window)[-_MISSES_CONSIDERED:]]
         window = replace(
@@ -227,14 +230,12 @@ def _collect(turn: Turn, window: Window) -> str:
     """Add a window to the reference being collected; return why its own inputs are not judged."""
     needed = reference_windows(window.size)
     look_back = max(_LOOK_BACK, 2 * longest_reference(window.size))
-    of_version = [
-        other
-        for other in turn.page.windows.latest(turn.key, look_back)
-        if other.version == window.version and _collectable(turn.model, other, window)
-    ]
+    latest = turn.page.windows.latest(turn.key, look_back)
+    known = [other for other in latest if _collectable(turn.model, other, window)]
+    of_version = [one for one in known if one.version == window.version and one.stored]
     if len(of_version) < needed:
         return f"it is part of the reference, which has {len(of_version)} of {needed} windows"
-    if short := _too_short(turn, of_version):
+    if short := _too_short(turn, known, of_version):
         return f"it is part of the reference, which {short}"
     rows = deque[Row](maxlen=MOST_REFERENCE_ROWS)
     for one in of_version:
@@ -245,19 +246,17 @@ def _collect(turn: Turn, window: Window) -> str:
     return f"it is part of the reference ({origin})"
 
 
-def _too_short(turn: Turn, windows: Sequence[Window]) -> str | None:
-    # A cycle that was told wants a longer reference, as far as the rows of one reach.
-    first, last = windows[0].first_at, windows[-1].last_at
-    if first is None or last is None or sum(w.rows for w in windows) >= MOST_REFERENCE_ROWS:
+def _too_short(turn: Turn, known: Sequence[Window], collected: Sequence[Window]) -> str | None:
+    # A cycle that was told wants a longer reference, as far as the rows of one reach; older ones are not kept any longer.
+    first, last = collected[0].first_at, collected[-1].last_at
+    waited = dropwhile(lambda other: other.version != collected[0].version, known)
+    if first is None or last is None or sum(w.rows for w in waited) >= MOST_REFERENCE_ROWS:
         return None
-    waited = 1 + (windows[-1].index or 0) - (windows[0].index or 0)
-    if waited >= longest_reference(windows[-1].size):
-        return None  # those before it are not kept any longer
     return lacking(first, last, turn.project.monitor.drift.cycle)
 
 
 def _collectable(model: Watched, other: Window, upto: Window) -> bool:
-    if other.index is None or upto.index is None or not other.stored:
+    if other.index is None or upto.index is None:
         return False
     return model.reference_from <= other.index <= upto.index
 

@@ -83,7 +83,7 @@ def _judged(
 
 def _of_rows(reference: Reference, part: Sequence[Row]) -> Counted:
     answers, times = [row.prediction for row in part], [row.at for row in part]
-    return reference, count(reference, columns_of(part), answers, times)
+    return reference, count(reference, columns_of(part, reference.names), answers, times)
 
 
 def _of_answers(reference: Reference, part: Sequence[Row]) -> Counted:

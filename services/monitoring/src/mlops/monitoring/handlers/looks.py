@@ -2,7 +2,8 @@
 """Looks: what nobody sends a message about is found by looking; it is an alert of all projects until it is well again.
 
 What was told is noted once it is told: a process that dies before says it again under the same id, and none says it
-anew only because it began.
+anew only because it began. Who has just begun, slept, or was itself cut off from the bus heard nobody meanwhile: what
+others missed until then says nothing about them.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
+
+from pydantic import AwareDatetime
 
 from mlops.chassis.bus import Documents
 from mlops.chassis.clock import Clock
@@ -21,6 +24,9 @@ from mlops.monitoring.handlers.troubles import GoodNews, Meaning, Trouble
 from mlops.monitoring.ports import Alert
 
 _WORTH_TELLING = timedelta(days=1)
+_SLEPT = timedelta(minutes=2)
+_DAY = timedelta(days=1)
+FORGOTTEN_DAYS = 7
 
 
 @dataclass(frozen=True)
@@ -31,11 +37,29 @@ class Found:
     well: Mapping[str, str] = field(default_factory=dict)
 
 
+class Missed(Part):
+    """On how many days people were told that something is missed: days on which nobody looked do not count."""
+
+    days: int = 0
+    last_at: AwareDatetime | None = None
+
+    def at(self, now: datetime) -> Missed:
+        """Return it as it is when something is missed now."""
+        if self.last_at is not None and now - self.last_at < _DAY:
+            return self
+        return Missed(days=self.days + 1, last_at=now)
+
+    @property
+    def is_gone(self) -> bool:
+        """Return whether it was missed for so long that it counts as taken away."""
+        return self.days > FORGOTTEN_DAYS
+
+
 class Finder(Protocol):
     """Looks at one sort of thing."""
 
-    async def find(self, now: datetime) -> Found:
-        """Return what is wrong now, and what is well."""
+    async def find(self, now: datetime, awake_since: datetime) -> Found:
+        """Return what is wrong now, and what is well; others were heard without a gap only since *awake_since*."""
 
 
 class ToldLook(Part):
@@ -61,11 +85,14 @@ class Looks:
         self._alerts = alerts
         self._alarms = alarms
         self._clock = clock
+        self._awake_since: datetime | None = None
+        self._looked_at: datetime | None = None
 
     async def tell(self) -> AsyncIterator[Message]:
         """Look once, and tell what begins and what ends."""
+        awake_since = await self._awake()
         for finder in self._finders:
-            found = await finder.find(self._clock())
+            found = await finder.find(self._clock(), awake_since)
             if not found.troubles and not found.well:
                 continue
             known = {
@@ -82,6 +109,16 @@ class Looks:
                 if alert := known.get(kind):
                     async for message in self._end(alert, reason, told.get(kind)):
                         yield message
+
+    async def _awake(self) -> datetime:
+        """Return since when others could be heard without a gap; raises while the bus is away, and counts anew then."""
+        looked_at, self._looked_at = self._looked_at, None
+        await self._told.all()
+        now = self._clock()
+        if self._awake_since is None or looked_at is None or now - looked_at > _SLEPT:
+            self._awake_since = now
+        self._looked_at = now
+        return self._awake_since
 
     async def _begin(
         self, trouble: Trouble, alert: Alert | None, told: ToldLook | None

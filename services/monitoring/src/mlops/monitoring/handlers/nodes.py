@@ -16,14 +16,12 @@ from mlops.chassis.clock import Clock
 from mlops.contracts.message import Message, Part
 from mlops.contracts.monitoring import Severity
 from mlops.contracts.telemetry_agent import SampleSource, TelemetrySampled
-from mlops.monitoring.handlers.looks import Found
+from mlops.monitoring.handlers.looks import FORGOTTEN_DAYS, Found, Missed
 from mlops.monitoring.handlers.troubles import Trouble
 from mlops.monitoring.model.disk import Free, Outlook, State, noted, outlook
 
 _SHORTEST_SILENCE = timedelta(minutes=3)
 _WINDOWS = 4
-_SLEPT = timedelta(minutes=2)
-_FORGOTTEN = timedelta(days=7)
 _NOTED_EVERY = timedelta(minutes=1)
 _LONGEST_KIND = 64
 _SILENT = (
@@ -44,6 +42,7 @@ class SeenNode(Part):
 
     heard_at: AwareDatetime
     window_s: float = 0.0
+    missed: Missed = Missed()
 
     @property
     def patience(self) -> timedelta:
@@ -59,8 +58,6 @@ class NodeLog:
         self._clock = clock
         self._noted: dict[str, SeenNode] = {}
         self._disks: dict[str, tuple[Free, ...]] = {}
-        self._began: datetime | None = None
-        self._looked_at: datetime | None = None
 
     async def on_telemetry_sampled(self, event: TelemetrySampled) -> Sequence[Message]:
         """Note that a machine was heard, and what is free of its disk."""
@@ -77,22 +74,18 @@ class NodeLog:
             await self._seen.change(event.node, lambda _: fresh, applied=event.id)
         return []
 
-    async def find(self, now: datetime) -> Found:
+    async def find(self, now: datetime, awake_since: datetime) -> Found:
         """Return which machines are silent or short of disk now, and which are well."""
-        # Who slept, or has just begun, heard nobody meanwhile: silence counts from here on.
-        if self._looked_at is None or now - self._looked_at > _SLEPT:
-            self._began = now
-        self._looked_at = now
-        return _together([await self._silences(now), self._rooms()])
+        return _together([await self._silences(now, awake_since), self._rooms()])
 
-    async def _silences(self, now: datetime) -> Found:
+    async def _silences(self, now: datetime, awake_since: datetime) -> Found:
         troubles, well = list[Trouble](), dict[str, str]()
         for node, seen in (await self._seen.all()).items():
-            silence = now - max(seen.heard_at, self._began or now)
-            if now - seen.heard_at > _FORGOTTEN:
-                well |= await self._forget(node)
-            elif silence > seen.patience:
-                troubles.append(_silent(node, seen))
+            if now - max(seen.heard_at, awake_since) > seen.patience:
+                if await self._is_gone(node, seen, now):
+                    well |= self._forgotten(node)
+                else:
+                    troubles.append(_silent(node, seen))
             elif now - seen.heard_at <= seen.patience:
                 well[silent_kind(node)] = f"{node} is heard again"
         return Found(troubles, well)
@@ -112,11 +105,25 @@ class NodeLog:
             },
         )
 
-    async def _forget(self, node: str) -> dict[str, str]:
+    async def _is_gone(self, node: str, seen: SeenNode, now: datetime) -> bool:
+        """Note that it is missed; return whether it has been for so long that it is expected no more."""
+        missed = seen.missed.at(now)
+        if missed.is_gone:
+            await self._seen.delete(node)
+        elif missed != seen.missed:
+
+            def change(known: SeenNode | None) -> SeenNode:
+                if known is not None and known.heard_at != seen.heard_at:
+                    return known  # another replica has heard it meanwhile
+                return seen.model_copy(update={"missed": missed})
+
+            await self._seen.change(node, change, applied=now.isoformat())
+        return missed.is_gone
+
+    def _forgotten(self, node: str) -> dict[str, str]:
         self._noted.pop(node, None)
         self._disks.pop(node, None)
-        await self._seen.delete(node)
-        reason = f"{node} has said nothing for {_FORGOTTEN.days} days and counts as gone"
+        reason = f"{node} has said nothing for {FORGOTTEN_DAYS} days and counts as gone"
         return {silent_kind(node): reason, disk_kind(node): reason}
 
 

@@ -19,6 +19,7 @@ from mlops.monitoring.handlers.listening import Listening
 from mlops.monitoring.handlers.turn import Turn, checked_version
 from mlops.monitoring.model.phases import is_told
 from mlops.monitoring.model.windows import (
+    MOST_REFERENCE_ROWS,
     ModelKey,
     Phase,
     Row,
@@ -191,18 +192,19 @@ def _full(turn: Turn, window: Window) -> Window:
 
 def _old(turn: Turn, keep: int) -> list[Window]:
     model, longest = turn.model, _longest(turn, keep)
-    reach = 4 * longest if turn.horizon_s is None else max(4 * longest, _SUMMARIES)
-    recent = turn.page.windows.latest(turn.key, reach)
+    # Far back: with a horizon, also one that was taken away since, hundreds of windows have waited.
+    recent = turn.page.windows.latest(turn.key, max(4 * longest, _SUMMARIES))
     old = [
         window
         for window in recent
         if window.stored and _is_old(window, model.windows_full, model.windows_made, keep)
     ]
-    if longest == keep:
+    if not is_told(turn.project.monitor.drift.cycle):
         return old
     known = turn.page.baselines
     lacking = {v for v in {w.version for w in old} if known.made(turn.key, v) is None}
-    return [window for window in old if not _is_collected(window, model, lacking, longest)]
+    collected = _collected(recent)
+    return [w for w in old if w.number not in collected or not _is_lacking(w, model, lacking)]
 
 
 def _longest(turn: Turn, keep: int) -> int:
@@ -211,10 +213,21 @@ def _longest(turn: Turn, keep: int) -> int:
     return max(keep, longest_reference(monitor.window)) if is_told(monitor.drift.cycle) else keep
 
 
-def _is_collected(window: Window, model: Watched, lacking: Collection[int], longest: int) -> bool:
+def _collected(recent: Sequence[Window]) -> set[int]:
+    """Return the newest full windows that together have the rows of a reference; those that aged have few each."""
+    found: set[int] = set()
+    newer = 0
+    for window in sorted(recent, key=lambda one: one.index or 0, reverse=True):
+        if window.index is not None and newer < MOST_REFERENCE_ROWS:
+            found.add(window.number)
+            newer += window.rows
+    return found
+
+
+def _is_lacking(window: Window, model: Watched, lacking: Collection[int]) -> bool:
     if window.index is None or window.version not in lacking or not model.judges(window.version):
         return False
-    return window.index >= max(model.reference_from, model.windows_full - longest)
+    return window.index >= model.reference_from
 
 
 def _is_old(window: Window, full: int, made: int, keep: int) -> bool:

@@ -18,15 +18,15 @@ from mlops.chassis.bus import Bus, Documents
 from mlops.chassis.errors import ChassisError
 from mlops.contracts.message import Part
 from mlops.contracts.monitoring import Severity
-from mlops.monitoring.handlers.looks import Found
+from mlops.monitoring.handlers.looks import FORGOTTEN_DAYS, Found, Missed
 from mlops.monitoring.handlers.troubles import Trouble
 
 PATIENCE = timedelta(minutes=3)
-_ANSWER = timedelta(seconds=5)
-_SLEPT = timedelta(minutes=2)
-_FORGOTTEN = timedelta(days=7)
+# Longer than any check of readiness waits for what it checks: a service that says what hangs is not silent itself.
+_ANSWER = timedelta(seconds=20)
 _NOTED_EVERY = timedelta(hours=1)
 _LONGEST = 300
+_REMOVED = f"it has not been ready for {FORGOTTEN_DAYS} days and counts as removed"
 _MEANWHILE = {
     "gateway": "Nobody reaches the page, the API or a model meanwhile.",
     "serving": "Models that run still answer; nothing is rolled out, replaced or measured meanwhile.",
@@ -45,6 +45,7 @@ class ExpectedService(Part):
     """A service that was ready; a document of `monitoring_services`, by its name."""
 
     ready_at: AwareDatetime
+    missed: Missed = Missed()
 
 
 @dataclass(frozen=True)
@@ -62,40 +63,31 @@ class ServiceWatch:
     def __init__(self, bus: Bus, expected: Documents[ExpectedService]) -> None:
         self._bus = bus
         self._expected = expected
-        self._known: dict[str, ExpectedService] | None = None
         self._bad: dict[str, _Bad] = {}
-        self._looked_at: datetime | None = None
 
-    async def find(self, now: datetime) -> Found:
+    async def find(self, now: datetime, awake_since: datetime) -> Found:
         """Return which services are in trouble now, and which are well."""
-        if self._known is None:
-            self._known = dict(await self._expected.all())
-        self._forgive_sleep(now)
+        known = await self._expected.all()
         answers = await asyncio.gather(*(self._problem(name) for name in _MEANWHILE))
-        found = dict(zip(_MEANWHILE, answers, strict=True))
-        gone = [name for name, one in found.items() if one and await self._is_forgotten(name, now)]
-        for name, problem in found.items():
-            await self._note(name, problem, now)
-        well = {
-            kind_of(name): f"{name} answers and is ready"
-            for name, problem in found.items()
-            if problem is None
-        }
-        removed = f"it has not been ready for {_FORGOTTEN.days} days and counts as removed"
-        return Found(self._troubles(now), well | {kind_of(name): removed for name in gone})
+        troubles, well = list[Trouble](), dict[str, str]()
+        for name, problem in zip(_MEANWHILE, answers, strict=True):
+            expected = known.get(name)
+            if problem is None:
+                self._bad.pop(name, None)
+                well[kind_of(name)] = f"{name} answers and is ready"
+                await self._note_ready(name, expected, now)
+                continue
+            bad = self._bad[name] = _Bad(self._since(name, now, awake_since), *problem)
+            if expected is None or now - bad.since < PATIENCE:
+                continue
+            if await self._is_gone(name, expected, now):
+                well[kind_of(name)] = _REMOVED
+            else:
+                troubles.append(_trouble(name, bad))
+        return Found(troubles, well)
 
-    def _troubles(self, now: datetime) -> list[Trouble]:
-        return [
-            _trouble(name, bad)
-            for name, bad in self._bad.items()
-            if name in (self._known or {}) and now - bad.since >= PATIENCE
-        ]
-
-    def _forgive_sleep(self, now: datetime) -> None:
-        # A machine that slept heard nobody: what it missed meanwhile says nothing.
-        if self._looked_at is not None and now - self._looked_at > _SLEPT:
-            self._bad.clear()
-        self._looked_at = now
+    def _since(self, name: str, now: datetime, awake_since: datetime) -> datetime:
+        return max(self._bad[name].since, awake_since) if name in self._bad else now
 
     async def _problem(self, name: str) -> tuple[str, bool] | None:
         """Return what is wrong and whether the service says so itself; None when it is ready."""
@@ -109,25 +101,20 @@ class ServiceWatch:
         pairs = checks.items() if isinstance(checks, Mapping) else ()
         return "; ".join(f"{key}: {value}" for key, value in pairs if value != "ok"), True
 
-    async def _note(self, name: str, problem: tuple[str, bool] | None, now: datetime) -> None:
-        if problem is not None:
-            since = self._bad[name].since if name in self._bad else now
-            self._bad[name] = _Bad(since, *problem)
-            return
-        self._bad.pop(name, None)
-        known = (self._known or {}).get(name)
-        if known is None or now - known.ready_at >= _NOTED_EVERY:
+    async def _note_ready(self, name: str, known: ExpectedService | None, now: datetime) -> None:
+        if known is None or known.missed.days or now - known.ready_at >= _NOTED_EVERY:
             fresh = ExpectedService(ready_at=now)
-            self._known = {**(self._known or {}), name: fresh}
             await self._expected.change(name, lambda _: fresh, applied=now.isoformat())
 
-    async def _is_forgotten(self, name: str, now: datetime) -> bool:
-        known = (self._known or {}).get(name)
-        if known is None or now - known.ready_at < _FORGOTTEN:
-            return False
-        self._known = {key: one for key, one in (self._known or {}).items() if key != name}
-        await self._expected.delete(name)
-        return True
+    async def _is_gone(self, name: str, known: ExpectedService, now: datetime) -> bool:
+        """Note that it is missed; return whether it has been for so long that it is expected no more."""
+        missed = known.missed.at(now)
+        if missed.is_gone:
+            await self._expected.delete(name)
+        elif missed != known.missed:
+            fresh = known.model_copy(update={"missed": missed})
+            await self._expected.change(name, lambda _: fresh, applied=now.isoformat())
+        return missed.is_gone
 
 
 def kind_of(service: str) -> str:

@@ -171,6 +171,18 @@ def unmeasured(
     )
 
 
+def without_value(key: ModelKey, window: Window, metric: str) -> PerformanceUnmeasured:
+    """Say that a window has its labels, but they and the answers do not give the metric."""
+    return PerformanceUnmeasured(
+        project=key.project,
+        model=key.model,
+        version=window.version,
+        metric=metric,
+        window=window_of(window),
+        reason=f"{metric} does not follow from the answers and truths of its {window.labelled} labelled rows",
+    )
+
+
 def degraded(
     key: ModelKey,
     window: Window,

@@ -22,11 +22,11 @@ def two_sided(z: float) -> float:
 
 def chi2_tail(x: float, degrees: float) -> float:
     """Return the chance that a chi-square value with (real) *degrees* of freedom exceeds *x*."""
-    if x <= 0:
+    shape, half = degrees / 2.0, x / 2.0
+    if half <= 0:  # also of the smallest number there is, half of which is none
         return 1.0
     if not x < math.inf:
         return 0.0
-    shape, half = degrees / 2.0, x / 2.0
     if half < shape + 1.0:
         return max(0.0, 1.0 - _gamma_series(shape, half))
     return _gamma_fraction(shape, half)

@@ -4,17 +4,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
-from itertools import chain
 
 from mlops.monitoring.model import classification, probabilities, ranking, regression
+from mlops.monitoring.model.bins import Value
 from mlops.monitoring.model.measured import Measured, Pairs
-from mlops.monitoring.model.probabilities import Scored, scored_of
+from mlops.monitoring.model.probabilities import Scored, says_the_largest, scored_of
 from mlops.monitoring.model.ranking import request_of
+from mlops.monitoring.model.vectors import Answer
 from mlops.monitoring.model.windows import Row, evenly
 
 _MOST_ANSWERS = 20_000
+_ENOUGH = 0.5
 
 
 class Answered(StrEnum):
@@ -111,18 +113,23 @@ def measure_rows(metric: str, rows: Iterable[Row]) -> Measured | None:
 def _measured_by_class(
     found: Callable[[Scored], Measured | None], metric: str, labelled: Iterable[Row]
 ) -> Measured | None:
-    first, rows = _peeked(labelled)
-    if first is None or first.answer is None:
-        return measure(metric, [(row.prediction, row.label) for row in rows])
-    given = [(r.answer, r.prediction, r.label) for r in evenly(rows, _MOST_ANSWERS)]
-    scored = scored_of([(a, p, label) for a, p, label in given if a is not None])
-    return None if scored is None else found(scored)
+    pairs: list[tuple[Value, Value]] = []
+    some = evenly(_noted(labelled, pairs), _MOST_ANSWERS)
+    given = [(answer, said, label) for answer, said, label in some if answer is not None]
+    scored = scored_of(given) if len(given) >= _ENOUGH * len(some) else None
+    value = None if scored is None else found(scored)
+    # A class that the answer itself said is no chance, and would be measured as one that is always sure.
+    if value is not None or (given and says_the_largest(given)):
+        return value
+    return measure(metric, pairs)
 
 
-def _peeked(rows: Iterable[Row]) -> tuple[Row | None, Iterable[Row]]:
-    left = iter(rows)
-    first = next(left, None)
-    return first, () if first is None else chain((first,), left)
+def _noted(
+    labelled: Iterable[Row], pairs: list[tuple[Value, Value]]
+) -> Iterator[tuple[Answer | None, Value, Value]]:
+    for row in labelled:
+        pairs.append((row.prediction, row.label))
+        yield row.answer, row.prediction, row.label
 
 
 def _is_ranking(name: str) -> bool:

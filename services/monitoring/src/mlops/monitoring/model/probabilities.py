@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Metrics of models that answer with a number for each class, such as its probability.
 
-The place of a class in an answer is its number; where classes have names, the place that was mostly the largest when the
-model named it. Rows whose truth has no place are left out.
+Which number belongs to which class is told by what the model says beside them. Rows whose truth has no place are left out.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +22,9 @@ _SURE = float(np.finfo(np.float64).eps)
 _BINS = 15
 _EVEN = 0.5
 _NEAR_ONE = 1e-3
+_FEW = 0.05
+_MOSTLY = 0.8
+_TWO = 2
 
 Given = Sequence[tuple[Answer, Value, Value]]
 """The answer, the class that was said and the truth of every labelled row."""
@@ -36,48 +38,66 @@ class Scored:
     truths: NDArray[np.int64]
 
     @property
-    def are_probabilities(self) -> bool:
-        """Return whether every row holds the probability of each class."""
-        sums = self.scores.sum(1)
-        return bool(self.scores.min() >= 0 and np.abs(sums - 1).max() <= _NEAR_ONE)
+    def probable(self) -> Scored | None:
+        """Return the rows that hold the probability of each class; None where more than a few do not."""
+        are = (self.scores.min(1) >= 0) & (np.abs(self.scores.sum(1) - 1) <= _NEAR_ONE)
+        if are.mean() < 1 - _FEW:
+            return None
+        return self if are.all() else Scored(self.scores[are], self.truths[are])
 
 
 def scored_of(given: Given) -> Scored | None:
-    """Return the rows whose answer is whole and whose truth has a place; None without any."""
-    width = max((len(a.values) for a, _, _ in given if a.length is None), default=0)
-    places = _places(given, width)
+    """Return the rows whose answer is whole and whose truth has a place.
+
+    None without any, and where the numbers of the answers are not those of classes.
+    """
+    widths = Counter(len(a.values) for a, _, _ in given if a.length is None)
+    if not widths or _are_numbers(given):
+        return None
+    whole = [one for one in given if _is_whole(one[0], widths.most_common(1)[0][0])]
+    places = _places(whole)
     rows = [
         (answer.values, places[as_text(label)])
-        for answer, _, label in given
-        if _is_whole(answer, width) and not is_missing(label) and as_text(label) in places
+        for answer, _, label in whole
+        if not is_missing(label) and as_text(label) in places
     ]
     if not rows:
         return None
     scores = np.array([values for values, _ in rows], dtype=np.float64)
-    return Scored(scores, np.array([place for _, place in rows]))
+    found = Scored(scores, np.array([place for _, place in rows]))
+    of_classes = found.probable is not None or _agreeing(whole, places) >= _MOSTLY
+    return found if of_classes else None
+
+
+def says_the_largest(given: Given) -> bool:
+    """Return whether what was said is mostly the place of the largest number, so that it says nothing of its own."""
+    named = {as_text(a.said): a.said for a, _, _ in given if a.said is not None}
+    return _agreeing(given, named) > _EVEN
 
 
 def log_loss(scored: Scored) -> Measured | None:
     """Return the mean negative logarithm of the probability that was given to the truth."""
-    if not scored.are_probabilities:
+    found = scored.probable
+    if found is None:
         return None
-    given = scored.scores[np.arange(len(scored.truths)), scored.truths]
+    given = found.scores[np.arange(len(found.truths)), found.truths]
     return mean_of(-np.log(np.clip(given, _SURE, 1.0)))
 
 
 def brier(scored: Scored) -> Measured | None:
     """Return the mean squared distance from the truth, summed over the classes; of two classes half of it."""
-    if not scored.are_probabilities:
+    found = scored.probable
+    if found is None:
         return None
-    classes = scored.scores.shape[1]
-    costs = ((scored.scores - np.eye(classes)[scored.truths]) ** 2).sum(1)
-    return mean_of(costs / 2 if classes == 2 else costs)  # noqa: PLR2004 - as scikit-learn does
+    classes = found.scores.shape[1]
+    costs = ((found.scores - np.eye(classes)[found.truths]) ** 2).sum(1)
+    return mean_of(costs / 2 if classes == _TWO else costs)  # as scikit-learn does
 
 
 def roc_auc(scored: Scored) -> Measured | None:
     """Return that of class 1 of two classes; of more the mean of every class against the rest, those that are true."""
     classes = range(scored.scores.shape[1])
-    if len(classes) == 2:  # noqa: PLR2004 - one says all of the other
+    if len(classes) == _TWO:  # one says all of the other
         return _against_the_rest(scored, 1)
     found = [_against_the_rest(scored, place) for place in classes]
     known = [one for one in found if one is not None]
@@ -90,9 +110,10 @@ def roc_auc(scored: Scored) -> Measured | None:
 
 def ece(scored: Scored) -> Measured | None:
     """Return the expected calibration error: how far confidence is from how often it was right, over 15 bins of it."""
-    if not scored.are_probabilities:
+    found = scored.probable
+    if found is None:
         return None
-    return _calibration(scored.scores.max(1), scored.scores.argmax(1) == scored.truths)
+    return _calibration(found.scores.max(1), found.scores.argmax(1) == found.truths)
 
 
 def ece_of_one(pairs: Pairs) -> Measured | None:
@@ -123,14 +144,70 @@ def _is_whole(answer: Answer, width: int) -> bool:
     return answer.length is None and len(answer.values) == width and None not in answer.values
 
 
-def _places(given: Given, width: int) -> dict[str, int]:
+def _are_numbers(given: Given) -> bool:
+    # The model says a chance or another number of its own: what stands beside that are no classes.
+    broken = [isinstance(said, float) and said % 1 > 0 for _, said, _ in given]
+    return sum(broken) > _FEW * len(broken)
+
+
+def _agreeing(given: Given, places: Mapping[str, int]) -> float:
+    """Return the share of rows in which the number of the class that was said is the largest; 1 where none was said."""
+    agreed = [
+        answer.said is not None and answer.said == places.get(as_text(said))
+        for answer, said, _ in given
+        if not is_missing(said)
+    ]
+    return sum(agreed) / len(agreed) if agreed else 1.0
+
+
+def _places(given: Given) -> Mapping[str, int]:
+    """Return the place of each class by its name: its number where nothing speaks against that, else what is seen."""
+    said = {as_text(one) for _, one, _ in given if not is_missing(one)}
+    names = said | {as_text(one) for _, _, one in given if not is_missing(one)}
+    width = len(given[0][0].values) if given else 0
     numbered = {str(place): place for place in range(width)}
-    names = {as_text(one) for _, said, true in given for one in (said, true) if not is_missing(one)}
-    if names <= numbered.keys():
+    seen = _of_two(given, said) if width == _TWO else _seen(given)
+    if names <= numbered.keys() and _fits(numbered, given, seen, names):
         return numbered
-    seen: defaultdict[str, Counter[int]] = defaultdict(Counter)
-    for answer, said, _ in given:
-        place = answer.said
-        if place is not None and not is_missing(said):
-            seen[as_text(said)][place] += 1
-    return {name: places.most_common(1)[0][0] for name, places in seen.items()}
+    others, free = names - seen.keys(), set(numbered.values()) - set(seen.values())
+    # A class that is true and was never said has the place that is left.
+    return {**seen, others.pop(): free.pop()} if len(others) == len(free) == 1 else seen
+
+
+def _fits(
+    numbered: Mapping[str, int], given: Given, seen: Mapping[str, int], names: Collection[str]
+) -> bool:
+    if len(numbered) != _TWO:
+        return _agreeing(given, numbered) >= _EVEN
+    # Of one class alone a model with a threshold of its own need not name the larger; a class 0 tells that they are numbered.
+    return seen.items() <= numbered.items() or (len(seen) < _TWO and "0" in names)
+
+
+def _of_two(given: Given, said: Collection[str]) -> dict[str, int]:
+    """Return the places of two classes: whatever the threshold, what is said at higher chances is the class of these."""
+    if len(said) != _TWO:
+        return _seen(given)
+    leads: defaultdict[str, list[float]] = defaultdict(list)
+    for answer, one, _ in given:
+        if not is_missing(one):
+            first, second = (float(value or 0.0) for value in answer.values)
+            leads[as_text(one)].append(second - first)
+    means = {name: float(np.mean(found)) for name, found in leads.items()}
+    low, high = sorted(means, key=lambda name: means[name])
+    return {low: 0, high: 1} if means[low] < means[high] else {}
+
+
+def _seen(given: Given) -> dict[str, int]:
+    """Return the place that was mostly the largest when a class was said, the surest first and each place once."""
+    pairs = Counter(
+        (as_text(said), answer.said)
+        for answer, said, _ in given
+        if answer.said is not None and not is_missing(said)
+    )
+    found: dict[str, int] = {}
+    taken: set[int] = set()
+    for (name, place), _ in pairs.most_common():
+        if name not in found and place not in taken:
+            found[name] = place
+            taken.add(place)
+    return found

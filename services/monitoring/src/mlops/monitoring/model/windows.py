@@ -7,7 +7,7 @@ A window belongs to one version: at a deployment the open windows of the other v
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -280,14 +280,14 @@ def longest_reference(window_rows: int) -> int:
     return max(reference_windows(window_rows), math.ceil(MOST_REFERENCE_ROWS / window_rows))
 
 
-def columns_of(rows: Sequence[Row]) -> dict[str, list[Value]]:
-    """Return the features of *rows* by column; a row without a column has None there."""
+def columns_of(rows: Sequence[Row], wanted: Collection[str] = ()) -> dict[str, list[Value]]:
+    """Return the features of *rows* by column, of their vectors as `as_columns` says; a row without one has None there."""
     names = dict.fromkeys(name for row in rows for name in row.features)
     found: dict[str, list[Value]] = {
         name: [row.features.get(name) for row in rows] for name in names
     }
     if any(row.vectors for row in rows):
-        found |= as_columns([row.vectors for row in rows])
+        found |= as_columns([row.vectors for row in rows], wanted)
     return found
 
 

@@ -15,7 +15,7 @@ import orjson
 
 from mlops.serving.model import binary
 from mlops.serving.model.requests import SIZE, read_inputs, read_raw
-from mlops.serving.model.rows import Rows, read_rows
+from mlops.serving.model.rows import Rows, may_be_ids, read_rows
 from mlops.serving.model.tensors import (
     Array,
     Field,
@@ -177,8 +177,13 @@ def column_of(outputs: Mapping[str, Array], count: int) -> list[Scalar]:
 
 def answers_of(outputs: Mapping[str, Array], count: int) -> list[Shortened | None]:
     """Return the first output that has several numbers for each row, as it is logged; none where there is none."""
-    found = next((one for one in outputs.values() if is_vectors(one, count)), None)
+    found = next((one for name, one in outputs.items() if _is_answer(name, one, count)), None)
     return [] if found is None else [*shortened(found)]
+
+
+def _is_answer(name: str, values: Array, count: int) -> bool:
+    # A text that was generated is whole numbers, too; no signature is asked, so any shape stands for one.
+    return is_vectors(values, count) and not may_be_ids(name, values, values.shape)
 
 
 def checked(outputs: Mapping[str, Array], ask: Callable[[], str]) -> Mapping[str, Array]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 from mlops.contracts.serving import Prediction, Vector
 from mlops.serving.adapters.calls import Calls
@@ -16,6 +17,8 @@ from mlops.serving.model.tensors import Scalar
 from mlops.serving.model.vectors import Shortened
 
 _COPY = b"mlops-shadow"
+_LARGE = 64 * 1024  # bytes of a request whose rows would hold up the others
+_NO_VECTOR: dict[str, Shortened] = {}
 
 Features = Sequence[dict[str, Scalar]]
 Vectors = Sequence[dict[str, Shortened]]
@@ -66,7 +69,7 @@ class Journal:
         vectors: Callable[[], Vectors] = no_vectors,
         answers: Callable[[], Answers] = no_answers,
     ) -> None:
-        """Note *count* rows of one request; what is not logged is not even computed.
+        """Note *count* rows of one request; of a large one they are worked out in a thread.
 
         *vectors* and *answers* are of every row, or none where no row has any.
 
@@ -78,31 +81,39 @@ class Journal:
         if count == 1 and share is not None and not sampled(request_id, share):
             return
         ids = [request_id] if count == 1 else [f"{request_id}:{row}" for row in range(count)]
-        at = self._now()
-        rows = [
-            # Its parts are right by construction; validating them would cost more than the rest.
-            Prediction.model_construct(
-                request_id=one, at=at, features=row, prediction=value, latency_ms=latency_ms
-            )
-            for one, row, value in zip(ids, features(), predictions(), strict=True)
-        ]
-        self._log.put(_with_vectors(rows, vectors(), answers()))
+        # What the model said may lie in memory that it uses again, so only the rest can wait.
+        said, told = predictions(), answers() or [None] * count
+        rows = partial(_rows, ids, self._now(), latency_ms, features, vectors, said, told)
+        if len(request.body) > _LARGE:
+            self._log.later(len(request.body), count, rows)
+        else:
+            self._log.put(rows())
 
 
-def _with_vectors(
-    rows: list[Prediction], vectors: Vectors, answers: Answers
-) -> Sequence[Prediction]:
-    if not vectors and not answers:
-        return rows
+def _rows(
+    ids: Sequence[str],
+    at: datetime,
+    latency_ms: float,
+    features: Callable[[], Features],
+    vectors: Callable[[], Vectors],
+    predictions: Sequence[Scalar],
+    answers: Answers,
+) -> list[Prediction]:
+    wide = vectors() or [_NO_VECTOR] * len(ids)
     return [
-        row.model_copy(
-            update={
-                "vectors": {name: _told(one) for name, one in found.items()},
-                "answer": None if answer is None else _told(answer),
-            }
+        # Its parts are right by construction, and all are named: validating them, or asking pydantic for what a
+        # part is by default, would cost more than the rest.
+        Prediction.model_construct(
+            request_id=one,
+            at=at,
+            features=row,
+            prediction=value,
+            vectors={name: _told(vector) for name, vector in found.items()} if found else {},
+            answer=None if answer is None else _told(answer),
+            latency_ms=latency_ms,
         )
-        for row, found, answer in zip(
-            rows, vectors or [{}] * len(rows), answers or [None] * len(rows), strict=True
+        for one, row, value, found, answer in zip(
+            ids, features(), predictions, wide, answers, strict=True
         )
     ]
 

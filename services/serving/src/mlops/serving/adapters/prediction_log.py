@@ -15,6 +15,7 @@ import zlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
+from functools import partial
 
 import structlog
 
@@ -25,6 +26,7 @@ from mlops.contracts.serving import Prediction, PredictionLogged
 MOST_ROWS = 100
 MOST_WAITING = 20_000
 MOST_WAITING_BYTES = 32 * 1024 * 1024
+_MOST_UNDER_WAY = 16 * 1024 * 1024  # bytes of requests
 _MOST_BYTES = MAX_BYTES - 4096  # room for the envelope
 _ROW_BYTES = 160  # what a row needs beside its features
 _NUMBER_BYTES = 20
@@ -57,6 +59,8 @@ class PredictionLog:
         self._arrived = asyncio.Event()
         self._turn = asyncio.Lock()
         self._has_shortened = False
+        self._under_way: set[asyncio.Future[Sequence[Prediction]]] = set()
+        self._under_way_bytes = 0
         self.share: float | None = None
         self.waiting_bytes = 0
         self.dropped = 0  # not told yet
@@ -88,6 +92,28 @@ class PredictionLog:
         if len(self._waiting) >= MOST_ROWS:
             self._filled.set()
 
+    def later(self, size: int, count: int, work: Callable[[], Sequence[Prediction]]) -> None:
+        """Queue the *count* rows that *work* makes of a request of *size* bytes, in a thread: no answer waits for it.
+
+        Where much is under way already it is done at once, so that memory has a bound and nothing is lost.
+        """
+        if self._under_way and self._under_way_bytes + size > _MOST_UNDER_WAY:
+            self.put(work())
+            return
+        future = asyncio.get_running_loop().run_in_executor(None, work)
+        self._under_way.add(future)
+        self._under_way_bytes += size
+        future.add_done_callback(partial(self._arrive, size, count))
+
+    def _arrive(self, size: int, count: int, done: asyncio.Future[Sequence[Prediction]]) -> None:
+        self._under_way.discard(done)
+        self._under_way_bytes -= size
+        error = asyncio.CancelledError() if done.cancelled() else done.exception()
+        if error is None:
+            self.put(done.result())
+        else:
+            self._drop(count, error)
+
     async def run(self) -> None:
         """Send batches until cancelled."""
         await self._known.wait()
@@ -103,6 +129,8 @@ class PredictionLog:
         if self.share is None:
             return
         async with self._turn:
+            if self._under_way:
+                await asyncio.wait(self._under_way)
             while self._waiting:
                 await self._send(self._batch())
             self._arrived.clear()
@@ -152,10 +180,12 @@ class PredictionLog:
         else:
             self._drop(1, error)
 
-    def _drop(self, rows: int, error: ChassisError) -> None:
+    def _drop(self, rows: int, error: BaseException) -> None:
         self.dropped += rows
         self.dropped_ever += rows
-        self._log.warning("predictions.dropped", rows=rows, reason=str(error))
+        self._log.warning(
+            "predictions.dropped", rows=rows, reason=str(error) or type(error).__name__
+        )
 
 
 def sampled(request_id: str, ratio: float) -> bool:

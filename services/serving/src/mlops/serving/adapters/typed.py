@@ -8,7 +8,7 @@ import inspect
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import orjson
@@ -24,7 +24,7 @@ from mlops.serving.adapters.replies import (
     request_id_of,
 )
 from mlops.serving.model.tensors import Scalar
-from mlops.serving.model.vectors import vector_of
+from mlops.serving.model.vectors import Shortened, vectors_of
 
 _LARGE = 64 * 1024
 _UNFIT = 422
@@ -65,15 +65,16 @@ class Typed:
         body, said = await self._calls.run(partial(_written, api, call))
         request_id = request_id_of(request) or str(uuid.uuid4())
         rows = _rows(asked)
+        plain = cache(partial(_plain, rows))
         self._counters.answered += len(rows)
         self._journal.note(
             request,
             request_id,
             len(rows),
-            partial(_features, rows),
+            lambda: _features(plain()),
             partial(_predictions, said, len(rows)),
             (time.perf_counter() - began) * 1000,
-            partial(_vectors, rows),
+            lambda: _vectors(plain()),
             partial(_answers, said, len(rows)),
         )
         return Reply(body)
@@ -104,30 +105,43 @@ def _rows(asked: Mapping[str, Any]) -> Sequence[Any]:
     return only if isinstance(only, list) else [dict(asked)]
 
 
-def _features(rows: Sequence[Any]) -> Features:
-    return [_scalars(row) for row in rows]
+def _plain(rows: Sequence[Any]) -> list[Mapping[Any, Any]]:
+    """Return rows as mappings of plain values; of a wide one this is what costs most, so it is done once."""
+    each = [row.model_dump(by_alias=True) if isinstance(row, BaseModel) else row for row in rows]
+    return [row if isinstance(row, Mapping) else {} for row in each]
 
 
-def _scalars(row: Any) -> dict[str, Scalar]:
-    return {
-        name: value for name, value in _plain(row) if value is None or isinstance(value, _PLAIN)
-    }
+def _features(rows: Sequence[Mapping[Any, Any]]) -> Features:
+    return [
+        {
+            str(name): value
+            for name, value in row.items()
+            if value is None or isinstance(value, _PLAIN)
+        }
+        for row in rows
+    ]
 
 
-def _vectors(rows: Sequence[Any]) -> Vectors:
-    each = [{name: vector_of(value) for name, value in _plain(row)} for row in rows]
-    found = [{name: one for name, one in row.items() if one is not None} for row in each]
+def _vectors(rows: Sequence[Mapping[Any, Any]]) -> Vectors:
+    lists = [(place, name) for place, row in enumerate(rows) for name in row if _is_list(row[name])]
+    found: list[dict[str, Shortened]] = [{} for _ in rows] if lists else []
+    for name in dict.fromkeys(name for _, name in lists):
+        each = vectors_of([row.get(name) for row in rows])
+        for row, one in zip(found, each, strict=True):
+            if one is not None:
+                row[str(name)] = one
     return found if any(found) else []
 
 
-def _plain(row: Any) -> list[tuple[str, Any]]:
-    plain = row.model_dump(by_alias=True) if isinstance(row, BaseModel) else row
-    return [(str(name), one) for name, one in plain.items()] if isinstance(plain, Mapping) else []
+def _is_list(value: object) -> bool:
+    return isinstance(value, list | tuple)
 
 
 def _answers(said: Any, count: int) -> Answers:
     values = said if isinstance(said, list) and len(said) == count else [said]
-    found = [vector_of(one) for one in values]
+    if not any(map(_is_list, values)):
+        return []
+    found = vectors_of(values)
     return found if len(found) == count and any(found) else []
 
 

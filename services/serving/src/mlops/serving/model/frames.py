@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mlops.serving.model.rows import Rows
+from mlops.serving.model.rows import Rows, ids_among, may_be_ids, tensor_rows
 from mlops.serving.model.tensors import (
     DTYPES,
     Array,
@@ -124,7 +124,7 @@ def _typed_columns(given: Columns, fields: Sequence[Field], optional: frozenset[
     count = len(next(iter(given.values())))
     if not fields:
         columns = {name: _array(name, values) for name, values in given.items()}
-        return Rows(columns, None, tuple(columns), count)
+        return Rows(columns, None, tuple(columns), count, ids=ids_among(columns, ()))
     missing = [one.name for one in fields if one.name not in given and one.name not in optional]
     if missing:
         raise MalformedError(
@@ -134,7 +134,7 @@ def _typed_columns(given: Columns, fields: Sequence[Field], optional: frozenset[
         one.name: _column(one, given.get(one.name, [None] * count), one.name in optional)
         for one in fields
     }
-    return Rows(columns, None, tuple(columns), count)
+    return Rows(columns, None, tuple(columns), count, ids=ids_among(columns, fields))
 
 
 def _column(field: Field, values: list[Any], may_miss: bool) -> Array:  # noqa: FBT001 - what is asked
@@ -162,12 +162,10 @@ def _typed_tensor(given: Array, fields: Sequence[Field]) -> Rows:
     if len(fields) > 1:
         raise MalformedError(f"name the tensors: {', '.join(one.name for one in fields)}")
     tensor = _typed(fields[0], given) if fields else given
-    return Rows(None, tensor, _names(tensor), count, fields[0].name if fields else "x")
-
-
-def _names(tensor: Array) -> tuple[str, ...]:
-    width = tensor.shape[1] if tensor.ndim == 2 else 0  # noqa: PLR2004 - rows and columns
-    return tuple(f"x{place}" for place in range(width))
+    if not fields:
+        return tensor_rows(tensor, "x", "x", count, is_ids=False)
+    is_ids = may_be_ids(fields[0].name, tensor, fields[0].shape)
+    return tensor_rows(tensor, fields[0].name, "x", count, is_ids=is_ids)
 
 
 def _typed(field: Field, values: Array) -> Array:

@@ -7,6 +7,7 @@ not fit is a MalformedError that says what, which and the fix.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -25,12 +26,15 @@ from mlops.serving.model.tensors import (
 )
 from mlops.serving.model.vectors import NARROW, Shortened, is_vectors, shortened
 
+_MOST_NAMED = 4096  # columns; more do not fit into a message
+_IDS = re.compile(r"ids$|(?:^|_)id$|token", re.IGNORECASE)
+
 
 @dataclass(frozen=True)
 class Rows:
     """What a model is asked: columns by name, or one matrix whose columns are *names*, or one tensor.
 
-    *vector* is the name of a matrix whose columns have only numbers.
+    *vector* is the name of a matrix whose columns have only numbers; *ids* are tensors that may be a text.
     """
 
     columns: dict[str, Array] | None
@@ -38,6 +42,7 @@ class Rows:
     names: tuple[str, ...]
     count: int
     vector: str = ""
+    ids: frozenset[str] = frozenset()
 
     @property
     def values(self) -> dict[str, Array] | Array:
@@ -54,9 +59,9 @@ class Rows:
         for name, one in (self.columns or {}).items():
             if one.ndim == 1:
                 lists[name] = scalars(one)
-            elif one.ndim == 2 and not self._is_vector(one):  # noqa: PLR2004 - rows and columns
+            elif 0 < _width(one) <= NARROW and name not in self.ids:
                 lists |= {f"{name}{i}": scalars(part) for i, part in enumerate(one.T)}
-        if self.matrix is not None and self.matrix.ndim == 2 and not self._matrix_vectors():  # noqa: PLR2004
+        if self.matrix is not None and self.names:
             lists = dict(zip(self.names, map(scalars, self.matrix.T), strict=True))
         return [{name: values[row] for name, values in lists.items()} for row in range(self.count)]
 
@@ -65,19 +70,14 @@ class Rows:
         found = {
             name: shortened(one)
             for name, one in (self.columns or self._matrix_vectors()).items()
-            if self._is_vector(one)
+            if name not in self.ids and _is_wide(one)
         }
         if not found:
             return []
         return [{name: values[row] for name, values in found.items()} for row in range(self.count)]
 
     def _matrix_vectors(self) -> dict[str, Array]:
-        if self.matrix is None or not self.vector or not self._is_vector(self.matrix):
-            return {}
-        return {self.vector: self.matrix}
-
-    def _is_vector(self, one: Array) -> bool:
-        return is_vectors(one, self.count) and one.shape[1] > NARROW
+        return {} if self.matrix is None or not self.vector else {self.vector: self.matrix}
 
 
 def read_rows(tensors: Mapping[str, Array], fields: Sequence[Field]) -> Rows:
@@ -92,13 +92,51 @@ def read_rows(tensors: Mapping[str, Array], fields: Sequence[Field]) -> Rows:
     return _tensors(tensors, fields)
 
 
+def tensor_rows(only: Array, name: str, called: str, count: int, *, is_ids: bool) -> Rows:
+    """Return the rows of one tensor; the columns of a narrow one have numbered names that begin with *called*.
+
+    Of a vector, of ids and of more columns than a message holds none are named: they would only cost time.
+    """
+    is_named = 0 < _width(only) <= _MOST_NAMED and not is_ids and not _is_wide(only)
+    names = tuple(f"{called}{place}" for place in range(only.shape[1])) if is_named else ()
+    return Rows(None, only, names, count, "" if is_ids else name)
+
+
+def ids_among(tensors: Mapping[str, Array], fields: Sequence[Field]) -> frozenset[str]:
+    """Return the names of *tensors* that may be the ids of tokens, which are the text: such never leave."""
+    shapes = {one.name: one.shape for one in fields}
+    return frozenset(
+        name for name, one in tensors.items() if may_be_ids(name, one, shapes.get(name, ()))
+    )
+
+
+def may_be_ids(name: str, values: Array, shape: tuple[int, ...] = ()) -> bool:
+    """Return whether whole numbers may be the ids of tokens: by name, by rows of any length, or because they are many.
+
+    *shape* is what the signature says; without one whole numbers may just be measured ones that were written so.
+    Single bytes are pixels rather.
+    """
+    if values.ndim != 2 or values.dtype.kind not in "iu":  # noqa: PLR2004 - rows and columns
+        return False
+    if _IDS.search(name) or -1 in shape[1:]:
+        return True
+    return bool(shape) and values.shape[1] > NARROW and values.dtype.itemsize > 1
+
+
+def _width(one: Array) -> int:
+    """Return how many columns there are, 0 where there are not just rows and columns."""
+    return one.shape[1] if one.ndim == 2 else 0  # noqa: PLR2004 - rows and columns
+
+
+def _is_wide(one: Array) -> bool:
+    return _width(one) > NARROW and is_vectors(one, len(one))
+
+
 def _unsigned(tensors: Mapping[str, Array]) -> Rows:
     # Without a signature the model takes what it gets: one tensor as it is, several as columns.
     if len(tensors) == 1:
-        only = next(iter(tensors.values()))
-        width = only.shape[1] if only.ndim == 2 else 0  # noqa: PLR2004 - rows and columns
-        names = tuple(f"x{place}" for place in range(width))
-        return Rows(None, only, names, only.shape[0], "x")
+        name, only = next(iter(tensors.items()))
+        return tensor_rows(only, "x", "x", only.shape[0], is_ids=may_be_ids(name, only))
     columns = {name: _flat(name, one) for name, one in tensors.items()}
     return Rows(columns, None, tuple(columns), _same_length(columns))
 
@@ -128,14 +166,14 @@ def _tensors(tensors: Mapping[str, Array], fields: Sequence[Field]) -> Rows:
     if len(fields) == 1 and len(tensors) == 1:
         only = _typed(fields[0], next(iter(tensors.values())))
         check_shape(fields[0], only)
-        width = only.shape[1] if only.ndim == 2 else 0  # noqa: PLR2004 - rows and columns
-        names = tuple(f"{fields[0].name}{place}" for place in range(width))
-        return Rows(None, only, names, only.shape[0], fields[0].name)
+        name = fields[0].name
+        is_ids = may_be_ids(name, only, fields[0].shape)
+        return tensor_rows(only, name, name, only.shape[0], is_ids=is_ids)
     _check_names(tensors, fields)
     typed = {field.name: _typed(field, tensors[field.name]) for field in fields}
     for field in fields:
         check_shape(field, typed[field.name])
-    return Rows(typed, None, tuple(typed), _same_length(typed))
+    return Rows(typed, None, tuple(typed), _same_length(typed), ids=ids_among(typed, fields))
 
 
 def _check_names(tensors: Mapping[str, Array], fields: Sequence[Field]) -> None:

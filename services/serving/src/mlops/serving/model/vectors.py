@@ -8,6 +8,8 @@ do with the numbers make what falls into one sum cancel out. The contract's `Vec
 from __future__ import annotations
 
 import zlib
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -55,14 +57,32 @@ def shortened(rows: Array) -> list[Shortened]:
         return [Shortened(one, width, place) for one, place in zip(sums, said, strict=True)]
 
 
-def vector_of(value: object) -> Shortened | None:
-    """Return a list of numbers as it is logged; None for anything else."""
+def vectors_of(values: Sequence[object]) -> list[Shortened | None]:
+    """Return each list of numbers as it is logged; None for anything else.
+
+    Lists of one length are worked out at once. Where all of them have whole numbers only they are None as well: they
+    may be the ids of tokens, which are the text.
+    """
+    alike: dict[int, dict[int, Array]] = defaultdict(dict)
+    for place, value in enumerate(values):
+        row = _numbers_of(value)
+        if row is not None:
+            alike[len(row)][place] = row
+    found: dict[int, Shortened] = {}
+    for rows in alike.values():
+        if any(row.dtype.kind == "f" for row in rows.values()):
+            found |= zip(rows, shortened(np.stack([*rows.values()])), strict=True)
+    return [found.get(place) for place in range(len(values))]
+
+
+def _numbers_of(value: object) -> Array | None:
     if not isinstance(value, list | tuple) or len(value) <= 1:
         return None
-    if not all(isinstance(one, int | float) and not isinstance(one, bool) for one in value):
+    kinds = set(map(type, value))  # far cheaper than to look at each number
+    if bool in kinds or not all(issubclass(kind, int | float) for kind in kinds):
         return None
     try:
-        return shortened(np.array([value], dtype=np.float64))[0]
+        return np.array(value, np.int64 if kinds == {int} else np.float64)
     except OverflowError:  # a whole number that no float can hold
         return None
 
@@ -75,18 +95,35 @@ def _classes_said(numbers: Array) -> list[int | None]:
 
 
 def _sketched(numbers: Array) -> Array:
-    signs = _signs(numbers.shape[1])
-    filled = np.zeros((len(numbers), signs.size))
-    filled[:, : numbers.shape[1]] = numbers
-    sums: Array = (filled.reshape(len(numbers), -1, MOST) * signs).sum(1)
+    count, width = numbers.shape
+    parts = -(-width // MOST)
+    filled = np.zeros((count, parts * MOST))
+    np.multiply(numbers, _signs(1 << (width - 1).bit_length())[:width], out=filled[:, :width])
+    sums: Array = filled.reshape(count, parts, MOST).sum(1)
     return sums
 
 
-@lru_cache(maxsize=64)
-def _signs(width: int) -> Array:
-    whole = -(-width // MOST) * MOST
-    odd = np.array([zlib.crc32(b"%d" % place) & 1 for place in range(whole)])
-    return (1.0 - 2.0 * odd).reshape(-1, MOST)
+@lru_cache(maxsize=4)
+def _signs(most: int) -> Array:
+    # They do not depend on the width: what is asked with a new one each time takes the beginning of the same signs.
+    lengths = range(2, len(str(most - 1)) + 1)
+    longer = [_odd(digits, most)[10 ** (digits - 1) :] for digits in lengths]
+    return 1.0 - 2.0 * np.concatenate([_odd(1, most), *longer])
+
+
+def _odd(digits: int, most: int) -> Array:
+    """Return of each number below *most* whether its CRC-32 is odd, written with so many *digits*, zeros in front.
+
+    Of texts of one length it is the exclusive or of what each digit changes, so no number is written.
+    """
+    zeros = b"0" * digits
+    found = np.array([zlib.crc32(zeros) & 1], np.uint8)
+    for place in range(digits):
+        ones = [zeros[:place] + b"%d" % digit + zeros[place + 1 :] for digit in range(10)]
+        changed = [(zlib.crc32(one) ^ zlib.crc32(zeros)) & 1 for one in ones]
+        found = (found[:, None] ^ np.array(changed, np.uint8)).reshape(-1)
+        found = found[: -(-most // 10 ** (digits - 1 - place))]
+    return found
 
 
 def _written(numbers: Array, digits: int, *, of_largest: bool = False) -> list[Values]:

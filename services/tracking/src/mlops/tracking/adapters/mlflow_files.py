@@ -15,7 +15,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.utils.workspace_context import ServerWorkspaceContext
 
-from mlops.tracking.model.facts import Package, apple_compatibility
+from mlops.tracking.model.facts import Package, apple_compatibility, is_text
 
 _FILE = "MLmodel"
 _SIGNATURE = ("inputs", "outputs", "params")
@@ -71,14 +71,19 @@ def _package(document: dict[str, Any]) -> Package:
     signature = document.get("signature")
     size = document.get("model_size_bytes")
     own = (document.get("metadata") or {}).get("mlops")
+    flavors = document.get("flavors")
     return Package(
-        flavors=tuple(sorted(str(name) for name in document.get("flavors") or ())),
+        flavors=_names(flavors) if isinstance(flavors, dict) else (),
         size_bytes=int(size) if size is not None else None,
         signature=_json(signature) if signature else None,
         apple=apple_compatibility(
             own.get("apple_compatibility") if isinstance(own, dict) else None
         ),
     )
+
+
+def _names(flavors: dict[Any, Any]) -> tuple[str, ...]:
+    return tuple(sorted(name for name in map(str, flavors) if is_text(name)))
 
 
 def _json(signature: dict[str, Any]) -> str | None:

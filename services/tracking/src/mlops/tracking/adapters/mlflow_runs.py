@@ -36,6 +36,7 @@ from mlops.tracking.model.facts import (
     Origin,
     Package,
     RunFacts,
+    is_text,
 )
 
 _MOST_TAGS = 500
@@ -180,10 +181,10 @@ def _source(told: str | None) -> str:
     """Return the path or URI that a dataset's source holds; what the code itself made has none."""
     try:
         found = json.loads(told or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):  # nested deeper than Python goes
         return ""
     held = (found.get(key) for key in ("uri", "url")) if isinstance(found, dict) else ()
-    return next((one for one in held if isinstance(one, str)), "")
+    return next((one for one in held if isinstance(one, str) and is_text(one)), "")
 
 
 def _numbers(rows: list[Any]) -> dict[str, float]:

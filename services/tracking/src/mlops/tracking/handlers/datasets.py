@@ -60,13 +60,15 @@ class Datasets:
             return run
         try:
             found = [await self._read(project, run, logged) for logged in run.inputs]
-        except ChassisError as error:
-            self._log.warning("datasets.unknown", project=project, reason=str(error))
+        except (ChassisError, ValueError) as error:
+            # ValueError: a text that cannot be written, or a document that this release cannot read.
+            self._log.warning("datasets.unknown", project=project, reason=repr(error)[:500])
             found = list(run.inputs)
         return replace(run, inputs=model.unlike(found))
 
     async def _remember(self, event: DataVersioned | DataRestored) -> Sequence[Message]:
-        version = Version(event.name, event.version, event.hash, event.path)
+        stage = event.stage if isinstance(event, DataVersioned) else ""
+        version = Version(event.name, event.version, event.hash, event.path, stage)
 
         def change(now: KnownData | None) -> KnownData:
             history = now.history if now else History()
@@ -87,7 +89,8 @@ class Datasets:
             return logged
         if exact := model.by_digest(logged, found):
             return exact
-        named = await self._named(project, run, logged, found.versions[-1].path)
+        version = model.stood(found, began)
+        named = await self._named(project, run, logged, version.path) if version else []
         return model.likely(logged, found, began, model.moment(run.ended_ms), named)
 
     async def _of_dataset(self, project: str, logged: Dataset) -> History | None:

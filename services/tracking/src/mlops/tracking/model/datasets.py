@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from mlops.tracking.model.facts import Dataset
 
@@ -28,20 +28,26 @@ MOST = 300
 
 @dataclass(frozen=True)
 class Version:
-    """A version of a dataset, as versioning has told it."""
+    """A version of a dataset, as versioning has told it; *stage* where a DVC pipeline made it."""
 
     name: str
     number: int
     address: str
     path: str
+    stage: str = ""
 
 
 @dataclass(frozen=True)
 class Standing:
-    """From then on this version stood at the dataset's path."""
+    """From then on this version stood at the dataset's path; the name is empty where it was not kept yet."""
 
     number: int
     at: datetime
+    name: str = ""
+
+    def is_of(self, version: Version) -> bool:
+        """Say whether this is the version that stood there."""
+        return self.number == version.number and self.name in ("", version.name)
 
 
 @dataclass(frozen=True)
@@ -55,8 +61,11 @@ class History:
 def remembered(history: History, version: Version, at: datetime) -> History:
     """Return the history in which *version* stands at its path from *at* on."""
     others = [one for one in history.versions if _key(one) != _key(version)]
-    standing = {*history.standing, Standing(version.number, at)}
-    in_order = sorted(standing, key=lambda one: (one.at, one.number))
+    if not version.stage:  # that it stands there again says nothing of who made it
+        before = (one.stage for one in history.versions if _key(one) == _key(version))
+        version = replace(version, stage=next(before, ""))
+    standing = {*history.standing, Standing(version.number, at, version.name)}
+    in_order = sorted(standing, key=lambda one: (one.at, one.number, one.name))
     return History((*others, version)[-MOST:], tuple(in_order[-MOST:]))
 
 
@@ -70,7 +79,8 @@ def addresses(logged: Dataset) -> tuple[str, ...]:
 
 def place_of(source: str, folder: str | None) -> str | None:
     """Return the path of a local source in the project's folder; None for what is elsewhere, or no path."""
-    if not source or urlsplit(source).scheme not in ("", "file"):
+    parts = _split(source)
+    if not source or parts is None or parts.scheme not in ("", "file"):
         return None
     path = _path_of(source)
     if posixpath.isabs(path):
@@ -108,8 +118,8 @@ def exact(logged: Dataset, found: History, began: datetime | None) -> Dataset | 
         versions = tuple(named)
     if not versions:
         return None
-    stood = {one.number for one in found.standing if began and one.at <= began}
-    chosen = max(versions, key=lambda one: (one.number in stood, one.number))
+    stood = [one for one in found.standing if began and one.at <= began]
+    chosen = max(versions, key=lambda one: (any(at.is_of(one) for at in stood), one.number))
     return Dataset(chosen.name, chosen.number, chosen.address)
 
 
@@ -125,6 +135,15 @@ def by_digest(logged: Dataset, found: History) -> Dataset | None:
     return Dataset(chosen.name, chosen.number, chosen.address)
 
 
+def stood(found: History, began: datetime | None) -> Version | None:
+    """Return the version that stood at its path when the run began."""
+    before = [one for one in found.standing if began and one.at <= began]
+    if not before:
+        return None
+    # Where no name was kept: of all names the newest.
+    return next((one for one in reversed(found.versions) if before[-1].is_of(one)), None)
+
+
 def likely(
     logged: Dataset,
     found: History,
@@ -134,14 +153,20 @@ def likely(
 ) -> Dataset:
     """Return the dataset with the version that stood at its path all the time; with none where that is not clear.
 
-    *named* are the contents that `.dvc` files name there: where one is another content, nobody knows which was read.
+    *named* are the contents that `.dvc` and `dvc.lock` files name there: where one is another content, nobody knows
+    which was read. A pipeline writes first and is versioned later: its output must be named there.
     """
-    [*_, newest] = found.versions
-    number = _stood(found.standing, began, ended)
-    version = next((one for one in found.versions if one.number == number), None)
-    if version is not None and any(one != version.address for one in named):
-        version = None
-    return replace(logged, name=newest.name, likely=version.number if version else None)
+    version, contents = stood(found, began), set(named)
+    if version is None:
+        [*_, newest] = found.versions
+        return replace(logged, name=newest.name)
+    during = [one for one in found.standing if began and ended and began < one.at <= ended]
+    is_clear = (
+        all(one.is_of(version) for one in during)
+        and not contents - {version.address}
+        and (bool(contents) or not version.stage)
+    )
+    return replace(logged, name=version.name, likely=version.number if is_clear else None)
 
 
 def unlike(inputs: Iterable[Dataset]) -> tuple[Dataset, ...]:
@@ -161,21 +186,19 @@ def moment(milliseconds: int | None) -> datetime | None:
         return None
 
 
-def _stood(
-    standing: Sequence[Standing], began: datetime | None, ended: datetime | None
-) -> int | None:
-    if began is None:
-        return None
-    before = [one.number for one in standing if one.at <= began]
-    during = {one.number for one in standing if ended and began < one.at <= ended}
-    if not before or during - {before[-1]}:
-        return None
-    return before[-1]
-
-
 def _path_of(source: str) -> str:
-    parts = urlsplit(source)
+    parts = _split(source)
+    if parts is None:
+        return ""
     return unquote(parts.path) if parts.scheme else source
+
+
+def _split(source: str) -> SplitResult | None:
+    """Return the parts of a source; None for what no URI looks like: clients may log any text."""
+    try:
+        return urlsplit(source)
+    except ValueError:
+        return None
 
 
 def _key(version: Version) -> tuple[str, int]:

@@ -138,7 +138,7 @@ def apple_compatibility(found: object) -> dict[str, str]:
     texts = {
         str(backend): "yes" if value is True else "no" if value is False else str(value)
         for backend, value in list(found.items())[:MOST_BACKENDS]
-        if isinstance(value, str | bool)
+        if isinstance(value, bool) or (isinstance(value, str) and is_text(value))
     }
     return {key: texts[key][:LONGEST_VALUE] for key in sorted(texts) if _BACKEND.match(key)}
 
@@ -151,6 +151,15 @@ def registry_tags(project: str, apple: Mapping[str, str]) -> dict[str, str]:
 def known_run_id(run_id: str | None) -> str | None:
     """Return the id of a run, None for what cannot be one: MLflow takes any text that a client claims."""
     return run_id if run_id and len(run_id) <= LONGEST_RUN_ID else None
+
+
+def is_text(text: str) -> bool:
+    """Say whether a text can be told: JSON and YAML may hold halves of characters, which no message can."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def is_number(value: float) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import stat
 import time
 import zlib
@@ -15,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from mlops.chassis.sidecar import IDLE, Hear, Sidecar
+from mlops.versioning.adapters.dvc_listing import listed
 from mlops.versioning.adapters.dvc_places import own_places
 from mlops.versioning.model import Content
 from mlops.versioning.ports import Place, Progress, Room, Swept, Told, Verified
 
 _QUICK = timedelta(minutes=2)
+# As long a call may tell nothing: a very large file is read, a server looks at all that it holds.
 _LONG = timedelta(hours=2)
 _WORKERS = 2
 _PROTECTED = 0o444
@@ -104,6 +105,7 @@ class DvcDatasets:
             asked = await self._worker(place).call(
                 "files",
                 _LONG,
+                hear=_unheard,
                 **_moving(place),
                 oid=content.oid,
                 size_bytes=content.size_bytes,
@@ -171,9 +173,13 @@ class DvcDatasets:
         return self._workers[zlib.crc32(place.folder.encode()) % _WORKERS]
 
 
-def _hearing(told: Told | None) -> Hear | None:
+def _unheard(_: object) -> None:
+    """Hear that it goes on."""
+
+
+def _hearing(told: Told | None) -> Hear:
     if told is None:
-        return None
+        return _unheard
     return lambda said: told(
         Progress(str(said["step"]), int(said["done"]), int(said["whole"]), str(said["unit"]))
     )
@@ -207,5 +213,5 @@ def _listed(held: Path, oid: str) -> dict[str, Path]:
         read = (held / oid[:2] / oid[2:]).read_bytes()
         if hashlib.md5(read, usedforsecurity=False).hexdigest() != oid.removesuffix(".dir"):
             raise ValueError(f"the listing {oid} is damaged")
-        oids = {str(line["relpath"]): str(line["md5"]) for line in json.loads(read)}
+        oids = listed(oid, read)
     return {rel: held / one[:2] / one[2:] for rel, one in oids.items()}

@@ -59,9 +59,10 @@ def begins_with(file: str, oid: str, size: int) -> bool:
 def copy(source: str, target: str, count: Count) -> tuple[str, int]:
     """Copy to a new file and return the copy's MD5 and length: no change of *source* in between can tear them apart."""
     large = os.stat(source).st_size >= _DIRECT_FROM_BYTES
+    # Whole pages, as direct writing asks for; first, for there may be no room for them.
+    pages = memoryview(mmap.mmap(-1, _DIRECT_BYTES if large else _PIECE_BYTES))
     file, is_direct = _opened(target, large=large)
-    size = _DIRECT_BYTES if is_direct else _PIECE_BYTES
-    buffer = memoryview(mmap.mmap(-1, size))  # whole pages, as direct writing asks for
+    buffer = pages if is_direct else pages[:_PIECE_BYTES]
     try:
         found = _passed_through(source, buffer, lambda piece: _write(file, piece), count)
         if is_direct:

@@ -12,20 +12,23 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 from dvc_data.hashfile.hash_info import HashInfo
 from dvc_data.hashfile.transfer import transfer
-from fsspec.callbacks import DEFAULT_CALLBACK, Callback
+from fsspec.callbacks import Callback
 
 from mlops.chassis.errors import UnavailableError
 from mlops.versioning.adapters.dvc_bytes import forget, made, md5_of
-from mlops.versioning.adapters.dvc_pace import Pace, Part
+from mlops.versioning.adapters.dvc_pace import Moved, Pace, Part
 from mlops.versioning.adapters.dvc_s3 import WORKERS, S3Objects, s3_objects
 from mlops.versioning.adapters.dvc_store import Store
 
 Tell = Callable[[int, int], None]
+
+# So often it is looked whether a transfer goes on, when no object has come to its end.
+_LOOK_S = 5.0
 
 
 def silent(_done: int, _whole: int) -> None:
@@ -66,7 +69,7 @@ def copy(
             return _sent(here, s3, oids, tell)
     if there and (s3 := s3_objects(source, pace)):
         with contextlib.closing(s3):
-            _each(lambda oid: _receive(s3, there, oid), sorted(oids), tell)
+            _each(lambda oid: _receive(s3, there, oid), sorted(oids), tell, s3.moved)
         return set()
     _left_to_dvc(source, target, oids, tell, pace)
     return set()
@@ -77,7 +80,8 @@ def _take_over(
 ) -> None:
     held = [oid for oid in oids if source.size(oid) is not None]
     if pace and _apart(source, target):
-        _each(lambda oid: _carry(source, target, oid, pace), held, tell)
+        moved = Moved()
+        _each(lambda oid: _carry(source, target, oid, pace, moved), held, tell, moved)
         return
     for done, oid in enumerate(held, 1):
         target.bring(oid, source, check=check)
@@ -89,12 +93,12 @@ def _apart(source: Store, target: Store) -> bool:
     return os.stat(source.path).st_dev != os.stat(target.path).st_dev
 
 
-def _carry(source: Store, target: Store, oid: str, pace: Pace) -> None:
+def _carry(source: Store, target: Store, oid: str, pace: Pace, moved: Moved) -> None:
     place, draft = source.place(oid), target.draft()
     found, size = hashlib.md5(usedforsecurity=False), os.stat(place).st_size
     try:
         with (
-            Part(place, 0, size).opened(pace) as reader,
+            Part(place, 0, size).opened(pace, moved) as reader,
             open(draft, "wb", opener=made) as file,
         ):
             while piece := reader.read(pace.piece_bytes):
@@ -109,7 +113,7 @@ def _carry(source: Store, target: Store, oid: str, pace: Pace) -> None:
 
 def _sent(source: Store, s3: S3Objects, oids: set[str], tell: Tell) -> set[str]:
     held = sorted(oid for oid in oids if source.size(oid) is not None)
-    _each(lambda oid: s3.put(oid, source.place(oid)), held, tell)
+    _each(lambda oid: s3.put(oid, source.place(oid)), held, tell, s3.moved)
     return set(held)
 
 
@@ -131,12 +135,21 @@ def _receive(s3: S3Objects, target: Store, oid: str) -> None:
         forget(draft)
 
 
-def _each(work: Callable[[str], None], oids: list[str], tell: Tell) -> None:
-    """Do *work* on all, some at once; the first error ends it."""
+def _each(work: Callable[[str], None], oids: list[str], tell: Tell, moved: Moved) -> None:
+    """Do *work* on all, some at once; the first error ends it.
+
+    While bytes move it is told where it stands, also when one large object takes hours: who hears nothing gives up.
+    """
     with ThreadPoolExecutor(WORKERS) as threads:
         try:
-            for done, _ in enumerate(threads.map(work, oids), 1):
-                tell(done, len(oids))
+            before = 0
+            for done, one in enumerate([threads.submit(work, oid) for oid in oids]):
+                while not one.done() and not wait([one], _LOOK_S).done:
+                    if moved.bytes != before:
+                        before = moved.bytes
+                        tell(done, len(oids))
+                one.result()
+                tell(done + 1, len(oids))
         except BaseException:
             threads.shutdown(wait=False, cancel_futures=True)
             raise
@@ -167,19 +180,21 @@ class _Told(Callback):  # type: ignore[misc] # fsspec has no types
 
     def branched(self, *_: Any, **__: Any) -> Callback:
         """Return what hears of the bytes of one object."""
-        return _Paced(self._pace) if self._pace else DEFAULT_CALLBACK
+        return _Piecewise(self._pace, self.call)
 
 
-class _Paced(Callback):  # type: ignore[misc] # fsspec has no types
-    """Lets a driver go on when what it has moved may have moved."""
+class _Piecewise(Callback):  # type: ignore[misc] # fsspec has no types
+    """Lets a driver go on when what it has moved may have moved, and tells that it does."""
 
-    def __init__(self, pace: Pace) -> None:
+    def __init__(self, pace: Pace | None, tell: Callable[[], None]) -> None:
         super().__init__()
-        self._pace = pace
+        self._pace, self._tell = pace, tell
         self._passed = 0
 
     def call(self, *_: Any, **__: Any) -> None:
         """Wait for what has moved since the last time."""
         moved, self._passed = self.value - self._passed, self.value
         if moved > 0:
-            self._pace.pass_on(moved)
+            self._tell()
+            if self._pace:
+                self._pace.pass_on(moved)

@@ -64,9 +64,12 @@ class DvcFiles:
 
     async def claimed(self, place: Place, file: str) -> Claim | None:
         """Return what a `.dvc` file or an output names, once a remote holds it."""
+        # Before it is read there: what changes meanwhile is asked for anew.
+        standing = self._locks.standing(place.folder, file)
         found = await self._worker.call(
             "claimed",
             _LONG,
+            hear=lambda _: None,  # what takes long is not given up while objects come
             folder=place.folder,
             remote=place.remote,
             cache=place.cache,
@@ -76,7 +79,7 @@ class DvcFiles:
         if found is None:
             return None
         if not found["kept"]:
-            self._locks.pass_by(place.folder, file)
+            self._locks.pass_by(place.folder, file, standing)
             return None
         content = Content(
             oid=str(found["oid"]),

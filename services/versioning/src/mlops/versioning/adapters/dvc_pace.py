@@ -56,6 +56,17 @@ def pace_of(bytes_per_s: int | None) -> Pace | None:
     return Pace(bytes_per_s) if bytes_per_s else None
 
 
+class Moved:
+    """Counts the bytes of all threads of a transfer: that there are more of them says that it lives."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+
+    def add(self, size: int) -> None:
+        """Count *size* more; where two threads do so at once, one may be lost, which matters to nobody."""
+        self.bytes += size
+
+
 @dataclass(frozen=True)
 class Part:
     """*size* bytes of a file from *begin*."""
@@ -65,11 +76,11 @@ class Part:
     size: int
 
     @contextlib.contextmanager
-    def opened(self, pace: Pace | None) -> Iterator[Reader]:
+    def opened(self, pace: Pace | None, moved: Moved | None = None) -> Iterator[Reader]:
         """Open it for reading, and so for sending, at a pace."""
         with open(self.file, "rb", buffering=0) as file:
             file.seek(self.begin)
-            yield Reader(file, self.size, pace)
+            yield Reader(file, self.size, pace, moved or Moved())
 
     def digest(self) -> bytes:
         """Return the MD5."""
@@ -83,8 +94,8 @@ class Part:
 class Reader:
     """What an HTTP client reads a body from."""
 
-    def __init__(self, file: IO[bytes], size: int, pace: Pace | None) -> None:
-        self._file, self._left, self._pace = file, size, pace
+    def __init__(self, file: IO[bytes], size: int, pace: Pace | None, moved: Moved) -> None:
+        self._file, self._left, self._pace, self._moved = file, size, pace, moved
 
     def read(self, size: int = -1) -> bytes:
         """Return the next bytes, no more than *size*, when they may be sent; none at the end."""
@@ -93,6 +104,7 @@ class Reader:
             most = min(most, self._pace.piece_bytes)
         piece = self._file.read(most)
         self._left -= len(piece)
+        self._moved.add(len(piece))
         if self._pace and piece:
             self._pace.pass_on(len(piece))
         return piece

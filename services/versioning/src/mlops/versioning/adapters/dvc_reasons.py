@@ -18,6 +18,11 @@ _CREDENTIALS = (
     "platform is started) and start it again"
 )
 _NETWORK = "check the network and the address (for S3: AWS_ENDPOINT_URL_S3); what has arrived is not sent again"
+_CERTIFICATE = (
+    "where the server has a certificate of an own authority, name that one's file (for S3: AWS_CA_BUNDLE where the "
+    "platform is started) and start it again"
+)
+_REGION = "set AWS_REGION to the bucket's region where the platform is started, and start it again"
 _FIXES = {
     "signature": _CREDENTIALS,
     "access key": _CREDENTIALS,
@@ -29,6 +34,9 @@ _FIXES = {
     "could not connect": _NETWORK,
     "connection was closed": _NETWORK,
     "timeout on endpoint": _NETWORK,
+    "certificate verify failed": _CERTIFICATE,
+    "permanentredirect": _REGION,
+    "authorizationheadermalformed": _REGION,
     "permission denied": "make the folder writable for the platform's user",
 }
 

@@ -12,7 +12,6 @@ import contextlib
 import errno
 import hashlib
 import itertools
-import json
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +25,7 @@ from dvc_objects.fs.utils import umask
 from mlops.chassis.errors import RejectedError
 from mlops.versioning.adapters.dvc_add import known_of
 from mlops.versioning.adapters.dvc_known import TICK_NS, Known, Signature, signature
+from mlops.versioning.adapters.dvc_listing import listed
 from mlops.versioning.adapters.dvc_look import Look, Safe, Wish, at, look_at, text_aside, text_of
 from mlops.versioning.adapters.dvc_store import Store, cloned
 
@@ -48,12 +48,7 @@ def contents(store: Store, oid: str) -> dict[str, str]:
     if hashlib.md5(read, usedforsecurity=False).hexdigest() != oid.removesuffix(".dir"):
         # Whoever meets it does what is done about one that is not there.
         raise FileNotFoundError(errno.ENOENT, "the listing is damaged", place)
-    lines = json.loads(read)
-    found = {str(line["relpath"]): str(line["md5"]) for line in lines}
-    for rel in found:
-        if rel.startswith("/") or ".." in rel.split("/"):
-            raise RejectedError(f"the listing {oid} names {rel!r}, which leaves the dataset")
-    return found
+    return listed(oid, read)
 
 
 def restore(repo: Repo, wish: Wish, safe: Safe, tell: Tell) -> None:

@@ -2,8 +2,9 @@
 """S3Objects: the objects of a remote on S3, sent and fetched by one signed HTTP request each.
 
 The client that DVC uses builds and reads each request anew, for several times the CPU (benchmarks/versioning.py); here
-all requests are alike but for the address. Endpoint, region and credentials are still those that DVC's client has
-found. An object's address is its MD5, so the server itself refuses what arrives damaged.
+all requests are alike but for the address. Where they go, the region that signs them, the certificates that are
+trusted and the credentials are those of DVC's client (`dvc_s3_place.py`). An object's address is its MD5, so the server
+itself refuses what arrives damaged.
 """
 
 from __future__ import annotations
@@ -26,11 +27,9 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import (
     ClientError,
+    ConnectionError,  # noqa: A004 - not Python's: no server there, or not in time, or not the right one
     HTTPClientError,
     IncompleteReadError,
-    NoCredentialsError,
-    ReadTimeoutError,
-    ResponseStreamingError,
 )
 from botocore.httpsession import URLLib3Session
 from botocore.parsers import create_parser
@@ -38,7 +37,8 @@ from botocore.response import StreamingBody
 from botocore.utils import get_environ_proxies
 from fsspec.asyn import sync
 
-from mlops.versioning.adapters.dvc_pace import Pace, Part
+from mlops.versioning.adapters.dvc_pace import Moved, Pace, Part
+from mlops.versioning.adapters.dvc_s3_place import S3Place, credentials_of, place_of
 
 WORKERS = 8
 # Up to here one request carries a file: its MD5 is known, and there is nothing to put together.
@@ -47,20 +47,25 @@ PART_BYTES = 64 << 20
 _MOST_PARTS = 10_000
 _PART_WORKERS = 4
 _PIECE_BYTES = 1 << 16
-_WAITS_S = (0.1, 0.4, 1.6)
+# A server that is started again is away for some seconds.
+_WAITS_S = (0.1, 0.4, 1.6, 4.0)
 _CREDENTIALS_S = 60.0
 # A server may have to write hundreds of megabytes before it answers.
 _ANSWER_S = 60.0
 _TROUBLE = (429, 500, 502, 503, 504)
+# Refused, but only for how it came: too slowly, or damaged on the way.
+_AGAIN = ("RequestTimeout", "BadDigest")
 _ABSENT, _REFUSED = ("NoSuchKey", "404"), "refused"
-_BROKEN = (HTTPClientError, IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
+_BROKEN = (HTTPClientError, ConnectionError, IncompleteReadError)
 _UNSIGNED = Config(s3={"payload_signing_enabled": False})
 
 
-def s3_objects(odb: Any, pace: Pace | None = None) -> S3Objects | None:
+def s3_objects(
+    odb: Any, pace: Pace | None = None, rest: Callable[[float], None] = time.sleep
+) -> S3Objects | None:
     """Return the objects of a remote on S3; None for another one, or one whose requests need more than an address.
 
-    Encryption by given keys, access lists and anonymous buckets stay with DVC's client.
+    Encryption by given keys, access lists, anonymous buckets and other ways of signing stay with DVC's client.
     """
     if odb.fs.protocol != "s3":
         return None
@@ -68,22 +73,25 @@ def s3_objects(odb: Any, pace: Pace | None = None) -> S3Objects | None:
     if client.s3_additional_kwargs or client.req_kw or client.anon:
         return None
     bucket, key, _ = client.split_path(odb.path)
-    return S3Objects(client, bucket, key, pace)
+    place = sync(client.loop, place_of, client, bucket, key)
+    return S3Objects(client, place, pace, rest) if place else None
 
 
 class S3Objects:
     """Objects by address; any number of threads may use it at once."""
 
-    def __init__(self, client: Any, bucket: str, key: str, pace: Pace | None) -> None:
-        self._client, self._bucket, self._key = client, bucket, key
-        self._pace = pace
+    def __init__(
+        self, client: Any, place: S3Place, pace: Pace | None, rest: Callable[[float], None]
+    ) -> None:
+        self._client, self._at, self._pace, self._rest = client, place, pace, rest
+        self.moved = Moved()
         self._lock = threading.Lock()
         self._until = 0.0
         self._credentials: Credentials | None = None
-        self._url, self._region = sync(client.loop, _address, client, bucket, key)
         self._session = URLLib3Session(
-            verify=client.client_kwargs.get("verify", True),
-            proxies=get_environ_proxies(self._url),
+            verify=place.verify,
+            client_cert=place.client_cert,
+            proxies=get_environ_proxies(place.url),
             timeout=(client.connect_timeout, max(client.read_timeout, _ANSWER_S)),
             max_pool_connections=WORKERS + _PART_WORKERS,
             # Head and body are two writes: the second would wait for what the first is answered with, 40 ms each time.
@@ -124,7 +132,7 @@ class S3Objects:
                     raise
             else:
                 return found.hexdigest()
-            time.sleep(waits.pop(0))
+            self._rest(waits.pop(0))
 
     def _pieces(self, oid: str, begin: int) -> Iterator[bytes]:
         headers = {"Range": f"bytes={begin}-"} if begin else {}
@@ -135,34 +143,61 @@ class S3Objects:
             while piece := body.read(self._pace.piece_bytes if self._pace else _PIECE_BYTES):
                 if self._pace:
                     self._pace.pass_on(len(piece))
+                self.moved.add(len(piece))
                 yield piece
 
     def _put_parts(self, oid: str, file: str, size: int) -> None:
-        where = {"Bucket": self._bucket, "Key": f"{self._key}/{oid[:2]}/{oid[2:]}"}
-        begun = self._client.call_s3("create_multipart_upload", **where)
-        upload = {**where, "UploadId": begun["UploadId"]}
+        where = {"Bucket": self._at.bucket, "Key": f"{self._at.key}/{oid[:2]}/{oid[2:]}"}
+        upload, there = self._begun(where)
         length = max(PART_BYTES, -(-size // _MOST_PARTS))
 
         def sent(number: int) -> dict[str, Any]:
             begin = (number - 1) * length
             part = Part(file, begin, min(length, size - begin))
-            place = f"{self._place(oid)}?partNumber={number}&uploadId={quote(begun['UploadId'], safe='')}"
-            answer = self._send("UploadPart", place, part, part.digest())
-            return {"PartNumber": number, "ETag": answer.headers["ETag"]}
+            digest = part.digest()
+            tag = f'"{digest.hex()}"'
+            if there.get(number) != tag:
+                place = f"{self._place(oid)}?partNumber={number}&uploadId={quote(upload['UploadId'], safe='')}"
+                tag = self._send("UploadPart", place, part, digest).headers["ETag"]
+            return {"PartNumber": number, "ETag": tag}
 
         try:
             parts = _all(sent, range(1, -(-size // length) + 1))
             self._client.call_s3(
                 "complete_multipart_upload", **upload, MultipartUpload={"Parts": parts}
             )
-        except BaseException:
-            # What was sent of it costs its owner money until it is given up.
-            with contextlib.suppress(Exception):
-                self._client.call_s3("abort_multipart_upload", **upload)
+        except Exception as error:
+            if not isinstance(error, (ClientError, *_BROKEN)) or _said(error):
+                # It would be refused again. What was sent of it costs its owner money until it is given up.
+                with contextlib.suppress(Exception):
+                    self._client.call_s3("abort_multipart_upload", **upload)
             raise
 
+    def _begun(self, where: dict[str, str]) -> tuple[dict[str, str], dict[int, str]]:
+        """Return the upload of an object and the tags of the parts that an earlier try has brought; else a new one."""
+        prefix = {"Bucket": where["Bucket"], "Prefix": where["Key"]}
+        # Whoever may not look, or a server that cannot, begins anew.
+        with contextlib.suppress(ClientError, OSError, NotImplementedError):
+            held = self._client.call_s3("list_multipart_uploads", **prefix).get("Uploads") or []
+            for one in held:
+                if one["Key"] == where["Key"]:
+                    upload = {**where, "UploadId": one["UploadId"]}
+                    return upload, self._parts(upload)
+        begun = self._client.call_s3("create_multipart_upload", **where)
+        return {**where, "UploadId": begun["UploadId"]}, {}
+
+    def _parts(self, upload: dict[str, str]) -> dict[int, str]:
+        found: dict[int, str] = {}
+        while True:
+            last = max(found, default=0)
+            page = self._client.call_s3("list_parts", **upload, PartNumberMarker=last)
+            found |= {one["PartNumber"]: one["ETag"] for one in page.get("Parts") or []}
+            # Also where a server says each time that there is more, and brings the same.
+            if not page.get("IsTruncated") or max(found, default=0) == last:
+                return found
+
     def _place(self, oid: str) -> str:
-        return f"{self._url}/{oid[:2]}/{oid[2:]}"
+        return f"{self._at.url}/{oid[:2]}/{oid[2:]}"
 
     def _send(self, operation: str, url: str, part: Part, digest: bytes) -> Any:
         """Send a part of a file, again when the server has trouble; return the answer."""
@@ -174,29 +209,29 @@ class S3Objects:
         while True:
             wait_s = waits.pop(0)
             try:
-                with part.opened(self._pace) as body:
+                with part.opened(self._pace, self.moved) as body:
                     answer = self._once("PUT", url, body, headers)
-                if wait_s is None or answer.status_code not in _TROUBLE:
-                    self._refuse(operation, answer)
-                    return answer
-            except HTTPClientError:
-                if wait_s is None:
+                self._refuse(operation, answer)
+            except (ClientError, *_BROKEN) as error:
+                if wait_s is None or _said(error):
                     raise
-            time.sleep(wait_s)
+            else:
+                return answer
+            self._rest(wait_s)
 
     def _once(
         self, method: str, url: str, body: Any, headers: dict[str, str], *, stream: bool = False
     ) -> Any:
         request = AWSRequest(method, url, headers=headers, data=body, stream_output=stream)
         request.context["client_config"] = _UNSIGNED
-        S3SigV4Auth(self._signer(), "s3", self._region).add_auth(request)
+        S3SigV4Auth(self._signer(), "s3", self._at.region).add_auth(request)
         return self._session.send(request.prepare())
 
     def _signer(self) -> Credentials:
         with self._lock:
             if self._credentials is None or time.monotonic() > self._until:
                 # Lent ones end after a while; DVC's client knows where new ones come from.
-                self._credentials = sync(self._client.loop, _credentials, self._client)
+                self._credentials = sync(self._client.loop, credentials_of, self._client)
                 self._until = time.monotonic() + _CREDENTIALS_S
             return self._credentials
 
@@ -229,24 +264,4 @@ def _said(error: Exception) -> str:
     if code in _ABSENT:
         return code
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    return "" if status in _TROUBLE else _REFUSED
-
-
-async def _address(client: Any, bucket: str, key: str) -> tuple[str, str]:
-    """Return where the objects' folder is, as DVC's client would address it, and the region that signs."""
-    await client.set_session()
-    amazon = await client.get_s3(bucket)
-    place = {"Bucket": bucket, "Key": key}
-    url = await amazon.generate_presigned_url("get_object", Params=place, ExpiresIn=60)
-    region = amazon.meta.region_name
-    return str(url).partition("?")[0], "us-east-1" if region in (None, "aws-global") else region
-
-
-async def _credentials(client: Any) -> Credentials:
-    if client.key:
-        return Credentials(client.key, client.secret, client.token)
-    found = await client.session.get_credentials()
-    if found is None:
-        raise NoCredentialsError
-    frozen = await found.get_frozen_credentials()
-    return Credentials(frozen.access_key, frozen.secret_key, frozen.token)
+    return "" if status in _TROUBLE or code in _AGAIN else _REFUSED

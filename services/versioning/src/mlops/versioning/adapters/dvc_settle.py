@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import fcntl
 import os
+from collections.abc import Callable
 
 _LIBRARY = ctypes.CDLL(None, use_errno=True)
 # macOS: only this reaches the disk itself, and takes with it what was handed to the drive before.
 _FULL = getattr(fcntl, "F_FULLFSYNC", None)
+# What a file system says that has no such call: network volumes, FUSE and others, each in its way.
+_HAS_NONE = (errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOTTY, errno.ENOSYS)
 
 
 def settle(*folders: str) -> None:
@@ -32,12 +36,24 @@ def _settle(folder: str) -> None:
     opened = os.open(folder, os.O_RDONLY)
     try:
         if hasattr(_LIBRARY, "syncfs"):
-            if _LIBRARY.syncfs(opened) != 0:
-                number = ctypes.get_errno()
+            if _LIBRARY.syncfs(opened) == 0:
+                return
+            number = ctypes.get_errno()
+            if number != errno.ENOSYS:
                 raise OSError(number, os.strerror(number), folder)
-            return
         os.sync()
-        if _FULL is not None:
-            fcntl.fcntl(opened, _FULL)
+        if _FULL is not None and not _can(lambda: fcntl.fcntl(opened, _FULL)):
+            _can(lambda: os.fsync(opened))
     finally:
         os.close(opened)
+
+
+def _can(flush: Callable[[], object]) -> bool:
+    """Flush, and tell whether the file system knows how; a disk that could not take it is an error."""
+    try:
+        flush()
+    except OSError as error:
+        if error.errno not in _HAS_NONE:
+            raise
+        return False
+    return True

@@ -42,8 +42,14 @@ def push(repo: Repo, oids: list[str], tell: Tell = silent, pace: Pace | None = N
         raise UnavailableError(
             f"the remote lacks {len(missing)} objects after the push: {min(missing)} …"
         )
-    settle(*(store.path for store in (folder_of(cache), folder_of(remote)) if store))
+    flush(repo)
     return len(lacking)
+
+
+def flush(repo: Repo) -> None:
+    """Return when what cache and remote hold is on the disk."""
+    sides = folder_of(repo.cache.local), folder_of(repo.cloud.get_remote_odb(REMOTE))
+    settle(*(store.path for store in sides if store))
 
 
 def fetch(repo: Repo, oid: str, tell: Tell = silent, pace: Pace | None = None) -> bool:
@@ -70,10 +76,11 @@ def held(repo: Repo, oids: set[str]) -> set[str]:
     return oids - absent(repo.cloud.get_remote_odb(REMOTE), lacking)
 
 
-def named(repo: Repo, oid: str) -> set[str]:
+def named(repo: Repo, oid: str, pace: Pace | None = None) -> set[str]:
     """Return the addresses of a content as far as they can be had: only its own where its listing is nowhere."""
     if oid.endswith(".dir"):
-        if _not_brought(repo.cloud.get_remote_odb(REMOTE), repo.cache.local, {oid}):
+        remote = repo.cloud.get_remote_odb(REMOTE)
+        if _not_brought(remote, repo.cache.local, {oid}, pace):
             return {oid}
         return set(objects(repo, oid))
     return {oid}

@@ -119,7 +119,7 @@ def restore(
         telling = _teller(tell, _moving("fetch", pace), "files")
         files = _whole(repo, path, oid, size_bytes, telling, pace)
         wish = Wish(place, path, dvc_text, files, read_only)
-        put_back(repo, wish, _safe(repo, [oid, *held]), _teller(tell, "restore", "files"))
+        put_back(repo, wish, _safe(repo, [oid, *held], pace), _teller(tell, "restore", "files"))
 
 
 def files(
@@ -130,10 +130,12 @@ def files(
     size_bytes: int,
     *,
     bytes_per_s: int | None = None,
+    tell: Say | None = None,
 ) -> str:
     """Fetch the content if the cache lacks it, and tell the folder of its objects; who asks reads the listing there."""
     with _repo(folder, remote, cache) as repo:
-        _whole(repo, oid, oid, size_bytes, silent, pace_of(bytes_per_s))
+        pace = pace_of(bytes_per_s)
+        _whole(repo, oid, oid, size_bytes, _teller(tell, _moving("fetch", pace), "files"), pace)
         return str(repo.cache.local.path)
 
 
@@ -203,13 +205,13 @@ def _held(repo: Repo, oid: str, size_bytes: int) -> dict[str, str] | None:
     return files if sum(size or 0 for size in sizes) == size_bytes and None not in sizes else None
 
 
-def _safe(repo: Repo, held: list[str]) -> Safe:
+def _safe(repo: Repo, held: list[str], pace: Pace | None) -> Safe:
     """Return what tells which addresses a version names; an object in the cache alone may be nobody's tomorrow."""
 
     def safe(wanted: set[str]) -> set[str]:
         named: set[str] = set()
         for oid in held:
-            named |= transfer.named(repo, oid)
+            named |= transfer.named(repo, oid, pace)
             if wanted <= named:
                 break
         return transfer.held(repo, wanted & named)

@@ -7,7 +7,6 @@ Nothing of it is written into the project's folder: a model stands there only wh
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import tempfile
@@ -31,6 +30,7 @@ from mlops.versioning.adapters.dvc_pace import Pace, pace_of
 from mlops.versioning.adapters.dvc_reasons import explained
 from mlops.versioning.adapters.dvc_setup import prepare
 from mlops.versioning.adapters.dvc_store import Store
+from mlops.versioning.model import Content, dvc_text
 
 _NEVER = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE", "NOT_FOUND")
 # What MLflow's client adds to what it fetches by a registered name.
@@ -103,7 +103,7 @@ def _kept(folder: str, found: Path, name: str, pace: Pace | None) -> dict[str, A
         "oid": oid,
         "size_bytes": size,
         "files": len(read),
-        "dvc_text": _text(oid, size, len(read), name),
+        "dvc_text": dvc_text(Content(oid, size, len(read), ""), name),
     }
 
 
@@ -115,14 +115,6 @@ def _files(found: Path) -> Iterator[tuple[str, Path]]:
     for file in found.rglob("*"):
         if file.is_file() and file.name != _NOT_THE_MODELS:
             yield file.relative_to(found).as_posix(), file
-
-
-def _text(oid: str, size: int, files: int, name: str) -> str:
-    # As `dvc add` writes it; a model's name may hold what YAML would read as something else.
-    return (
-        f"outs:\n- md5: {oid}\n  size: {size}\n  nfiles: {files}\n  hash: md5\n"
-        f"  path: {json.dumps(name)}\n"
-    )
 
 
 def _quietly(_size: int) -> None:

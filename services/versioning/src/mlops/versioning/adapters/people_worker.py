@@ -7,6 +7,8 @@ It is not the worker of `dvc.py`: a look at people's files must not wait behind 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,44 +18,65 @@ from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc.stage.exceptions import StageNotFound
 from dvc.utils.serialize import parse_yaml
-from dvc_data.hashfile.hash_info import HashInfo
-from dvc_data.hashfile.transfer import transfer as copy
 
 from mlops.chassis.errors import UnavailableError
 from mlops.chassis.sidecar import serve
 from mlops.versioning.adapters import dvc_transfer as transfer
+from mlops.versioning.adapters.dvc_copy import Tell, absent, copy, silent
 from mlops.versioning.adapters.dvc_locks import LOCK, is_output, parted
 from mlops.versioning.adapters.dvc_pace import Pace, pace_of
 from mlops.versioning.adapters.dvc_reasons import explained
 from mlops.versioning.adapters.dvc_setup import ASIDE, prepare
 
 
+@dataclass(frozen=True)
+class Brings:
+    """How objects come into the cache: at a pace, and somebody hears that they do."""
+
+    pace: Pace | None
+    tell: Tell
+
+    def bring(self, repo: Repo, odb: Any, oids: set[str]) -> None:
+        """Copy what the cache lacks of *oids*, each of them checked."""
+        cache = repo.cache.local
+        lacking = absent(cache, oids)
+        copy(odb, cache, lacking, self.tell, self.pace, check=True)
+        if absent(cache, lacking):
+            raise UnavailableError(f"objects could not be copied from {odb.path!r}")
+
+
 def claimed(
-    folder: str, remote: str, cache: str, file: str, bytes_per_s: int | None = None
+    folder: str,
+    remote: str,
+    cache: str,
+    file: str,
+    bytes_per_s: int | None = None,
+    tell: Callable[[int], None] | None = None,
 ) -> dict[str, Any] | None:
     """Return the content that a `.dvc` file or an output names, None while no remote holds the whole of it.
 
     `kept` is False for an output that DVC puts on no remote: one with `cache: false`, or of a stage that is gone.
     """
+    brings = Brings(pace_of(bytes_per_s), (lambda done, _: tell(done)) if tell else silent)
     with explained(remote, cache):
         prepare(folder, remote, cache)
         try:
             with Repo(folder, _wait_for_lock=True) as repo:
                 if is_output(file):
-                    return _made(repo, folder, file, pace_of(bytes_per_s))
+                    return _made(repo, folder, file, brings)
                 # Read once, before: people may write the file anew while remotes are asked.
                 text = Path(folder, file).read_text()
                 out = _out(repo, str(Path(folder, file)))
                 if out is None or out.hash_info.value not in _addresses(text, file):
                     return None
-                if not _is_on_a_remote(repo, out.hash_info.value, pace_of(bytes_per_s)):
+                if not _is_on_a_remote(repo, out.hash_info.value, brings):
                     return None
                 return _told(repo, out, text)
         except (ConfigError, DvcException) as error:
             raise UnavailableError(f"DVC in {folder!r}: {error}") from error
 
 
-def _made(repo: Repo, folder: str, name: str, pace: Pace | None) -> dict[str, Any] | None:
+def _made(repo: Repo, folder: str, name: str, brings: Brings) -> dict[str, Any] | None:
     """Return an output of a pipeline; the record of it stays the pipeline's, so it has no text of a `.dvc` file."""
     lock, stage_name, path = parted(name)
     try:
@@ -63,7 +86,7 @@ def _made(repo: Repo, folder: str, name: str, pace: Pace | None) -> dict[str, An
     out = next((one for one in stage.outs if one.def_path == path and _is_kept(repo, one)), None)
     if out is None:
         return {"kept": False}
-    if not _is_on_a_remote(repo, out.hash_info.value, pace):
+    if not _is_on_a_remote(repo, out.hash_info.value, brings):
         return None
     # DVC's own word for it is seen from wherever this process stands.
     above = lock.removesuffix(LOCK)
@@ -90,39 +113,31 @@ def _path(repo: Repo, out: Any) -> str:
     return Path(os.path.relpath(out.fs_path, repo.root_dir)).as_posix()
 
 
-def _is_on_a_remote(repo: Repo, oid: str, pace: Pace | None) -> bool:
-    """Look at ours, the project's own default and the others; what another one holds is brought to ours, too."""
+def _is_on_a_remote(repo: Repo, oid: str, brings: Brings) -> bool:
+    """Look at ours, the project's own default and the others; what another one holds is brought to ours, too.
+
+    It is about to be named: where it is is on the disk then, whoever brought it.
+    """
     own = repo.config["core"].get("remote")
     names = dict.fromkeys((transfer.REMOTE, own, *repo.config["remote"]))
     for name in (name for name in names if name and not name.startswith(ASIDE)):
         odb = repo.cloud.get_remote_odb(name)
-        if _holds(repo, oid, odb):
-            if name != transfer.REMOTE:
-                _bring(repo, oid, odb)
-                transfer.push(repo, [oid], pace=pace)
+        if _holds(repo, oid, odb, brings):
+            if name == transfer.REMOTE:
+                transfer.flush(repo)
+            else:
+                brings.bring(repo, odb, set(transfer.objects(repo, oid)))
+                transfer.push(repo, [oid], brings.tell, brings.pace)
             return True
     return False
 
 
-def _holds(repo: Repo, oid: str, odb: Any) -> bool:
+def _holds(repo: Repo, oid: str, odb: Any, brings: Brings) -> bool:
     if not odb.exists(oid):
         return False
-    if not repo.cache.local.exists(oid):
-        _copied(repo, odb, [oid])
+    brings.bring(repo, odb, {oid})
     wanted = transfer.objects(repo, oid)
     return set(wanted) <= set(odb.oids_exist(wanted))
-
-
-def _bring(repo: Repo, oid: str, odb: Any) -> None:
-    wanted = transfer.objects(repo, oid)
-    lacking = set(wanted) - set(repo.cache.local.oids_exist(wanted))
-    _copied(repo, odb, sorted(lacking))
-
-
-def _copied(repo: Repo, odb: Any, oids: list[str]) -> None:
-    infos = {HashInfo("md5", oid) for oid in oids}
-    if infos and copy(odb, repo.cache.local, infos, verify=True).failed:
-        raise UnavailableError(f"objects could not be copied from {odb.path!r}")
 
 
 def _told(repo: Repo, out: Any, text: str) -> dict[str, Any]:

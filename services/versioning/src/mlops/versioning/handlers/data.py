@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import PurePosixPath
 
 from mlops.chassis.clock import Clock
 from mlops.chassis.errors import RejectedError
@@ -132,6 +133,10 @@ class Data:
         if known[0].stage:
             # A pipeline makes it now: a `.dvc` file beside that one's own record would break both.
             content = replace(content, dvc_text="")
+        elif version.stage and known[0].path == version.path:
+            # A pipeline made it then; the `.dvc` file that stands there now would go on naming other content.
+            text = model.dvc_text(content, PurePosixPath(version.path).name)
+            content = replace(content, dvc_text=text)
         await self._datasets.restore(
             place,
             version.path,
