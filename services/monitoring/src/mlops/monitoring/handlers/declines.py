@@ -41,6 +41,7 @@ class Declines(Part):
 
     times: tuple[AwareDatetime, ...] = ()
     settled_at: AwareDatetime | None = None
+    was_told: bool = False
 
     def counting(self, at: datetime) -> Declines:
         """Return them with one more, in order; those of a day before the newest no longer count."""
@@ -48,12 +49,14 @@ class Declines(Part):
             return self
         times = sorted({*self.times, at})
         recent = tuple(one for one in times if times[-1] - one < _WITHIN)
-        return self.model_copy(update={"times": recent[-_MOST:]})
+        was_told = self.was_told or len(recent) >= _MANY
+        return self.model_copy(update={"times": recent[-_MOST:], "was_told": was_told})
 
     def settled(self, at: datetime) -> Declines:
         """Return those that came after *at*."""
         latest = at if self.settled_at is None else max(at, self.settled_at)
-        return Declines(times=tuple(one for one in self.times if one > latest), settled_at=latest)
+        later = tuple(one for one in self.times if one > latest)
+        return self.model_copy(update={"times": later, "settled_at": latest})
 
 
 class DeclineHandlers:
@@ -83,7 +86,10 @@ class DeclineHandlers:
         def change(now: Declines | None) -> Declines:
             return (now or Declines()).settled(event.time)
 
-        await self._declines.change(_key(event.project, event.model), change, applied=event.id)
+        key = _key(event.project, event.model)
+        found = await self._declines.change(key, change, applied=event.id)
+        if not found.was_told:
+            return []  # nothing can be open
         over = Meaning(over=(GoodNews(event.model or "", (DECLINED,), _REASONS[event.type]),))
         return await self._alarms.on(lambda _: over)(event)
 
