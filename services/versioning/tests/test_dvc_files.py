@@ -4,12 +4,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog.testing
 
 from mlops.versioning.adapters.dvc_files import DvcFiles
 
@@ -21,21 +19,6 @@ def claim(folder: Path, file: str, oid: str = OID) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"outs:\n- md5: {oid}\n  size: 1\n  hash: md5\n  path: {path.stem}\n")
     return path
-
-
-@pytest.fixture
-def files() -> DvcFiles:
-    return DvcFiles({})
-
-
-@pytest.fixture
-def logged() -> Iterator[list[Any]]:
-    """What is logged, whichever level an earlier test of this process asked for."""
-    before = structlog.get_config()
-    structlog.reset_defaults()
-    with structlog.testing.capture_logs() as lines:
-        yield lines
-    structlog.configure(**before)
 
 
 async def test_what_comes_changes_and_goes_is_seen(files: DvcFiles, tmp_path: Path) -> None:

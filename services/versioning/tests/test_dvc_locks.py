@@ -3,12 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog.testing
 
 from mlops.versioning.adapters.dvc_files import DvcFiles
 from mlops.versioning.adapters.dvc_locks import Locks, parted
@@ -37,21 +35,6 @@ stages:
       hash: md5
       md5: {A}
 """
-
-
-@pytest.fixture
-def files() -> DvcFiles:
-    return DvcFiles({})
-
-
-@pytest.fixture
-def logged() -> Iterator[list[Any]]:
-    """What is logged, whichever level an earlier test of this process asked for."""
-    before = structlog.get_config()
-    structlog.reset_defaults()
-    with structlog.testing.capture_logs() as lines:
-        yield lines
-    structlog.configure(**before)
 
 
 async def test_each_output_is_seen_by_its_content(files: DvcFiles, tmp_path: Path) -> None:

@@ -161,25 +161,24 @@ def unmeasured(
     key: ModelKey, window: Window, metric: str, needed: int, when: str
 ) -> PerformanceUnmeasured:
     """Say that a window is given up."""
-    return PerformanceUnmeasured(
-        project=key.project,
-        model=key.model,
-        version=window.version,
-        metric=metric,
-        window=window_of(window),
-        reason=f"{window.labelled} of {window.rows} labels came {when}; {needed} are needed",
-    )
+    reason = f"{window.labelled} of {window.rows} labels came {when}; {needed} are needed"
+    return _unmeasured(key, window, metric, reason)
 
 
 def without_value(key: ModelKey, window: Window, metric: str) -> PerformanceUnmeasured:
     """Say that a window has its labels, but they and the answers do not give the metric."""
+    reason = f"{metric} does not follow from the answers and truths of its {window.labelled} labelled rows"
+    return _unmeasured(key, window, metric, reason)
+
+
+def _unmeasured(key: ModelKey, window: Window, metric: str, reason: str) -> PerformanceUnmeasured:
     return PerformanceUnmeasured(
         project=key.project,
         model=key.model,
         version=window.version,
         metric=metric,
         window=window_of(window),
-        reason=f"{metric} does not follow from the answers and truths of its {window.labelled} labelled rows",
+        reason=reason,
     )
 
 
