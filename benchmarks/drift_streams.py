@@ -85,12 +85,12 @@ class Stream:
 
     Each group has answers of its own: a figure over five groups that share one column counts its luck five times.
 
-    A row every minute (every three of `weekly`), from a random minute of the week on.
+    A row every minute (every three of `weekly`), or every *step* minutes, from a random minute of the week on.
     """
 
-    def __init__(self, kind: Kind, width: int, seed: int) -> None:
+    def __init__(self, kind: Kind, width: int, seed: int, step: int | None = None) -> None:
         self._kind = kind
-        self._step = 3 if kind == "weekly" else 1
+        self._step = step or (3 if kind == "weekly" else 1)
         self._width, self._features = width + width // GROUP, width
         self._rng = np.random.default_rng(seed)
         self._minute = int(self._rng.integers(0, 7 * MINUTES_A_DAY))

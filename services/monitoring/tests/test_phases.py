@@ -161,3 +161,27 @@ def test_times_are_seconds_of_the_world_not_of_a_clock_on_a_wall() -> None:
     east = MONDAY.astimezone(ZoneInfo("Asia/Tokyo"))
 
     assert list(seconds([MONDAY])) == list(seconds([east]))
+
+
+@pytest.mark.parametrize(
+    ("days", "told"), [(4, False), (6, False), (7, True), (10, True), (28, True)]
+)
+def test_weekends_are_told_apart_once_two_of_their_days_are_there(days: int, *, told: bool) -> None:
+    stream = Days(12, weekends=True, step=2)
+
+    phases = frozen(stream, days * DAY // 2).phases
+
+    assert phases is not None
+    assert phases.weekly is told
+
+
+def test_after_one_weekend_another_one_is_quiet_and_a_shift_in_it_is_seen() -> None:
+    stream = Days(13, weekends=True)
+    reference = frozen(stream, 8 * DAY)  # until the end of Monday
+    stream.take(4 * DAY)
+
+    clean = [look(reference, stream) for _ in range(4)]
+    moved = [look(reference, stream, shift=0.6) for _ in range(4)]
+
+    assert alarms(clean) == 0
+    assert alarms(moved) == 4

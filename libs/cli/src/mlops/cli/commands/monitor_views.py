@@ -104,8 +104,13 @@ def _model(one: Mapping[str, Any]) -> list[object]:
         f"{window['rows']}/{window['size']}" if window else None,
         Text(sparkline(values, _COURSE), style="green") if values else None,
         one.get("waiting_for_labels") or None,
-        f"{reference['origin']}, {reference['rows']} rows" if reference else None,
+        _reference(reference) if reference else None,
     ]
+
+
+def _reference(found: Mapping[str, Any]) -> str:
+    growth = f"; {found['growth']}" if found.get("growth") else ""
+    return f"{found['origin']}, {found['rows']} rows{growth}"
 
 
 def _state(one: Mapping[str, Any], *, measured: bool) -> Text:

@@ -14,6 +14,7 @@ from mlops.contracts.catalogue import read
 from mlops.contracts.message import Message
 from mlops.monitoring.model.bins import Value, is_missing
 from mlops.monitoring.model.early import Watch
+from mlops.monitoring.model.growth import Growth
 from mlops.monitoring.model.windows import ModelKey, Phase, Row, Truth, Watched, Window
 from mlops.monitoring.ports import Baseline, Columns, Made, Page, Pair, ReportJob, T
 
@@ -39,6 +40,8 @@ class MemoryPage:
         fresh.watches.kept = dict(self.watches.kept)
         fresh.baselines.kept = dict(self.baselines.kept)
         fresh.baselines.labels = dict(self.baselines.labels)
+        fresh.baselines.growths = dict(self.baselines.growths)
+        fresh.baselines.second = dict(self.baselines.second)
         fresh.jobs.kept = dict(self.jobs.kept)
         return fresh
 
@@ -143,6 +146,8 @@ class _Baselines:
     def __init__(self) -> None:
         self.kept: dict[tuple[ModelKey, int], Baseline] = {}
         self.labels: dict[tuple[ModelKey, int], list[Value]] = {}
+        self.growths: dict[tuple[ModelKey, int], Growth] = {}
+        self.second: dict[tuple[ModelKey, int], Baseline] = {}
 
     def get(self, key: ModelKey, version: int) -> Baseline | None:
         return self.kept.get((key, version))
@@ -152,12 +157,27 @@ class _Baselines:
         return None if found is None else found.made
 
     def put(self, key: ModelKey, baseline: Baseline) -> None:
+        self.drop(key, baseline.version)
         self.kept[key, baseline.version] = baseline
-        self.labels.pop((key, baseline.version), None)
 
     def drop(self, key: ModelKey, version: int) -> None:
         self.kept.pop((key, version), None)
         self.labels.pop((key, version), None)
+        self.growths.pop((key, version), None)
+        self.second.pop((key, version), None)
+
+    def growth(self, key: ModelKey, version: int) -> Growth | None:
+        return self.growths.get((key, version))
+
+    def grown(self, key: ModelKey, version: int) -> Baseline | None:
+        return self.second.get((key, version))
+
+    def grow(
+        self, key: ModelKey, version: int, growth: Growth, rows: Baseline | None = None
+    ) -> None:
+        self.growths[key, version] = growth
+        if rows is not None:
+            self.second[key, version] = rows
 
     def truths(self, key: ModelKey, version: int) -> list[Value]:
         return list(self.labels.get((key, version), []))

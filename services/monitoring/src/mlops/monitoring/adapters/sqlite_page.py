@@ -14,6 +14,7 @@ from pydantic_core import from_json, to_json
 from mlops.monitoring.adapters.sqlite_rows import SqliteRows
 from mlops.monitoring.model.bins import Value
 from mlops.monitoring.model.early import Watch
+from mlops.monitoring.model.growth import Growth
 from mlops.monitoring.model.windows import ModelKey, Phase, Watched, Window
 from mlops.monitoring.ports import Baseline, Made, ReportJob
 
@@ -45,6 +46,12 @@ CREATE TABLE IF NOT EXISTS made (
 CREATE TABLE IF NOT EXISTS truths (
     project TEXT NOT NULL, model TEXT NOT NULL, version INTEGER NOT NULL, body BLOB NOT NULL,
     PRIMARY KEY (project, model, version)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS growths (
+    project TEXT NOT NULL, model TEXT NOT NULL, version INTEGER NOT NULL, body BLOB NOT NULL,
+    PRIMARY KEY (project, model, version)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS grown (
+    project TEXT NOT NULL, model TEXT NOT NULL, version INTEGER NOT NULL, body BLOB NOT NULL,
+    PRIMARY KEY (project, model, version)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS jobs (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE NOT NULL,
     tries INTEGER NOT NULL, body BLOB NOT NULL);
 """
@@ -54,7 +61,9 @@ _WINDOW = TypeAdapter(Window)
 _WATCH = TypeAdapter(Watch)
 _BASELINE = TypeAdapter(Baseline)
 _MADE = TypeAdapter(Made)
+_GROWTH = TypeAdapter(Growth)
 _JOB = TypeAdapter(ReportJob)
+_BESIDE_A_BASELINE = ("truths", "growths", "grown")
 
 
 @lru_cache(maxsize=4096)
@@ -183,12 +192,12 @@ class _Baselines:
     def put(self, key: ModelKey, baseline: Baseline) -> None:
         body = zlib.compress(_BASELINE.dump_json(baseline))
         values = (key.project, key.model, baseline.version, body)
-        self._forget_truths(key, baseline.version)
+        self._forget_beside(key, baseline.version)
         self._db.execute("INSERT OR REPLACE INTO baselines VALUES (?, ?, ?, ?)", values)
         self._note(key, baseline)
 
     def drop(self, key: ModelKey, version: int) -> None:
-        self._forget_truths(key, version)
+        self._forget_beside(key, version)
         self._db.execute(
             "DELETE FROM made WHERE project = ? AND model = ? AND version = ?",
             (key.project, key.model, version),
@@ -197,6 +206,32 @@ class _Baselines:
             "DELETE FROM baselines WHERE project = ? AND model = ? AND version = ?",
             (key.project, key.model, version),
         )
+
+    def growth(self, key: ModelKey, version: int) -> Growth | None:
+        found = self._db.execute(
+            "SELECT body FROM growths WHERE project = ? AND model = ? AND version = ?",
+            (key.project, key.model, version),
+        ).fetchone()
+        return None if found is None else _GROWTH.validate_json(found[0])
+
+    def grown(self, key: ModelKey, version: int) -> Baseline | None:
+        found = self._db.execute(
+            "SELECT body FROM grown WHERE project = ? AND model = ? AND version = ?",
+            (key.project, key.model, version),
+        ).fetchone()
+        return None if found is None else _BASELINE.validate_json(zlib.decompress(found[0]))
+
+    def grow(
+        self, key: ModelKey, version: int, growth: Growth, rows: Baseline | None = None
+    ) -> None:
+        where = (key.project, key.model, version)
+        self._db.execute(
+            "INSERT OR REPLACE INTO growths VALUES (?, ?, ?, ?)",
+            (*where, _GROWTH.dump_json(growth)),
+        )
+        if rows is not None:
+            body = zlib.compress(_BASELINE.dump_json(rows))
+            self._db.execute("INSERT OR REPLACE INTO grown VALUES (?, ?, ?, ?)", (*where, body))
 
     def truths(self, key: ModelKey, version: int) -> list[Value]:
         found = self._db.execute(
@@ -215,11 +250,12 @@ class _Baselines:
         self._db.execute("INSERT OR REPLACE INTO made VALUES (?, ?, ?, ?)", values)
         return baseline.made
 
-    def _forget_truths(self, key: ModelKey, version: int) -> None:
-        self._db.execute(
-            "DELETE FROM truths WHERE project = ? AND model = ? AND version = ?",
-            (key.project, key.model, version),
-        )
+    def _forget_beside(self, key: ModelKey, version: int) -> None:
+        for table in _BESIDE_A_BASELINE:
+            self._db.execute(
+                f"DELETE FROM {table} WHERE project = ? AND model = ? AND version = ?",  # noqa: S608 - our own names
+                (key.project, key.model, version),
+            )
 
 
 class _Jobs:

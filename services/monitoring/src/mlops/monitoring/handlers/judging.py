@@ -13,7 +13,7 @@ from dataclasses import replace
 from itertools import dropwhile
 
 from mlops.contracts.settings import Goal
-from mlops.monitoring.handlers import concept, labels, telling
+from mlops.monitoring.handlers import concept, growing, labels, telling
 from mlops.monitoring.handlers.heat import HeatLog
 from mlops.monitoring.handlers.looking import Looking
 from mlops.monitoring.handlers.turn import Turn
@@ -108,6 +108,7 @@ class Judge:
         summary = Summary(None, verdict.share, tuple(columns), seen, verdict.allowed)
         window = replace(window, inputs=summary)
         self._alarm(turn, window, verdict)
+        growing.after(turn, window, verdict, lacks=self._looking.lacks(turn, window.version))
         return window
 
     def _alarm(self, turn: Turn, window: Window, verdict: WindowVerdict) -> None:
@@ -243,6 +244,7 @@ def _collect(turn: Turn, window: Window) -> str:
     origin = f"windows {of_version[0].index} to {of_version[-1].index}"
     baseline = baseline_of(turn, window.version, list(rows), window.size, origin)
     turn.page.baselines.put(turn.key, baseline)
+    growing.begin(turn, baseline)
     return f"it is part of the reference ({origin})"
 
 

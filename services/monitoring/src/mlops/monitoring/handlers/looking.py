@@ -10,6 +10,7 @@ from functools import reduce
 from mlops.monitoring.handlers.telling import far_first
 from mlops.monitoring.handlers.turn import Turn
 from mlops.monitoring.model.drift import ColumnVerdict, WindowVerdict, judge_tally
+from mlops.monitoring.model.growth import State
 from mlops.monitoring.model.reference import Reference, freeze
 from mlops.monitoring.model.tally import Tally, count
 from mlops.monitoring.model.vectors import answer_columns
@@ -35,29 +36,64 @@ class Looking:
 
     def at(self, turn: Turn, window: Window) -> WindowVerdict:
         """Return what the inputs and answers of a window say; unjudged without a reference."""
-        frozen = self._reference(turn, window.version)
+        frozen = self._first(turn, window.version)
         if frozen is None:
             return WindowVerdict(unjudged="the reference of this version is still being collected")
-        found = _judged(turn, window, lambda part: _of_rows(frozen.rows, part))
-        if frozen.answers is None:
+        found = _compared(turn, window, frozen)
+        grown = self._second(turn, window.version) if found.quiet else None
+        if grown is None:
             return found
-        answers = frozen.answers
-        return _answering(found, _judged(turn, window, lambda part: _of_answers(answers, part)))
+        # What it says counts beside the first rows, never in their place: so no slow drift is learned.
+        more = _compared(turn, window, grown)
+        return found if more.unjudged is not None else more
 
-    def _reference(self, turn: Turn, version: int) -> _Frozen | None:
+    def lacks(self, turn: Turn, version: int) -> bool:
+        """Return whether the first reference of a version has not seen all hours, or not both kinds of days."""
+        frozen = self._first(turn, version)
+        return frozen is not None and frozen.rows.unseen is not None
+
+    def _first(self, turn: Turn, version: int) -> _Frozen | None:
         made = turn.page.baselines.made(turn.key, version)
         if made is None:
             return None
+        which = f"{made.made_at.isoformat()} {made.origin}"
+        return self._reference(turn, version, which, turn.page.baselines.get)
+
+    def _second(self, turn: Turn, version: int) -> _Frozen | None:
+        growth = turn.page.baselines.growth(turn.key, version)
+        if growth is None or growth.state is not State.WHOLE:
+            return None
+        if turn.project.monitor.drift.cycle != "auto":
+            return None  # a person says what is to be allowed for
+        made = turn.page.baselines.made(turn.key, version)
+        which = f"grown {made}"
+        return self._reference(turn, version, which, turn.page.baselines.grown)
+
+    def _reference(
+        self,
+        turn: Turn,
+        version: int,
+        which: str,
+        rows_of: Callable[[ModelKey, int], Baseline | None],
+    ) -> _Frozen | None:
         cycle = turn.project.monitor.drift.cycle
-        name = (turn.key, version, f"{made.made_at.isoformat()} {cycle} {made.origin}")
+        name = (turn.key, version, f"{which} {cycle}")
         if name not in self._frozen:
-            baseline = turn.page.baselines.get(turn.key, version)
+            baseline = rows_of(turn.key, version)
             if baseline is None:
                 return None
             if len(self._frozen) >= _MOST_FROZEN:
                 self._frozen.pop(next(iter(self._frozen)))
             self._frozen[name] = _freeze(baseline, cycle)
         return self._frozen[name]
+
+
+def _compared(turn: Turn, window: Window, frozen: _Frozen) -> WindowVerdict:
+    found = _judged(turn, window, lambda part: _of_rows(frozen.rows, part))
+    if frozen.answers is None:
+        return found
+    answers = frozen.answers
+    return _answering(found, _judged(turn, window, lambda part: _of_answers(answers, part)))
 
 
 def _freeze(baseline: Baseline, cycle: str) -> _Frozen:

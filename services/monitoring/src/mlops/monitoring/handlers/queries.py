@@ -108,7 +108,13 @@ def _reference(page: Page, model: Watched, version: int | None) -> dict[str, Any
     made = None if version is None else page.baselines.made(model.key, version)
     if made is None:
         return None
-    return {"origin": made.origin, "rows": made.rows, "made_at": made.made_at.isoformat()}
+    growth = None if version is None else page.baselines.growth(model.key, version)
+    return {
+        "origin": made.origin,
+        "rows": made.rows,
+        "made_at": made.made_at.isoformat(),
+        "growth": None if growth is None else growth.told,
+    }
 
 
 def _newest_version(windows: list[Window]) -> int | None:

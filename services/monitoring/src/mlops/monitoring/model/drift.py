@@ -75,6 +75,15 @@ class WindowVerdict:
     allowed: str | None = None
 
     @property
+    def quiet(self) -> bool:
+        """Return whether it was judged and nothing was seen."""
+        own = self.prediction is not None and (
+            self.prediction.moved or self.prediction.missing_moved
+        )
+        seen = self.moved or self.gone or self.together or self.pairs or own
+        return self.unjudged is None and not seen
+
+    @property
     def moved(self) -> tuple[ColumnVerdict, ...]:
         """Return the features whose values drifted."""
         return tuple(column for column in self.columns if column.moved)

@@ -15,13 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from mlops.monitoring.model.bins import Floats
-from mlops.monitoring.model.phases import MIN_CYCLES, Phases
+from mlops.monitoring.model.phases import DAY_S, MIN_CYCLES, Phases, is_weekend
 
-_DAY_S = 86_400.0
-_WEEK_S = 7 * _DAY_S
+_WEEK_S = 7 * DAY_S
 _HOUR_S = 3600.0
-_DAYS_BEFORE_MONDAY = 3  # the first of January 1970 was a Thursday
-_WORKING_DAYS = 5
 CLOCK = 5
 _HOURS_OF_A_DAY = 18  # seen so many, what is in between is no surprise
 _ONE_KIND = 0.02  # share of the rarer kind of days
@@ -88,9 +85,8 @@ def clock_of(times: Floats) -> Floats:
 
     Two places for working days, two for weekends (0 on the other days), and whether it is a weekend.
     """
-    angle = 2 * np.pi * np.mod(times, _DAY_S) / _DAY_S
-    weekday = np.mod(np.floor(times / _DAY_S) + _DAYS_BEFORE_MONDAY, 7)
-    weekend = (weekday >= _WORKING_DAYS).astype(np.float64)
+    angle = 2 * np.pi * np.mod(times, DAY_S) / DAY_S
+    weekend = is_weekend(times).astype(np.float64)
     face = np.stack([np.cos(angle), np.sin(angle)])
     return np.concatenate([face * (1.0 - weekend), face * weekend, weekend[None, :]])
 
@@ -103,14 +99,14 @@ def unseen_of(times: Floats, cycle: str, phases: Phases | None, *, wavers: bool)
     if cycle != "auto" or not len(times):
         return None
     span = float(np.ptp(times))
-    if phases is None and not wavers and span >= MIN_CYCLES * _DAY_S:
+    if phases is None and not wavers and span >= MIN_CYCLES * DAY_S:
         return None
     clock: Floats = clock_of(times).mean(1)
-    hours = len(np.unique(np.floor(np.mod(times, _DAY_S) / _HOUR_S)))
+    hours = len(np.unique(np.floor(np.mod(times, DAY_S) / _HOUR_S)))
     day = phases is None and hours < _HOURS_OF_A_DAY
-    weekly = phases is not None and phases.period_s > _DAY_S
+    weekly = phases is not None and phases.weekly
     kinds = min(clock[-1], 1.0 - clock[-1])
-    whole = kinds * span >= _DAY_S and not wavers
+    whole = kinds * span >= DAY_S and not wavers
     known = whole or (kinds >= _ONE_KIND and span >= _WEEK_S)
     week = not weekly and not known
     return Unseen(day, bool(week), phases is not None, clock) if day or week else None

@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 from mlops.contracts.message import Message
 from mlops.monitoring.model.bins import Value
 from mlops.monitoring.model.early import Watch
+from mlops.monitoring.model.growth import Growth
 from mlops.monitoring.model.windows import ModelKey, Row, Truth, Watched, Window
 
 EVALUATION = "evaluation"
@@ -147,6 +148,20 @@ class Baselines(Protocol):
 
     def drop(self, key: ModelKey, version: int) -> None:
         """Forget the reference of a version, its truths too."""
+
+    def growth(self, key: ModelKey, version: int) -> Growth | None:
+        """Return how far the second reference of a version is, without reading its rows; None when it has none."""
+
+    def grown(self, key: ModelKey, version: int) -> Baseline | None:
+        """Return the rows of the second reference of a version, or None."""
+
+    def grow(
+        self, key: ModelKey, version: int, growth: Growth, rows: Baseline | None = None
+    ) -> None:
+        """Keep how far the second reference of a version is, and its rows where they have changed.
+
+        `put` and `drop` of the first one forget it.
+        """
 
     def truths(self, key: ModelKey, version: int) -> list[Value]:
         """Return the labels that are the reference of labels, as far as they are collected."""
