@@ -69,7 +69,8 @@ def seconds(times: Sequence[datetime]) -> Floats:
 def is_weekend(times: Floats) -> Codes:
     """Return 1 for each time (seconds since 1970) that is on a Saturday or a Sunday, else 0."""
     weekday = np.mod(np.floor(times / DAY_S) + _DAYS_BEFORE_MONDAY, 7)
-    return (weekday >= _WORKING_DAYS).astype(np.int64)
+    found: Codes = (weekday >= _WORKING_DAYS).astype(np.int64)
+    return found
 
 
 def period_of(cycle: str) -> float:
