@@ -4,7 +4,7 @@
     OPENBLAS_NUM_THREADS=1 python benchmarks/drift_growth.py
 
 Windows of 500 rows, one row a minute, for fifteen days against the first 1000 rows; default settings. `days` are
-independent rows whose columns have a level of their own every day (sd .1). The peer is the first reference alone, as it
+independent rows with two columns that have a level of their own every day (sd .1). The peer is the first reference alone, as it
 was before. Seeds are beside the figures, shares in per cent of windows. Writes benchmarks/results/drift_growth.json.
 """
 
@@ -21,13 +21,13 @@ from results_file import Figure, write
 from mlops.monitoring.model.alarm import Alarm, signs, step
 from mlops.monitoring.model.alarm import Kind as Told
 from mlops.monitoring.model.drift import WindowVerdict, judge
-from mlops.monitoring.model.growth import Growth, State, wanted
+from mlops.monitoring.model.growth import SURER, Growth, State, wanted
 from mlops.monitoring.model.reference import Reference, freeze
 
 ROWS, FIRST, WINDOWS = 500, 1000, 41
 SEED = 671_000 + 70_000
-SERIES = 12
-SHARE, PERSIST = 0.5, 2
+SERIES = 10
+SHARE, PERSIST, ALPHA = 0.5, 2, 0.05
 SHIFTS = (
     Shift("mean", 0.5, everywhere=False),
     Shift("mean", 2.0, everywhere=False),
@@ -52,7 +52,7 @@ class Watching:
         alone = _verdict(self.first, window)
         if self.second is None or not alone.quiet:
             return alone, alone
-        return _verdict(self.second, window), alone
+        return _verdict(self.second, window, SURER), alone
 
     def after(self, window: Rows, verdict: WindowVerdict) -> None:
         """Let the rows of a window join as the service does."""
@@ -142,8 +142,9 @@ def _frozen(rows: Rows) -> Reference:
     return freeze(rows.columns(0, GROUP), rows.answers(0), ROWS, rows.times)
 
 
-def _verdict(reference: Reference, window: Rows) -> WindowVerdict:
-    return judge(reference, window.columns(0, GROUP), window.answers(0), times=window.times)
+def _verdict(reference: Reference, window: Rows, surer: float = 1.0) -> WindowVerdict:
+    columns, answers = window.columns(0, GROUP), window.answers(0)
+    return judge(reference, columns, answers, surer * ALPHA, window.times)
 
 
 def _loud(verdicts: tuple[WindowVerdict, WindowVerdict]) -> tuple[bool, bool]:

@@ -10,7 +10,7 @@ from functools import reduce
 from mlops.monitoring.handlers.telling import far_first
 from mlops.monitoring.handlers.turn import Turn
 from mlops.monitoring.model.drift import ColumnVerdict, WindowVerdict, judge_tally
-from mlops.monitoring.model.growth import State
+from mlops.monitoring.model.growth import SURER, State
 from mlops.monitoring.model.reference import Reference, freeze
 from mlops.monitoring.model.tally import Tally, count
 from mlops.monitoring.model.vectors import answer_columns
@@ -44,7 +44,7 @@ class Looking:
         if grown is None:
             return found
         # What it says counts beside the first rows, never in their place: so no slow drift is learned.
-        more = _compared(turn, window, grown)
+        more = _compared(turn, window, grown, SURER)
         return found if more.unjudged is not None else more
 
     def lacks(self, turn: Turn, version: int) -> bool:
@@ -88,12 +88,13 @@ class Looking:
         return self._frozen[name]
 
 
-def _compared(turn: Turn, window: Window, frozen: _Frozen) -> WindowVerdict:
-    found = _judged(turn, window, lambda part: _of_rows(frozen.rows, part))
+def _compared(turn: Turn, window: Window, frozen: _Frozen, surer: float = 1.0) -> WindowVerdict:
+    alpha = surer * turn.project.monitor.drift.alpha
+    found = _judged(turn, window, alpha, lambda part: _of_rows(frozen.rows, part))
     if frozen.answers is None:
         return found
     answers = frozen.answers
-    return _answering(found, _judged(turn, window, lambda part: _of_answers(answers, part)))
+    return _answering(found, _judged(turn, window, alpha, lambda part: _of_answers(answers, part)))
 
 
 def _freeze(baseline: Baseline, cycle: str) -> _Frozen:
@@ -110,11 +111,11 @@ Counted = tuple[Reference, Tally]
 
 
 def _judged(
-    turn: Turn, window: Window, counted: Callable[[Sequence[Row]], Counted]
+    turn: Turn, window: Window, alpha: float, counted: Callable[[Sequence[Row]], Counted]
 ) -> WindowVerdict:
     parts = [counted(part) for part in in_parts(turn.page.rows.of(turn.key, window.number))]
     tally = reduce(Tally.plus, (found for _, found in parts))
-    return judge_tally(parts[0][0], tally, turn.project.monitor.drift.alpha)
+    return judge_tally(parts[0][0], tally, alpha)
 
 
 def _of_rows(reference: Reference, part: Sequence[Row]) -> Counted:
