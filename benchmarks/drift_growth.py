@@ -26,7 +26,7 @@ from mlops.monitoring.model.reference import Reference, freeze
 
 ROWS, FIRST, WINDOWS = 500, 1000, 41
 SEED = 671_000 + 70_000
-SERIES = 10
+SERIES = 20
 SHARE, PERSIST, ALPHA = 0.5, 2, 0.05
 SHIFTS = (
     Shift("mean", 0.5, everywhere=False),
@@ -42,7 +42,7 @@ class Watching:
     """One version: its first reference, the rows that joined, and the second reference once that is whole."""
 
     def __init__(self, first: Rows) -> None:
-        self.rows, self.first = first, _frozen(first)
+        self.rows, self.first = first, _frozen(first, levels=False)
         self.second: Reference | None = None
         self.growth = Growth().with_rows(first.times)
         self._alarms = {kind: Alarm() for kind in Told}
@@ -74,7 +74,7 @@ class Watching:
         grown = self.growth.with_rows([window.times[place] for place in places])
         self.growth = grown.after(window.times[-1])
         if self.growth.state is State.WHOLE:
-            self.second = _frozen(self.rows)
+            self.second = _frozen(self.rows, levels=True)
 
 
 def stays(kind: str, seed: int) -> list[Figure]:
@@ -138,8 +138,9 @@ def _period(at: int) -> str:
     return next(name for until, name in _PERIODS if days < until)
 
 
-def _frozen(rows: Rows) -> Reference:
-    return freeze(rows.columns(0, GROUP), rows.answers(0), ROWS, rows.times)
+def _frozen(rows: Rows, *, levels: bool) -> Reference:
+    columns, answers = rows.columns(0, GROUP), rows.answers(0)
+    return freeze(columns, answers, ROWS, rows.times, levels=levels)
 
 
 def _verdict(reference: Reference, window: Rows, surer: float = 1.0) -> WindowVerdict:

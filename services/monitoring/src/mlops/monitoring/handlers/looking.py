@@ -57,7 +57,7 @@ class Looking:
         if made is None:
             return None
         which = f"{made.made_at.isoformat()} {made.origin}"
-        return self._reference(turn, version, which, turn.page.baselines.get)
+        return self._reference(turn, version, which, grown=False)
 
     def _second(self, turn: Turn, version: int) -> _Frozen | None:
         growth = turn.page.baselines.growth(turn.key, version)
@@ -67,24 +67,19 @@ class Looking:
             return None  # a person says what is to be allowed for
         made = turn.page.baselines.made(turn.key, version)
         which = f"grown {made}"
-        return self._reference(turn, version, which, turn.page.baselines.grown)
+        return self._reference(turn, version, which, grown=True)
 
-    def _reference(
-        self,
-        turn: Turn,
-        version: int,
-        which: str,
-        rows_of: Callable[[ModelKey, int], Baseline | None],
-    ) -> _Frozen | None:
+    def _reference(self, turn: Turn, version: int, which: str, *, grown: bool) -> _Frozen | None:
         cycle = turn.project.monitor.drift.cycle
         name = (turn.key, version, f"{which} {cycle}")
         if name not in self._frozen:
-            baseline = rows_of(turn.key, version)
+            baselines = turn.page.baselines
+            baseline = (baselines.grown if grown else baselines.get)(turn.key, version)
             if baseline is None:
                 return None
             if len(self._frozen) >= _MOST_FROZEN:
                 self._frozen.pop(next(iter(self._frozen)))
-            self._frozen[name] = _freeze(baseline, cycle)
+            self._frozen[name] = _freeze(baseline, cycle, grown=grown)
         return self._frozen[name]
 
 
@@ -97,13 +92,14 @@ def _compared(turn: Turn, window: Window, frozen: _Frozen, surer: float = 1.0) -
     return _answering(found, _judged(turn, window, alpha, lambda part: _of_answers(answers, part)))
 
 
-def _freeze(baseline: Baseline, cycle: str) -> _Frozen:
+def _freeze(baseline: Baseline, cycle: str, *, grown: bool) -> _Frozen:
     size, times = baseline.window_rows, baseline.times
-    rows = freeze(baseline.features, baseline.predictions, size, times, cycle)
+    # Grown from many days, so it shows by how much they differ; its own alarms come on top of those of the first.
+    rows = freeze(baseline.features, baseline.predictions, size, times, cycle, levels=grown)
     if not baseline.answers:
         return _Frozen(rows, None)
     none = [None] * len(baseline.predictions)
-    answers = freeze(baseline.answers, none, size, times, cycle)
+    answers = freeze(baseline.answers, none, size, times, cycle, levels=grown)
     return _Frozen(rows, answers if answers.features else None)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from mlops.monitoring.model.bins import Bins, CategoryBins, Codes, Floats, Values, cut
 from mlops.monitoring.model.chances import chi2_quantile
+from mlops.monitoring.model.levels import effect_of_days
 from mlops.monitoring.model.phases import Phases, phases_of, seconds
 from mlops.monitoring.model.readings import Reading, plain, readings_of
 from mlops.monitoring.model.unseen import Unseen, unseen_of
@@ -100,11 +101,14 @@ def freeze(
     window_rows: int,
     times: Sequence[datetime] = (),
     cycle: str = "auto",
+    *,
+    levels: bool = False,
 ) -> Reference:
     """Return the reference of columns whose rows are in time order; windows will have *window_rows*.
 
     With the *times* of the rows, windows are compared by the phases of a *cycle*: `auto` takes the one that the rows
-    show and allows for hours that they have not seen, `24h` or `7d` tells it, `none` forbids both.
+    show and allows for hours that they have not seen, `24h` or `7d` tells it, `none` forbids both. With *levels* a day
+    may have a level of its own, as far as the days of the reference differ.
     """
     rows, readings = len(predictions), readings_of(features)
     compared = plain(features, readings, times, own=True)
@@ -117,8 +121,10 @@ def freeze(
     phases, phased = _in_phases([*coded, *last], seconds(times), cycle)
     blocks = _Blocks(rows, window_rows, 1.0 if phases is None else phases.cycles)
     columns = _with_design_effects(phased, blocks)
+    dependent, wavers = _is_dependent(columns[: len(coded)]), _is_dependent(columns)
+    if levels:
+        columns = _with_levels(columns, phased, seconds(times), window_rows)
     kept, own = columns[: len(coded)], columns[len(coded) :]
-    dependent = _is_dependent(kept)
     terms, scale, degrees = _joint(phased[: len(coded)], blocks, dependent=dependent)
     return Reference(
         rows=rows,
@@ -133,7 +139,7 @@ def freeze(
         phases=phases,
         names=frozenset(features),
         readings=readings,
-        unseen=unseen_of(seconds(times), cycle, phases, wavers=_is_dependent(columns)),
+        unseen=unseen_of(seconds(times), cycle, phases, wavers=wavers),
     )
 
 
@@ -233,6 +239,16 @@ def _with_design_effects(coded: Sequence[_Coded], blocks: _Blocks) -> list[Colum
         return found
     least = float(np.median(above))
     return [replace(c, design_effect=max(c.design_effect, least)) for c in found]
+
+
+def _with_levels(
+    columns: Sequence[Column], coded: Sequence[_Coded], times: Floats, window_rows: int
+) -> list[Column]:
+    found = [effect_of_days(one.series[0], times, window_rows) for one in coded]
+    return [
+        replace(column, design_effect=max(column.design_effect, effect))
+        for column, effect in zip(columns, found, strict=True)
+    ]
 
 
 def _design_effect(coded: _Coded, blocks: _Blocks) -> Column:
