@@ -92,6 +92,7 @@ class Platform:
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mlops.client.transport._PAUSE_S", 0.001)
     monkeypatch.setattr("mlops.client.api.models._POLL_S", 0.01)
+    monkeypatch.setattr("mlops.client.api.link._LOOK_S", 0.001)
 
 
 def test_deployment_of_the_champion_is_waited_for(project: Path) -> None:
@@ -209,6 +210,45 @@ def test_changes_are_not_put_aside_without_force(project: Path) -> None:
         one.dvc_pull()
 
     assert (project / "days.csv").read_text() == "mine"
+
+
+class StartedAgain:
+    """Takes a command, is away for some questions about it, and then knows what came of it."""
+
+    def __init__(self, away: int) -> None:
+        self.away = away
+        self.commands = 0
+
+    def __call__(self, request: httpx.Request) -> Any:
+        if request.url.path == "/api/v1/commands":
+            self.commands += 1
+            return {"id": "c"}
+        self.away -= 1
+        if self.away >= 0:
+            raise httpx.ConnectError("connection refused", request=request)
+        return [{"type": "data.versioned", "data": {"name": "days", "version": 1}}]
+
+
+def test_a_gateway_that_is_started_again_meanwhile_ends_no_wait(project: Path) -> None:
+    gateway = StartedAgain(away=10)
+
+    with client_of(project, gateway) as one:
+        added = one.dvc_add("days.csv")
+
+    assert added["data"] == {"name": "days", "version": 1}
+    assert gateway.commands == 1
+
+
+def test_a_gateway_that_stays_away_is_told_with_the_fix(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mlops.client.api.link._AWAY_S", 0.0)
+
+    with (
+        client_of(project, StartedAgain(away=1000)) as one,
+        pytest.raises(NotRunningError, match="does not answer"),
+    ):
+        one.dvc_add("days.csv")
 
 
 def test_async_client_is_the_same_client(project: Path) -> None:

@@ -15,6 +15,7 @@ from urllib.parse import quote
 from mlops.client import endpoints
 from mlops.client.endpoints import Endpoints
 from mlops.client.errors import (
+    MLOpsClientError,
     NoAnswerError,
     NotFoundError,
     NotRunningError,
@@ -31,6 +32,8 @@ Json = dict[str, Any]
 Params = Mapping[str, str | float]
 
 WAIT_S = 60.0
+_AWAY_S = 60.0
+_LOOK_S = 1.0
 
 
 class Link:
@@ -136,7 +139,7 @@ class Link:
         left = timeout_s
         while left >= 0:
             # One question after the other: a gateway holds none for as long as large data may take.
-            for event in self.result(command, (*types, no), min(left, WAIT_S)):
+            for event in self._heard(command, (*types, no), min(left, WAIT_S)):
                 if event["type"] in types:
                     return event
                 if event["type"] in ("command.refused", no):
@@ -146,6 +149,19 @@ class Link:
         raise NoAnswerError(
             "platform", type_, f"no {' or '.join(types)} within {timeout_s:g} s", hint
         )
+
+    def _heard(self, command: str, types: Sequence[str], wait_s: float) -> list[Json]:
+        # The command is stored: a gateway that is started again meanwhile ends nothing.
+        patient_until = time.monotonic() + min(wait_s, _AWAY_S)
+        while True:
+            try:
+                return self.result(command, types, wait_s)
+            except RefusedError:
+                raise
+            except MLOpsClientError:
+                if time.monotonic() >= patient_until:
+                    raise
+            time.sleep(_LOOK_S)
 
     def _get(self, path: str, operation: str, params: Params | None = None) -> Any:
         return self._transport.get(path, operation, params)
