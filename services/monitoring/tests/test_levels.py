@@ -24,11 +24,13 @@ BEGAN = datetime(2026, 1, 5, tzinfo=UTC)
 
 def rows_of(seed: int, days: int, level: float) -> Floats:
     rng = np.random.default_rng(seed)
-    return rng.standard_normal(days * A_DAY) + np.repeat(level * rng.standard_normal(days), A_DAY)
+    levels = level * rng.standard_normal(days)
+    rows: Floats = rng.standard_normal(days * A_DAY) + np.repeat(levels, A_DAY)
+    return rows
 
 
 def seconds(days: int) -> Floats:
-    return np.arange(days * A_DAY) * (DAY_S / A_DAY)
+    return np.asarray(np.arange(days * A_DAY) * (DAY_S / A_DAY), np.float64)
 
 
 def effects(level: float, days: int = DAYS) -> Floats:
