@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What it costs to keep 1000 predictions a second in windows, of one model and of 200 at once.
 
-    python benchmarks/monitoring.py [--seconds 15] [--rounds 3]
+    python benchmarks/monitoring.py [--seconds 15] [--rounds 3] [--large 1000000]
 
 The real service and a peer read the same stream of a real bus at the same time, so every figure is of the same rows.
 The peer does the least that could be done: it parses each message and appends its rows to one SQLite table, one
 transaction for each message; no windows, no request ids told apart, nothing judged, no labels. Windows have 500 rows,
 as by default: those of the one model are judged twice a second, the 200 models fill theirs (what their decisions cost
-is measured by `monitoring_large.py`). Figures are processor seconds of
+is measured by `monitoring_large.py`). In the last mix a window of a million rows of one model more, filled before, closes in the
+midst of the traffic. Figures are processor seconds of
 either process per second of traffic. Lag: how long the oldest message that is not yet acknowledged has waited.
 """
 
@@ -30,6 +31,7 @@ import nats
 import numpy as np
 import psutil
 from mlflow_servers import nats_server, process, pss_mb
+from monitoring_large import Bench
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 from results_file import Figure, compare, write
@@ -39,6 +41,7 @@ from mlops.contracts.message import Message
 from mlops.contracts.serving import DeploymentCompleted, Prediction, PredictionLogged
 from mlops.contracts.settings import EvaluateSettings, Goal, MonitorSettings, ProjectSettings
 from mlops.contracts.workspaces import ProjectRegistered
+from mlops.monitoring.model.windows import ModelKey
 
 PEER = "rows appended to SQLite"
 CONSUMER = "monitoring-prediction-logged"
@@ -46,23 +49,31 @@ PEER_CONSUMER = "bench-raw"
 RATE = 1000
 WINDOW = 500
 PROJECT = "bench"
+LARGE = ModelKey(PROJECT, "large")
 
 
 @dataclass(frozen=True)
 class Traffic:
-    """Rows of *models* models; each message holds *rows* rows of one of them, and their truth comes in another if it is *labelled*."""
+    """Rows of *models* models; each message holds *rows* rows of one of them, and their truth comes in another if it is *labelled*.
+
+    One model more has a window of *large* rows, of which the last come with the traffic.
+    """
 
     name: str
     models: int
     rows: int
     labelled: bool = False
+    large: int = 0
 
 
-MIXES = (
-    Traffic("1 model, 100 rows a message", 1, 100),
-    Traffic("the same and its labels", 1, 100, labelled=True),
-    Traffic("200 models, 3 rows a message", 200, 3),
-)
+def mixes(large: int) -> tuple[Traffic, ...]:
+    """Return what is sent; one window of the last has so many rows."""
+    return (
+        Traffic("1 model, 100 rows a message", 1, 100),
+        Traffic("the same and its labels", 1, 100, labelled=True),
+        Traffic("200 models, 3 rows a message", 200, 3),
+        Traffic(f"the same while a window of {large} rows closes", 200, 3, large=large),
+    )
 
 
 @dataclass
@@ -89,8 +100,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=15)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--large", type=int, default=1_000_000)
     asked = parser.parse_args()
-    rounds = [[measured(mix, asked.seconds) for mix in MIXES] for _ in range(asked.rounds)]
+    rounds = [
+        [measured(mix, asked.seconds) for mix in mixes(asked.large)] for _ in range(asked.rounds)
+    ]
     write("monitoring", [one for column in zip(*rounds, strict=True) for one in figures(column)])
 
 
@@ -116,11 +130,36 @@ def measured(mix: Traffic, seconds: float) -> tuple[str, Cost, Cost]:
         raw = [sys.executable, str(Path(__file__).parent / "monitoring_peer.py"), PEER_CONSUMER]
         service = [sys.executable, "-m", "mlops.monitoring"]
         asyncio.run(listening(server))
+        ledger = folder / "state" / "monitoring"
+        if mix.large:
+            ledger.mkdir(parents=True)
+            asyncio.run(filled(ledger, mix.large, mix.large - mix.rows))
+            with (ledger / "ledger.db").open("rb") as written:
+                os.fsync(
+                    written
+                )  # else the service would wait for what was written before it began
         pid = stack.enter_context(process(service, env, folder / "ours"))
         asyncio.run(listening(server, CONSUMER))  # it makes the streams that the peer reads
         peer = stack.enter_context(process(raw, env, folder / "peer"))
         ours, theirs = asyncio.run(run(mix, seconds, server, pid, peer))
+        if mix.large:
+            asyncio.run(check_judged(ledger))
         return mix.name, ours, theirs
+
+
+async def filled(folder: Path, window: int, rows: int) -> None:
+    """Make a ledger in which the *window* of the large model has so many rows already."""
+    bench = await Bench.begun(folder, window)
+    await bench.introduce(LARGE)
+    await bench.fill(LARGE, rows)
+    await bench.ledger.close()
+
+
+async def check_judged(folder: Path) -> None:
+    """Fail where the window of the large model was not judged."""
+    bench = await Bench.begun(folder, WINDOW)
+    await bench.check_judged([LARGE])
+    await bench.ledger.close()
 
 
 async def listening(server: dict[str, str], consumer: str | None = None) -> None:
@@ -204,9 +243,11 @@ async def send(
 def messages(mix: Traffic, seconds: float) -> Iterator[tuple[bytes, bytes]]:
     """Yield the traffic, written before it is sent: what it costs to write is not measured."""
     rng = np.random.default_rng(1)
-    for number in range(int(seconds * RATE / mix.rows)):
+    many = int(seconds * RATE / mix.rows)
+    for number in range(many):
         rows = tuple(row(rng, number * mix.rows + i) for i in range(mix.rows))
-        model = f"model-{number % mix.models}"
+        closes = mix.large and number == many // 2
+        model = LARGE.model if closes else f"model-{number % mix.models}"
         logged = PredictionLogged(project=PROJECT, model=model, version=1, predictions=rows)
         truths = tuple(
             Label(request_id=one.request_id, label=float(rng.random()), at=one.at) for one in rows

@@ -213,9 +213,14 @@ def figures(seen: Series, gib: float, files: int) -> list[Figure]:
     ]
 
 
-def main() -> None:
-    """Run all rounds and write what they say."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+def measure(
+    benchmark: str,
+    about: str,
+    one_round: Callable[[Path, Series, float, int, int], None],
+    figures: Callable[[Series, float, int], list[Figure]],
+) -> None:
+    """Run all rounds of a benchmark of versioning and write what they say."""
+    parser = argparse.ArgumentParser(description=about.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--gib", type=float, default=1.0)
     parser.add_argument("--files", type=int, default=10_000)
@@ -224,12 +229,11 @@ def main() -> None:
     seen: Series = defaultdict(list)
     with tempfile.TemporaryDirectory(prefix="mlops-bench-", dir=asked.at) as root:
         for number in range(asked.rounds):
-            at = Path(root) / str(number)
-            asyncio.run(one_round(at, seen, asked.gib, asked.files, number))
+            one_round(Path(root) / str(number), seen, asked.gib, asked.files, number)
             print(f"round {number + 1} of {asked.rounds}", file=sys.stderr)
         # Before the folders are deleted, which takes minutes.
-        write("versioning", figures(seen, asked.gib, asked.files))
+        write(benchmark, figures(seen, asked.gib, asked.files))
 
 
 if __name__ == "__main__":
-    main()
+    measure("versioning", __doc__, lambda *asked: asyncio.run(one_round(*asked)), figures)

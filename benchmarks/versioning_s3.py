@@ -11,7 +11,6 @@ Writes benchmarks/results/versioning_s3.json.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import os
 import secrets
@@ -19,9 +18,7 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import time
-from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -29,8 +26,8 @@ from functools import partial
 from pathlib import Path
 
 import botocore.session
-from results_file import Figure, compare, write
-from versioning import Plain, Series, counted, make_data
+from results_file import Figure, compare
+from versioning import Plain, Series, counted, make_data, measure
 
 from mlops.versioning.adapters.dvc import DvcDatasets
 from mlops.versioning.ports import Place
@@ -140,21 +137,5 @@ def figures(seen: Series, gib: float, files: int) -> list[Figure]:
     ]
 
 
-def main() -> None:
-    """Run all rounds and write what they say."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--gib", type=float, default=1.0)
-    parser.add_argument("--files", type=int, default=10_000)
-    parser.add_argument("--at", type=Path, help="a folder on the disk that is to be measured")
-    asked = parser.parse_args()
-    seen: Series = defaultdict(list)
-    with tempfile.TemporaryDirectory(prefix="mlops-bench-", dir=asked.at) as root:
-        for number in range(asked.rounds):
-            one_round(Path(root) / str(number), seen, asked.gib, asked.files, number)
-            print(f"round {number + 1} of {asked.rounds}", file=sys.stderr)
-        write("versioning_s3", figures(seen, asked.gib, asked.files))
-
-
 if __name__ == "__main__":
-    main()
+    measure("versioning_s3", __doc__, one_round, figures)

@@ -84,5 +84,5 @@ async def bench(request: pytest.FixtureRequest, step_program: Path) -> AsyncIter
         return
     server = request.getfixturevalue("airflow")
     pipelines = pipelines_of(server, step_program)
-    yield Bench(pipelines, server=server)
+    yield Bench(pipelines, server=server, step_program=step_program)
     await pipelines.close()

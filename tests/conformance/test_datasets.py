@@ -8,6 +8,7 @@ import stat
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from mlops.chassis.errors import RejectedError, UnavailableError
 from mlops.versioning.adapters.dvc import DvcDatasets
 from mlops.versioning.adapters.memory import MemoryDatasets
 from mlops.versioning.model import Content
-from mlops.versioning.ports import Contents, Place, Progress, Room
+from mlops.versioning.ports import Contents, Place, Progress, Room, Swept
 from servers.places import place_of
 
 HOUR = timedelta(hours=1)
@@ -364,6 +365,24 @@ async def test_a_sweep_leaves_what_a_dvc_file_of_any_project_names(
 
     assert swept.objects == 0
     assert (await datasets.verify(place, [dead.oid])).lost == ()
+
+
+async def test_a_sweep_of_what_nobody_names_leaves_what_lives_or_a_dvc_file_names(
+    datasets: Contents, place: Place, folder: Path
+) -> None:
+    for name in ("live", "left", "mine"):
+        (folder / name).write_text(name)
+    live, left, mine = [await datasets.snapshot(place, one) for one in ("live", "left", "mine")]
+    (folder / "left.dvc").unlink(missing_ok=True)
+    (folder / "mine.dvc").write_text(f"outs:\n- md5: {mine.oid}\n  path: mine\n")
+    sweep = partial(datasets.sweep, place, [], [live.oid], projects=[place], dry=False)
+
+    young = await sweep(unnamed=True, grace=HOUR)
+    plain = await sweep(grace=-HOUR)
+    swept = await sweep(unnamed=True, grace=-HOUR)
+
+    assert (young.objects, plain.objects, swept) == (0, 0, Swept(2, 8))
+    assert (await datasets.verify(place, [live.oid, left.oid, mine.oid])).lost == (left.oid,)
 
 
 async def test_nothing_is_swept_while_a_living_listing_is_nowhere(

@@ -58,7 +58,7 @@ def parts(kind: type[P]) -> st.SearchStrategy[P]:
     if kind is FederatedSettings:
         fields["min_nodes"] = st.just(1)
     if kind is DataSettings:
-        fields["remote"] = st.from_regex(r"(|/[^?@]*|s3://[a-z/]+)", fullmatch=True)
+        fields["remote"] = st.from_regex(r"(|/[^?@\n]*|s3://[a-z/]+)", fullmatch=True)
         fields["bandwidth"] = st.from_regex(r"(|[1-9][0-9]{0,5} ?[MG](B|bit)/s)", fullmatch=True)
     return st.builds(kind, **fields)
 

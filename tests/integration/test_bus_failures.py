@@ -160,7 +160,7 @@ async def test_a_message_that_kills_its_process_is_dead_lettered(
         async with asyncio.timeout(30):
             assert await child.wait() == 9
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(45):
         while not await bus.list():
             await asyncio.sleep(0.1)
     letter = (await bus.list())[0]

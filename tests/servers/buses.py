@@ -23,7 +23,7 @@ class NatsHarness:
         await self.bus.start()
 
     async def settle(self, until: Callable[[], bool]) -> None:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(45):
             while not until():
                 await asyncio.sleep(0.01)
 

@@ -15,7 +15,7 @@ import httpx
 
 from servers.programs import end, free_port, until
 
-_START_S = 60
+_START_S = 180
 
 
 @dataclass

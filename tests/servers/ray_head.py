@@ -147,7 +147,7 @@ class RayHead:
         ]
 
     def _wait(self) -> None:
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 180
         while time.monotonic() < deadline:
             text = (self.folder / "ray.log").read_text()
             if "Ray runtime started" in text and not _is_free(self.ports[0]):

@@ -38,7 +38,7 @@ async def said(port: int, content: bytes, until: bytes) -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(content)
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             return await reader.readuntil(until)
     finally:
         writer.close()

@@ -126,6 +126,7 @@ def test_changes_are_put_aside_at_the_place_of_the_version_that_an_alias_names(
 
 def verified(damaged: int, **more: Any) -> dict[str, Any]:
     found = {"versions": 3, "objects": 9, "size_bytes": 2_000_000, "repaired": 1, "repair": True}
+    found |= {"repaired_on_remote": 1, "unread": 2 * (1 - damaged)}
     lost = [{"name": "days", "version": 2}][:damaged]
     return event("data.verified", **found, damaged_versions=damaged, damaged=lost, **more)
 
@@ -140,8 +141,9 @@ def test_verify_ends_with_one_when_a_version_is_not_whole(
 
     assert found.exit_code == code
     assert "3 versions, 9 objects, 2.0 MB read; 1 repaired" in found.stdout
+    assert ("2 objects are on the remote" in found.stdout) != bool(damaged)
     assert ("days version 2" in found.stderr) == bool(damaged)
-    assert sent(door) == [("cmd.data.verify", {"name": "", "repair": True})]
+    assert sent(door) == [("cmd.data.verify", {"name": "", "repair": True, "deep": False})]
 
 
 @pytest.mark.parametrize(
@@ -247,4 +249,4 @@ def test_gc_says_what_it_has_freed_or_would(door: Door) -> None:
     shown = door.run("data", "gc", "--dry-run", "-p", "rain").stdout
 
     assert "5 objects of 2 removed versions would be deleted, 3.0 MB" in shown
-    assert sent(door) == [("cmd.data.collect", {"dry_run": True})]
+    assert sent(door) == [("cmd.data.collect", {"dry_run": True, "unnamed": False})]

@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
 
 from mlops.cli.bus import log_to_stderr
+from mlops.cli.demo import report
 from mlops.cli.demo.audit import Audit
 from mlops.cli.demo.door import Tally
 from mlops.cli.demo.kill import Aim
@@ -17,6 +20,7 @@ from mlops.cli.demo.outcome import Outcome, accuracies, judge
 from mlops.cli.demo.plan import Plan
 from mlops.cli.demo.story import Story
 from mlops.cli.errors import InputError
+from mlops.contracts.report_paths import named_by
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 PLAN = Plan("short", first_day=10, last_day=14, window=2)
@@ -178,3 +182,17 @@ def test_a_bus_that_is_away_says_nothing_amid_the_json(
 def test_an_aim_names_component_and_event(text: str) -> None:
     with pytest.raises(InputError, match="component@event"):
         Aim.read(text)
+
+
+def test_the_report_stands_among_those_of_its_project_over_its_time(tmp_path: Path) -> None:
+    story = told(*CLOSED)
+
+    page = report.write(tmp_path / "reports", "rainfall", BEGIN, PLAN, story, outcome(story))
+
+    found = named_by(page.as_uri())
+    assert found is not None
+    assert (found.project, found.folder) == ("rainfall", "")
+    assert found.name == "2025-12-31T235959--2026-01-01T000000-demo.html"
+    assert "The loop closed by itself" in page.read_text()
+    assert json.loads(page.with_suffix(".json").read_text())["closed"] is True
+    assert (page.with_suffix("") / "loop.png").stat().st_size > 0

@@ -20,7 +20,7 @@ MODEL = {
     "degraded": True,
     "open_window": {"rows": 120, "size": 300, "labelled": 0},
     "waiting_for_labels": 1,
-    "windows": [{"value": 0.9}, {"value": None}, {"value": 0.7}],
+    "windows": [{"value": 0.9}, {"value": None}, {"value": 0.7, "unexpected_columns": ["tide"]}],
     "drift": {"data": {"on": True, "columns": ["dew_point"], "critical": True}},
     "reference": {"origin": "windows 0-1", "rows": 600},
 }
@@ -79,6 +79,7 @@ def test_the_state_of_models_and_what_is_open(watched: Door) -> None:
 
     line = shown.splitlines()[1]
     assert [word in line for word in ("0.7", "degraded", "data", "120/300", "█▁")] == [True] * 5
+    assert "not in the reference: tide" in " ".join(shown.split())
     assert "worse" in shown
     assert "old" not in shown
     assert [one["title"] for one in found["alerts"]] == ["worse"]

@@ -206,10 +206,13 @@ def test_report_picture_and_result_are_written(door: Door, file: Path, tmp_path:
         ("retrain.max_per_day=-1", "greater than or equal to 0", "correct"),
         ("monitor.accuracy.drop=0", "greater than 0", "correct"),
         ("monitor.window=100", "holds windows that were judged and no rows", "retrain.on"),
+        ("monitor.window_max_age=2h", "no rows of which others could be made", "retrain.on"),
+        ("monitor.drift.persist_windows=3", "not what each window showed that told nothing", "monitor.accuracy.drop"),
+        ("serve.model=rain", "nothing in it says what that would have changed", "retrain.on"),
         ("retrain.cooldown", "cannot read --set", "--set retrain.cooldown=1h"),
         ("retrain.cooldown=1h,,2h", "an empty value", "--set"),
     ],
-)
+)  # fmt: skip
 def test_a_setting_that_cannot_be_tried_is_named_with_the_fix(
     word: str, said: str, fix: str
 ) -> None:

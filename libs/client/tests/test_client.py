@@ -255,11 +255,14 @@ def test_labels_of_numpy_and_times_are_sent_as_json_knows_them(
     client: MLOpsClient, script: Script
 ) -> None:
     at, labels = datetime(2026, 1, 1, 12, tzinfo=UTC), np.array([1, 2])
-    script.answers += [(202, {}), (202, {})]
+    script.answers += [(202, {}), (202, {}), (202, {})]
 
     client.log_labels(dict(zip(["day-1"], labels, strict=False)), "rain")
     client.log_labels([{"request_id": "day-1", "label": np.float32(0.5), "at": at}], "rain")
 
+    client.log_labels({"day-1": np.array([0.5, math.nan]), "day-2": [1, None, 2.5]}, "rain")
+
+    assert script.seen[2][2]["labels"] == {"day-1": [0.5, None], "day-2": [1, None, 2.5]}
     assert script.seen[0][2]["labels"] == {"day-1": 1}
     assert script.seen[1][2]["labels"] == [
         {"request_id": "day-1", "label": 0.5, "at": "2026-01-01T12:00:00+00:00"}

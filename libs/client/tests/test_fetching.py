@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import pytest
 
 from mlops.client import MLOpsClient
 from mlops.client.datasets import fetching
+from mlops.client.datasets.dataset import Dataset
 from mlops.client.datasets.fetching import own_cache
 from mlops.client.endpoints import Endpoints
 from mlops.client.errors import MLOpsClientError, NotRunningError, RefusedError
@@ -119,6 +121,30 @@ def test_a_folder_comes_with_all_of_its_files(gateway: Gateway, cache: Path) -> 
     # The listing, and each content once.
     assert len(gateway.asked) == 1 + 51
     assert not list(cache.rglob("*.part"))
+
+
+def test_a_version_that_is_open_outlasts_the_limit_and_goes_when_it_is_closed(
+    gateway: Gateway, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLOPS_DATA_CACHE_GB", "0")
+
+    def opened(content: bytes) -> Dataset:
+        gc.collect()
+        gateway.tell(gateway.keep(content))
+        return client(gateway).open_dataset("days")
+
+    first = opened(bytes(1000))
+    opened(b"second")
+    third = opened(b"third")
+    both = set(cache.glob("??/*"))
+    kept = {first.path(), third.path()}
+    content = first.bytes()
+    del first, third
+    last = opened(b"last")
+
+    assert both == kept
+    assert list(cache.glob("??/*")) == [last.path()]
+    assert content.tobytes() == bytes(1000)
 
 
 @pytest.mark.parametrize("ending", ["", ".dir"])

@@ -254,7 +254,7 @@ def test_a_slow_gateway_is_not_waited_for() -> None:
     began = time.monotonic()
     with Requests(slow, 1, 0.05) as found:
         assert found.newest.asked is None
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 5
     answered.set()
 
 

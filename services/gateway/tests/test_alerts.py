@@ -212,8 +212,25 @@ async def test_an_alert_that_is_over_is_not_open(house: House) -> None:
     )
 
     (shown,) = (await house.client.get("/api/v1/overview")).json()["alerts"]
+    page = (await house.client.get("/")).text
 
     assert shown["state"] == "resolved"
+    assert "no alert is open" in page
+    assert "over: 1" in page
+    assert "<small>over</small>" in page  # why
+
+
+async def test_the_page_says_of_an_open_alert_that_it_is_silenced(watched: House) -> None:
+    unlike = {"alert_id": "a-2", "dedup_key": "rainfall.snow.data", "title": "loud"}
+    await watched.say(
+        AlertRaised(**RAISED, about_model="rain", kind="data"),
+        AlertRaised(**{**RAISED, **unlike}, about_model="snow"),
+    )
+
+    page = (await watched.client.get("/")).text
+
+    assert page.count("silenced until 2026-05-01 12:30 UTC") == 1
+    assert page.index(">Silences<") < page.index("Silence alerts for a while") < page.index(">Workflows<")  # fmt: skip
 
 
 async def test_the_page_shows_what_is_silenced_and_can_end_it(watched: House) -> None:

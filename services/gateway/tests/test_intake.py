@@ -189,6 +189,28 @@ async def test_labels_as_a_mapping_are_known_now(house: House) -> None:
     assert event.labels[0].at.tzinfo is not None
 
 
+async def test_labels_of_several_numbers_are_told_as_such(house: House) -> None:
+    await house.say(project())
+    labels = {"a": [0.5, None, 3], "b": [2.5], "c": [True, False]}
+
+    await post(house, "labels", {"project": "rainfall", "model": "rain", "labels": labels})
+    refused = [
+        await post(
+            house, "labels", {"project": "rainfall", "model": "rain", "labels": {"a": label}}
+        )
+        for label in ([], ["x"], [0.0] * 129, [[1.0]])
+    ]
+
+    event = house.bus.published[-1]
+    assert isinstance(event, LabelRecorded)
+    assert [(one.label, one.numbers) for one in event.labels] == [
+        (None, (0.5, None, 3.0)),
+        (2.5, None),
+        (None, (1.0, 0.0)),
+    ]
+    assert [answer.status_code for answer in refused] == [422] * 4
+
+
 async def test_many_labels_become_several_messages_that_the_bus_takes(house: House) -> None:
     await house.say(project())
     labels = {f"{'x' * 100}-{index}": 1 for index in range(1200)}

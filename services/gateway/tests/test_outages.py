@@ -28,7 +28,7 @@ def ask(house: House) -> asyncio.Task[httpx.Response]:
 
 
 async def looked(one: Replica, times: int) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while one.looks < times:
             await asyncio.sleep(0.01)
 

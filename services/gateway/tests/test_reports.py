@@ -129,6 +129,107 @@ async def test_a_browser_sees_the_page_of_reports_and_what_is_gone_is_said(house
     assert (gone.status_code, "no longer kept" in gone.text) == (404, True)
 
 
+async def let_in(house: House, *acts: str, **more: Any) -> httpx.Response:
+    token = bearer("read", *acts, **more)["Authorization"].removeprefix("Bearer ")
+    house.client.headers.pop("Authorization", None)
+    return await house.client.get("/", params={"token": token, "next": "/reports"}, headers=TEXT)
+
+
+@pytest.mark.usefixtures("shelf")
+async def test_a_browser_with_a_token_of_a_project_sees_its_reports_and_no_others(
+    house: House,
+) -> None:
+    entered = await let_in(house, lasts=600)
+    page = await house.client.get("/reports", headers=TEXT)
+    mine, theirs, everybodys, mlflow = [
+        await house.client.get(path, headers=TEXT)
+        for path in (f"/reports/{DRIFT}", f"/reports/{OTHER}", f"/reports/{EVERY}", "/mlflow/")
+    ]
+    listed_of_others = await house.client.get("/reports?project=sunshine", headers=TEXT)
+    elsewhere = await house.client.get("/api/v1/status")
+
+    cookie = entered.headers["set-cookie"]
+    assert (entered.status_code, entered.headers["location"]) == (303, "/reports")
+    assert 0 < int(cookie.split("Max-Age=")[1].split(";")[0]) <= 600  # no longer than the token
+    assert ("HttpOnly" in cookie, "samesite=strict" in cookie.lower()) == (True, True)
+    assert f'href="/reports/{DRIFT}"' in page.text
+    assert OTHER not in page.text
+    assert mine.status_code == 200
+    refused = (theirs, everybodys, mlflow, listed_of_others, elsewhere)
+    assert [one.status_code for one in refused] == [403] * 5
+    assert "<h2>The token does not open this project</h2>" in theirs.text
+    assert "sunshine; it opens rainfall" in listed_of_others.text
+    assert "The token opens projects only" in everybodys.text
+    assert "The token opens projects only" in mlflow.text
+
+
+@pytest.mark.usefixtures("shelf")
+async def test_the_cookie_of_a_project_is_no_token_and_writes_nothing(house: House) -> None:
+    await let_in(house)
+    cookie = house.client.cookies["mlops_visitor"]
+    as_token = await house.client.get(
+        f"/reports/{DRIFT}", headers={"Authorization": f"Bearer {cookie}"}
+    )
+    in_address = await house.client.get("/", params={"token": cookie})
+    page = {"Sec-Fetch-Site": "same-origin"}
+    silence = {"project": "rainfall", "for_s": 3600}
+    silenced = await house.client.post("/api/v1/alerts/silences", json=silence, headers=page)
+    house.client.cookies.set("mlops_visitor", cookie[:-2])
+    changed = await house.client.get(f"/reports/{DRIFT}")
+
+    assert [one.status_code for one in (as_token, in_address, silenced, changed)] == [401, 403, 403, 401]  # fmt: skip
+    assert house.bus.published == []
+
+
+async def test_a_token_that_may_not_read_or_is_over_opens_no_page(house: House) -> None:
+    house.client.headers.pop("Authorization")
+    tokens = [bearer("infer", "write"), bearer("read", lasts=-60)]
+    blind, late = [
+        await house.client.get("/", params={"token": one["Authorization"].removeprefix("Bearer ")})
+        for one in tokens
+    ]
+
+    by_header = await house.client.get("/", headers=bearer("infer"))
+
+    assert (blind.status_code, late.status_code, by_header.status_code) == (403, 403, 403)
+    assert "The token may not read" in blind.text
+    assert "The token has expired" in late.text
+    assert {*blind.headers, *late.headers}.isdisjoint({"set-cookie"})
+
+
+async def test_the_status_page_shows_a_token_of_a_project_what_is_of_it(house: House) -> None:
+    for name in ("rainfall", "sunshine"):
+        settings = ProjectSettings.model_validate({"name": name})
+        raised = {"severity": Severity.WARNING, "title": f"{name} drifts", "dedup_key": name}
+        await house.say(
+            ProjectRegistered(project=name, settings=settings, path=f"/{name}", revision=1),
+            AlertRaised(project=name, alert_id=f"a-{name}", **raised),
+        )
+    await let_in(house)
+    page = await house.client.get("/", headers=TEXT)
+    await let_in(house, "write", "infer")
+    writing = await house.client.get("/", headers=TEXT)
+    same = {"Sec-Fetch-Site": "same-origin"}
+    answers = [
+        await house.client.post(
+            "/api/v1/alerts/silences", json={"project": name, "for_s": 60}, headers=same
+        )
+        for name in ("rainfall", "sunshine", "all-projects")
+    ]
+    command = {"type": "cmd.workflow.start", "project": "rainfall"}
+    wish = await house.client.post("/api/v1/commands", json=command, headers=same)
+
+    assert page.status_code == 200
+    assert "rainfall drifts" in page.text
+    assert "sunshine" not in page.text + writing.text
+    assert "Services" not in page.text + writing.text
+    assert "<button" not in page.text  # of a token that only reads
+    assert "<option>rainfall</option>" in writing.text
+    assert "all-projects" not in writing.text
+    assert [one.status_code for one in answers] == [202, 403, 403]
+    assert wish.status_code == 401  # of writing a browser has the page's buttons only
+
+
 async def test_a_page_that_is_replaced_meanwhile_is_not_patched_together(
     house: House, shelf: Shelf
 ) -> None:

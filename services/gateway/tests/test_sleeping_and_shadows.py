@@ -49,7 +49,7 @@ def wakes(house: House) -> list[Mapping[str, Any]]:
 async def held(house: House, count: int) -> list[asyncio.Task[httpx.Response]]:
     """Send requests, and return them once they are held."""
     sent = [asyncio.create_task(house.client.post(INFER, json=ROW)) for _ in range(count)]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while await waiting(house) != count:
             await asyncio.sleep(0)
     return sent
@@ -62,7 +62,7 @@ async def waiting(house: House) -> int:
 
 async def compared(house: House, requests: int) -> dict[str, Any]:
     """Return the comparison once so many copies are judged."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while True:
             found = (await house.bus.ask("gateway", "comparison", SHADOWED))["comparisons"]
             if found and found[0]["requests"] + found[0]["dropped"] >= requests:

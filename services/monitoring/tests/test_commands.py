@@ -250,7 +250,10 @@ async def test_an_alarm_names_its_report_and_the_report_follows(world: Any) -> N
 
     (report,) = world.heard(ReportPublished)
     current, reference = world.reports.written[report.uri]
+    of_window, *_, verdict = world.reports.remarks[report.uri]
     assert before == []
+    assert of_window == "Window 4, 250 rows; the reference: windows 0 to 3, 1000 rows."
+    assert verdict == "Drift (data) in 33% of the columns: wind."
     assert (report.uri, report.kind, report.model) == (drift.report_uri, "drift", "rain")
     assert (report.causation_id, report.correlation_id) == (drift.id, drift.correlation_id)
     assert len(current["wind"]) == WINDOW

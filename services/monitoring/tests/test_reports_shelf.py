@@ -78,6 +78,18 @@ async def test_reports_are_told_with_what_they_are_of_the_newest_first(bus: Memo
     assert window["size_bytes"] == 600_000
 
 
+async def test_the_report_of_a_demo_is_one_of_its_project_over_a_time(
+    bus: MemoryBus, tmp_path: Path
+) -> None:
+    name = "_periods/rain/2026-11-22T131000--2026-11-22T131448-demo.html"
+    (tmp_path / "reports" / name).write_text("loop")
+
+    demo = (await listed(bus, project="rain"))[0]
+
+    assert (demo["project"], demo["kind"], demo["model"]) == ("rain", "demo", None)
+    assert demo["period"] == "2026-11-22T131000..2026-11-22T131448"
+
+
 async def test_reports_are_told_by_project_and_model(bus: MemoryBus) -> None:
     by_project = await listed(bus, projects=["rain", "absent"])
     by_model = await listed(bus, project="rain", model="rain/fall")

@@ -107,6 +107,27 @@ async def test_drifted_inputs_are_a_warning_and_told_once(world: Any) -> None:
     assert world.heard(PerformanceDegraded) == []
 
 
+async def test_columns_that_the_reference_lacks_are_named_with_the_window_and_the_drift(
+    world: Any,
+) -> None:
+    await world.register()
+    await world.deploy()
+    await collect_reference(world)
+
+    for _ in range(2):
+        batch = [world._prediction(0.8, 0.0, 0.5) for _ in range(WINDOW)]
+        batch[7] = batch[7].model_copy(update={"features": {**batch[7].features, "tide": 1.5}})
+        await world.tell(world.logged(batch))
+
+    (told,) = world.heard(DriftDetected)
+    (model,) = (await world.bus.ask("monitoring", "models", {}))["models"]
+    assert told.unexpected_columns == ("tide",)
+    assert told.suggestion.endswith("The reference does not have tide.")
+    assert [column.name for column in told.columns if column.drifted] == ["wind"]
+    assert model["windows"][-1]["unexpected_columns"] == ["tide"]
+    assert model["windows"][0]["unexpected_columns"] == []
+
+
 async def test_drift_is_cleared_after_two_quiet_windows(world: Any) -> None:
     await world.register()
     await world.deploy()

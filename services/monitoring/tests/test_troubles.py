@@ -10,8 +10,15 @@ import pytest
 from mlops.contracts.message import Message
 from mlops.contracts.monitoring import AlertRaised, AlertResolved
 from mlops.contracts.orchestration_bridge import WorkflowFailed, WorkflowKind
-from mlops.contracts.serving import DeploymentCompleted, DeploymentFailed, DeploymentReverted
+from mlops.contracts.serving import (
+    DeploymentCompleted,
+    DeploymentFailed,
+    DeploymentProgressed,
+    DeploymentRemoved,
+    DeploymentReverted,
+)
 from mlops.contracts.telemetry_agent import ThermalRecovered, ThermalThrottled
+from mlops.contracts.versioning import RemoteLost, RemoteRegained
 
 WORKFLOW = {"workflow_key": "rainfall-7", "kind": WorkflowKind.RETRAIN, "model": "rain"}
 DEPLOYMENT = {"deployment_id": "d-2", "model": "rain", "version": 2}
@@ -55,6 +62,47 @@ async def test_a_rollout_that_went_wrong_is_an_alert_until_one_works(
     (raised,), (resolved,) = office.heard(AlertRaised), office.heard(AlertResolved)
     assert raised.title.endswith(": no such file")
     assert (raised.dedup_key, raised.severity) == ("rainfall.rain.deployment", severity)
+    assert resolved.alert_id == raised.alert_id
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "reason"),
+    [
+        (DeploymentProgressed, {"phase": "canary"}, "the rollout of version 2 goes on: canary"),
+        (DeploymentCompleted, {"endpoint": "/v2/x"}, "the rollout of version 2 has ended: completed"),
+        (DeploymentReverted, {"reason": "slow"}, "the rollout of version 2 has ended: reverted"),
+        (DeploymentFailed, {"reason": "gone"}, "the rollout of version 2 has ended: failed"),
+        (DeploymentRemoved, {}, "the rollout of version 2 has ended: removed"),
+    ],
+)  # fmt: skip
+async def test_a_rollout_that_is_held_is_an_alert_until_it_goes_on_or_ends(
+    office: Any, kind: type[Message], fields: dict[str, Any], reason: str
+) -> None:
+    why = "waits for a person: deploy it again to go on; 98.0% of 200 answers agree"
+    await office.hear(DeploymentProgressed, **DEPLOYMENT, phase="shadow")
+    await office.hear(DeploymentProgressed, **DEPLOYMENT, phase="held", reason=why)
+    await office.hear(DeploymentProgressed, **DEPLOYMENT, phase="slowed", reason="heat")
+
+    (raised,) = office.heard(AlertRaised)
+    assert office.heard(AlertResolved) == []
+    await office.hear(kind, **DEPLOYMENT, **fields)
+    resolved = [one.reason for one in office.heard(AlertResolved) if one.alert_id == raised.alert_id]  # fmt: skip
+
+    assert raised.title == f"the rollout of rain v2 is held: {why}"
+    assert "`mlops deploy rain 2 -p rainfall`" in raised.suggestion
+    assert (raised.dedup_key, raised.severity) == ("rainfall.rain.rollout", "warning")
+    assert resolved == [reason]
+
+
+async def test_a_remote_that_cannot_be_used_is_an_alert_until_it_can(office: Any) -> None:
+    reason = "s3://data does not answer\nStart it, or name another with `[data] remote`."
+    await office.hear(RemoteLost, remote="store", reason=reason, lost_at=office.now)
+    await office.hear(RemoteRegained, remote="store")
+
+    (raised,), (resolved,) = office.heard(AlertRaised), office.heard(AlertResolved)
+    assert raised.title == "data remote store cannot be used: s3://data does not answer"
+    assert "name another with" in raised.suggestion
+    assert (raised.dedup_key, raised.severity) == ("rainfall.-.data-remote", "warning")
     assert resolved.alert_id == raised.alert_id
 
 

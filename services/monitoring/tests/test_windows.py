@@ -21,6 +21,7 @@ from mlops.monitoring.model.windows import (
     Window,
     columns_of,
     evenly,
+    every,
     in_parts,
     reference_windows,
 )
@@ -175,3 +176,18 @@ def test_a_horizon_decides_when_labels_are_waited_for_no_longer(
     window = Window(0, 1, 500, 500, labelled, phase=Phase.FULL, index=0, full_at_s=10)
 
     assert window.due(100, listened_s, horizon_s=60) is due
+
+
+@pytest.mark.parametrize(
+    ("rows", "newest", "counts"),
+    [(9_999, 500, False), (10_000, 1, True), (10_001, 1, False), (10_300, 500, True)],
+)
+def test_a_large_window_is_counted_with_every_thousandth_row(
+    rows: int, newest: int, *, counts: bool
+) -> None:
+    assert Window(0, 1, 1_000_000, rows=rows).counts_ahead(newest) is counts
+
+
+@pytest.mark.parametrize("items", [0, 1, 7, 8, 15, 16, 17, 100, 1000])
+def test_every_names_the_items_that_are_evenly_spaced(items: int) -> None:
+    assert list(range(items))[:: every(items, 8)] == evenly(range(items), 8)

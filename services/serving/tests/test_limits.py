@@ -112,11 +112,11 @@ async def test_a_change_that_is_told_is_asked_for_at_once(
             project="rain", model="rain", version=1, deployment_id="d", phase="slowed"
         )
     )
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(30):
         while turns.most != 2:
             await asyncio.sleep(0.005)
 
-    assert time.perf_counter() - began < 0.5  # it asks every 2 s otherwise
+    assert time.perf_counter() - began < 1.5  # it asks every 2 s otherwise
 
 
 @pytest.mark.usefixtures("following")

@@ -140,7 +140,7 @@ async def test_without_a_secret_only_this_machine_is_let_in(tmp_path: Path) -> N
 async def test_a_refused_caller_s_body_is_not_waited_for(tmp_path: Path) -> None:
     guarded = replica(tmp_path, gateway_token=SECRET)
 
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(30):
         answer = await guarded.ask("POST", INFER, [])
 
     assert answer.status == 401
@@ -167,7 +167,7 @@ async def test_whoever_may_infer_may_read_what_it_takes(
 async def test_a_body_said_to_be_too_large_is_refused_unread(tmp_path: Path) -> None:
     small = replica(tmp_path, max_body_mb=0.001)
 
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(30):
         answer = await small.ask("POST", INFER, [], {"Content-Length": str(2**30)})
 
     assert answer.status == 413
@@ -308,7 +308,7 @@ async def test_a_model_that_hangs_is_told_and_keeps_its_turn_until_it_comes_back
     first = await hanging.infer([1, 2])
     second = await hanging.infer([1, 2])
     slow.go.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while (third := await hanging.infer([1, 2])).status != 200:
             await asyncio.sleep(0.01)
 
@@ -345,7 +345,7 @@ async def test_a_model_that_fails_is_told_and_the_replica_lives_on(
 ) -> None:
     fragile = replica(tmp_path, answer=Boom(error))
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         failed = await fragile.infer([1, 2])
         after = await fragile.infer([-1, -2])
 

@@ -157,7 +157,7 @@ async def test_turns_let_in_only_so_many_and_take_a_new_limit_at_once() -> None:
     turns.most = 1
     go.set()
 
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(30):
         await asyncio.gather(*tasks)
 
     assert inside == []
@@ -223,10 +223,10 @@ async def test_a_caller_that_goes_away_while_it_waits_takes_nobodys_turn(
     await asyncio.gather(gone, return_exceptions=True)
     leave.set()
 
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(30):
         await asyncio.gather(first, last)
     turns.most = 1
-    async with asyncio.timeout(2), turns:
+    async with asyncio.timeout(30), turns:
         pass
 
 

@@ -130,7 +130,7 @@ def test_closing_a_probe_that_hangs_does_not_wait_for_it() -> None:
 
     probe.close()
 
-    assert time.perf_counter() - began < 1.0
+    assert time.perf_counter() - began < 10
     assert not inner.closed
     gate.set()
 

@@ -106,6 +106,6 @@ def test_a_turn_waits_for_the_turn_before(tmp_path: Path) -> None:
 
 
 async def until(lead: Lead, *, leads: bool) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while await lead.leads() is not leads:
             await asyncio.sleep(0.05)

@@ -69,7 +69,7 @@ class World:
         self.folder = folder
         self.datasets, self.versions = RecordedDatasets(), MemoryVersions()
         self.bus = MemoryBus()
-        wire(
+        self.people = wire(
             self.bus,
             self.datasets,
             self.versions,
@@ -148,6 +148,20 @@ async def test_a_version_that_is_nowhere_is_named(world: World) -> None:
     assert told.damaged_versions == 1
 
 
+async def test_what_was_put_right_on_the_remote_is_told_apart(world: World) -> None:
+    await world.register()
+    here, there = await world.add("1\n"), await world.add("22\n")
+    assert isinstance(here, DataVersioned)
+    assert isinstance(there, DataVersioned)
+    world.datasets.cache[here.hash] = b"spoilt"
+    world.datasets.remote[there.hash] = b"spoilt"
+
+    told = await world.tell(VerifyData(project="rain", repair=True))
+
+    assert isinstance(told, DataVerified)
+    assert (told.repaired, told.repaired_on_remote, told.damaged_versions) == (2, 1, 0)
+
+
 @pytest.mark.parametrize(
     ("command", "said"),
     [
@@ -191,6 +205,31 @@ async def test_only_what_no_version_names_is_collected(world: World) -> None:
     assert (counted.objects, counted.dry_run) == (freed.objects, True)
     assert (freed.versions, freed.objects > 0, again.objects) == (2, True, 0)
     assert set(world.datasets.cache) == set(world.datasets.remote) == {shared.hash}
+
+
+async def test_what_nobody_names_is_collected_when_asked_for_and_while_no_other_data_are_worked_on(
+    world: World,
+) -> None:
+    await world.register()
+    await world.add("1\n")
+    world.datasets.cache["f" * 32] = b"left by an addition that was killed"
+    world.datasets.born["f" * 32] = world.datasets.passed
+    collect = CollectData(project="rain", unnamed=True)
+    world.datasets.age(timedelta(hours=2))
+    young = await world.tell(collect.model_copy(update={"id": "young"}))
+    world.datasets.age(timedelta(days=1))
+
+    plain = await world.tell(CollectData(project="rain"))
+    async with world.people.turns["snow"]:
+        refused = await world.tell(collect.model_copy(update={"id": "refused"}))
+    freed = await world.tell(collect)
+
+    assert isinstance(young, DataCollected)
+    assert isinstance(plain, DataCollected)
+    assert isinstance(freed, DataCollected)
+    assert (young.objects, plain.objects, freed.objects) == (0, 0, 1)
+    assert isinstance(refused, CommandRefused)
+    assert "'snow' are being worked on" in refused.reason
 
 
 async def test_a_content_beyond_the_quota_is_refused_with_the_fix(world: World) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import hashlib
 import io
 import threading
@@ -18,7 +19,10 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 from s3fs import S3FileSystem
 
+from mlops.versioning.adapters import dvc_parts
+from mlops.versioning.adapters.dvc_parts import forget_parts, receive
 from mlops.versioning.adapters.dvc_s3 import S3Objects, s3_objects
+from mlops.versioning.adapters.dvc_store import Store
 
 CONTENT = bytes(range(256)) * 1000
 OID = hashlib.md5(CONTENT, usedforsecurity=False).hexdigest()
@@ -92,6 +96,9 @@ class Answers(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.server.script.asked.append(dict(self.headers))
         begin = int(self.headers.get("Range", "bytes=0-")[6:-1])
+        if begin >= len(CONTENT):
+            self._say(416, b"<Error><Code>InvalidRange</Code></Error>")
+            return
         step = self.server.script.steps.pop(0) if self.server.script.steps else len(CONTENT)
         if step < 1000:
             self._say(step, b"")
@@ -241,3 +248,74 @@ def test_an_answer_that_breaks_off_goes_on_where_it_ended(
     assert begins[0] == 0
     assert begins[1] == begins[2] <= 100_000
     assert begins[2] < begins[3] <= 190_000
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    monkeypatch.setattr(dvc_parts, "_WORTH_BYTES", 1)
+    (tmp_path / "files" / "drafts").mkdir(parents=True)
+    return Store(str(tmp_path / "files" / "md5"))
+
+
+def left(store: Store) -> list[str]:
+    return [one.name for one in Path(store.path).with_name("drafts").iterdir()]
+
+
+def test_a_fetch_that_was_given_up_is_gone_on_with_by_the_next_call(
+    script: Script, objects: S3Objects, store: Store
+) -> None:
+    script.steps = [100_000, 403]
+    with pytest.raises(ClientError):
+        receive(objects, store, OID)
+    begun = left(store)
+
+    receive(objects, store, OID)
+
+    assert begun == [f"{OID}.part"]
+    assert 0 < int(script.asked[-1]["Range"][6:-1]) <= 100_000
+    assert Path(store.place(OID)).read_bytes() == CONTENT
+    assert Path(store.place(OID)).stat().st_mode & 0o777 == 0o444
+    assert left(store) == []
+
+
+@pytest.mark.parametrize(
+    ("begun", "asked"), [(CONTENT, 1), (b"x" * 1000, 2), (b"x" * len(CONTENT), 2), (b"", 1)]
+)
+def test_whatever_a_killed_fetch_has_left_the_object_is_what_its_address_says(
+    script: Script, objects: S3Objects, store: Store, begun: bytes, asked: int
+) -> None:
+    Path(store.path).with_name("drafts").joinpath(f"{OID}.part").write_bytes(begun)
+
+    receive(objects, store, OID)
+
+    assert Path(store.place(OID)).read_bytes() == CONTENT
+    assert len(script.asked) == asked
+    assert left(store) == []
+
+
+def test_two_fetches_of_one_object_do_not_write_into_each_others_draft(
+    objects: S3Objects, store: Store
+) -> None:
+    part = Path(store.path).with_name("drafts") / f"{OID}.part"
+    with part.open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.write(b"of another process")
+        file.flush()
+
+        receive(objects, store, OID)
+
+        assert part.read_bytes() == b"of another process"
+    assert Path(store.place(OID)).read_bytes() == CONTENT
+    assert left(store) == [part.name]
+
+
+def test_a_part_that_nobody_goes_on_with_is_forgotten_after_a_day(store: Store) -> None:
+    part = Path(store.path).with_name("drafts") / f"{OID}.part"
+    part.write_bytes(b"begun")
+    began = part.stat().st_mtime
+
+    forget_parts(store, began + 3600)
+    still = left(store)
+    forget_parts(store, began + 25 * 3600)
+
+    assert (still, left(store)) == ([part.name], [])

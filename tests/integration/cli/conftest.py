@@ -66,7 +66,7 @@ def platform(tmp_path: Path, leaves_nothing: None) -> Iterator[Platform]:  # noq
     assert found.processes() == set()
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 20) -> None:
+def eventually(condition: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "did not come true"

@@ -223,4 +223,4 @@ def test_a_dead_process_that_nobody_waits_for_is_no_reason_to_wait() -> None:
         left = processes.end([child.pid], 10.0)
 
         assert left == []
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 8

@@ -16,7 +16,7 @@ from mlops.client.errors import BadInputError, NotFoundError
 from servers.mlflow_server import MlflowProcess
 from servers.programs import until
 
-pytestmark = pytest.mark.mlflow
+pytestmark = [pytest.mark.mlflow, pytest.mark.timeout(240)]
 
 
 def test_a_run_is_what_was_logged(client: MLOpsClient, place: Any, tmp_path: Path) -> None:

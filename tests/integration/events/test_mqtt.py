@@ -69,7 +69,7 @@ async def stored(bus: NatsBus) -> list[dict[str, Any]]:
 
 
 async def buried(bus: NatsBus, known: int) -> list[DeadLetter]:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(45):
         while len(found := await bus.list()) <= known:
             await asyncio.sleep(0.05)
     return found[known:]

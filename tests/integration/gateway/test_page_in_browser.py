@@ -3,17 +3,22 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from integration.gateway.conftest import Platform
 from mlops.chassis.bus_nats import NatsBus
-from mlops.contracts.orchestration_bridge import WorkflowFailed, WorkflowKind
-from servers.browser import open_tab
+from mlops.chassis.clock import utc_now
+from mlops.chassis.tokens import Tokens
+from mlops.contracts.orchestration_bridge import WorkflowCompleted, WorkflowFailed, WorkflowKind
+from mlops.contracts.serving import DeploymentProgressed
+from servers.browser import Tab, open_tab
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(180)]
-_SECTION = "[...document.querySelectorAll('#state section')].find((one) => one.innerText.startsWith('{}')).innerText"
+HOUR = timedelta(hours=1)
+_SECTION = "[...document.querySelectorAll('main section')].find((one) => one.innerText.startsWith('{}')).innerText"
 ALERTS, SILENCES = _SECTION.format("Alerts"), _SECTION.format("Silences")
 
 HIDDEN = """[...document.querySelectorAll('button')].filter((one) => {
@@ -45,7 +50,7 @@ async def test_a_person_sees_an_alert_silences_it_and_ends_the_silence(
         await tab.until(f"{ALERTS}.includes('seen by the status page')")
         await tab.click("#state button", "1 d")
         await tab.until(f"{SILENCES}.includes('rain, training')")
-        await tab.click("#state button", "End")
+        await tab.click("#silences button", "End")
         await tab.until(f"{SILENCES}.includes('nothing is silenced')")
         await tab.click("#state button", "Quiet for 1 h")
         await tab.until(f"{SILENCES}.includes('quiet for an hour')")
@@ -57,8 +62,56 @@ async def test_a_person_sees_an_alert_silences_it_and_ends_the_silence(
         await tab.until("document.querySelector('output').textContent === 'silenced'")
         await tab.until(f"{SILENCES}.includes('<i>the sensor</i> is replaced')")
 
-        for name, width, dark in (("wide", 1280, False), ("narrow", 390, True)):
-            await tab.picture(tmp_path / f"{name}.png", width, dark=dark)
-            overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-            assert await tab.run(overflow) == 0, f"the page is wider than a {name} window"
-            assert await tab.run(HIDDEN) == 0, f"buttons are out of sight in a {name} window"
+        await tab.until(f"{ALERTS}.includes('silenced until')")
+        await tab.click("summary", "Silence alerts for a while")
+        await _one_alert_ends_and_another_begins(tab, bus)
+        await _fits_its_window(tab, tmp_path)
+        await _a_project_sees_its_own(tab, platform)
+
+
+async def _one_alert_ends_and_another_begins(tab: Tab, bus: NatsBus) -> None:
+    await bus.publish(
+        WorkflowCompleted(
+            project="rainfall",
+            workflow_key="rainfall-8",
+            kind=WorkflowKind.RETRAIN,
+            model="rain",
+            dag_id="rainfall__retrain",
+            dag_run_id="run-8",
+            duration_s=3.0,
+        )
+    )
+    await tab.until(f"{ALERTS}.includes('no alert is open')")
+    await tab.click("summary", "over: 1")
+    await tab.until(f"{ALERTS}.includes('workflow rainfall-8 completed')")
+    await bus.publish(
+        DeploymentProgressed(
+            project="rainfall",
+            deployment_id="d-2",
+            model="rain",
+            version=2,
+            phase="held",
+            reason="waits for a person",
+        )
+    )
+    await tab.until(f"{ALERTS}.includes('rain v2 is held: waits for a person')")
+    await tab.until(f"{ALERTS}.includes('workflow rainfall-8 completed')")  # it stays unfolded
+
+
+async def _fits_its_window(tab: Tab, folder: Path) -> None:
+    for name, width, dark in (("wide", 1280, False), ("narrow", 390, True)):
+        await tab.picture(folder / f"{name}.png", width, dark=dark)
+        overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        assert await tab.run(overflow) == 0, f"the page is wider than a {name} window"
+        assert await tab.run(HIDDEN) == 0, f"buttons are out of sight in a {name} window"
+
+
+async def _a_project_sees_its_own(tab: Tab, platform: Platform) -> None:
+    token = Tokens(platform.token).sign("ada", ["sunshine"], ["read"], utc_now(), HOUR)
+    await tab.open(f"{platform.url}/?token={token}&next=/reports")
+    await tab.until("document.body.innerText.includes('There is no report yet')")
+    assert await tab.run("location.href") == f"{platform.url}/reports"
+    await tab.open(platform.url)
+    await tab.until("document.getElementById('live').textContent === 'live'")
+    text = await tab.run("document.body.innerText")
+    assert ("Alerts" in text, "rainfall" in text, "Services" in text) == (True, False, False)

@@ -146,7 +146,7 @@ def test_a_gateway_that_is_killed_leaves_no_half_table(platform: Platform) -> No
 
 
 def _until_drafted(folder: Path) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 45
     while not list(folder.glob("*.part")):
         assert time.monotonic() < deadline
         time.sleep(0.05)

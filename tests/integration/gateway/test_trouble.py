@@ -85,7 +85,7 @@ def caller(platform: Platform, **more: Any) -> aiohttp.ClientSession:
 
 
 async def until_served(session: aiohttp.ClientSession) -> None:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(45):
         while True:
             async with session.post(PATH, json=ROW) as answer:
                 if answer.status == 200:

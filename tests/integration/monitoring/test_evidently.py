@@ -108,7 +108,8 @@ async def test_evidently_names_the_drifted_columns(tmp_path: Path, sidecar: Side
     shelf = real(tmp_path, sidecar)
 
     for number in range(3):
-        await shelf.write(job(number), columns(300, 1.0), columns(600, 0.0))
+        remarks = ["Hours that it never saw <may> explain it."]
+        await shelf.write(job(number), columns(300, 1.0), columns(600, 0.0), remarks)
 
     reports = Path(urlsplit(shelf.uri(KEY, "any")).path).parent
     kept = sorted(path.name for path in reports.iterdir())
@@ -120,6 +121,8 @@ async def test_evidently_names_the_drifted_columns(tmp_path: Path, sidecar: Side
     html = (reports / kept[0]).read_text()
     assert "wind" in html
     assert "Drift is detected" in html
+    assert html.index("saw &lt;may&gt; explain") < html.index('<div id="root_metric')
+    assert "the above is what alerts are made of" in html
 
 
 async def test_nothing_to_compare_makes_no_snapshot(shelf: Reports) -> None:

@@ -27,7 +27,7 @@ from mlops.cli.supervisor.processes import belonging, created, end_all, scan
 PARTS = ("api-server", "scheduler", "dag-processor")
 OPTIONS = {"scheduler": ("--skip-serve-logs",)}
 USER = "bridge"
-_START_S = 120
+_START_S = 240
 
 
 @dataclass

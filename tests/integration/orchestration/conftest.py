@@ -28,7 +28,7 @@ SERVICES = {
     "orchestration_bridge": "orchestration_bridge",
 }
 _TOKEN = "token-of-the-gateway-0123456789"
-_READY_S = 90
+_READY_S = 180
 _WAIT_S = 120
 
 

@@ -156,8 +156,8 @@ def test_an_episode_is_felt_by_pools_and_work_and_is_over_when_it_is_over(
     with replaying(site, recording):
         until(slots_are(airflow, 2), "a pool for the machine that speaks")
         told = until(episodes(caller, "thermal.throttled", 3), "three episodes", 120)
-        until(slots_are(airflow, 1), "a smaller pool", 10)
-        until(lambda: cool_s(caller), "a forecast of when it is cool", 20)
+        until(slots_are(airflow, 1), "a smaller pool", 30)
+        until(lambda: cool_s(caller), "a forecast of when it is cool", 30)
         key = caller.start(project)
         waits = until(lambda: _held(site, key), "a workflow that waits for the heat to end", 15)
 
@@ -193,7 +193,7 @@ def test_what_was_seen_on_a_laptop_shrinks_its_pool(
 
     with replaying(site, recording):
         [*_, throttled] = until(episodes(caller, "thermal.throttled", 4), "an episode", 60)
-        until(slots_are(airflow, 1), "a smaller pool", 10)
+        until(slots_are(airflow, 1), "a smaller pool", 30)
         until(episodes(caller, "thermal.recovered", 4), "its end", 90)
 
     assert throttled["data"]["level"] == 2

@@ -127,7 +127,7 @@ async def test_predictions_reach_the_bus_even_when_it_was_away(
 
 async def logged_rows(project: Any, count: int) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         async for one in project.bus.follow([PredictionLogged.type], project.name):
             rows += one.envelope["data"]["predictions"]
             if len(rows) >= count:

@@ -95,32 +95,27 @@ async def test_an_episode_survives_kills_and_is_told_once(start: Start, bus: Nat
     assert len(await said(bus, "thermal.recovered")) == 1
 
 
-async def test_the_agent_costs_less_than_a_hundredth_of_a_core(start: Start, bus: NatsBus) -> None:
-    agent = psutil.Process(start(TELEMETRY_AGENT_SAMPLE_EVERY_S="4").pid)
+async def test_the_agent_costs_less_than_a_hundredth_of_a_core_and_says_what_it_takes(
+    start: Start, bus: NatsBus
+) -> None:
+    every = {"TELEMETRY_AGENT_SAMPLE_EVERY_S": "4", "TELEMETRY_AGENT_IDLE_SAMPLE_EVERY_S": "4"}
+    agent = psutil.Process(start(**every).pid)
     await heard(bus, "telemetry.sampled", 1)
     before, began = sum(agent.cpu_times()[:2]), time.monotonic()
 
-    await asyncio.sleep(20)
+    # It judges itself after a minute.
+    samples = await heard(bus, "telemetry.sampled", 17, seconds=140)
 
     share = (sum(agent.cpu_times()[:2]) - before) / (time.monotonic() - began)
     memory = agent.memory_full_info()
     cost = f"{share:.4f} cores, {memory.rss / 1e6:.0f} MB RSS, {memory.uss / 1e6:.0f} MB of its own"
     assert share < 0.01, cost
     assert memory.rss < 80e6, cost
-
-
-async def test_the_agent_itself_says_what_it_takes_and_keeps_to_its_budget(
-    start: Start, bus: NatsBus
-) -> None:
-    start(TELEMETRY_AGENT_SAMPLE_EVERY_S="10", TELEMETRY_AGENT_IDLE_SAMPLE_EVERY_S="10")
-
-    samples = await heard(bus, "telemetry.sampled", 7, seconds=100)
-
-    agent = samples[-1]["data"]["sample"]["agent"]
-    assert agent["cpu_ratio"] < 0.01, agent
-    assert agent["rss_bytes"] < 80e6, agent
-    assert agent["read_ms"] < 20, agent
-    assert not agent["degraded"], agent
+    said = samples[-1]["data"]["sample"]["agent"]
+    assert said["cpu_ratio"] < 0.01, said
+    assert said["rss_bytes"] < 80e6, said
+    assert said["read_ms"] < 20, said
+    assert not said["degraded"], said
 
 
 async def test_an_outage_loses_no_edge_and_does_not_pile_up_samples(
@@ -174,7 +169,7 @@ async def test_a_second_agent_under_the_same_name_says_so_and_does_not_fight(
     other = tmp_path / "other"
     other.mkdir()
     start(**cool, MLOPS_HOME=str(other))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while "another agent tells for node-1" not in (tmp_path / "agent.log").read_text():
             await asyncio.sleep(0.2)
     await asyncio.sleep(2)

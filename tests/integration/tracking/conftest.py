@@ -20,7 +20,7 @@ from mlops.chassis.bus_nats import NatsBus
 from mlops.contracts.settings import ProjectSettings
 from mlops.contracts.workspaces import ProjectRegistered
 
-PATIENCE_S = 60
+PATIENCE_S = 120
 
 
 @dataclass

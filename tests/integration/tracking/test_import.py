@@ -6,8 +6,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import sqlite3
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -130,27 +133,55 @@ def _found(folder: Path, pattern: str) -> list[Path]:
     return list(folder.glob(pattern))
 
 
+@dataclass(frozen=True)
+class Old:
+    """What somebody made with plain MLflow: its store, as a client and as a person name it, and two of its runs."""
+
+    folder: Path
+    uri: str
+    store: str
+    run_id: str
+    still_open: str
+
+
+async def worked(folder: Path, kind: str) -> Old:
+    in_files = kind == "files"
+    store = folder / ("mlruns" if in_files else "mlflow.db")
+    uri = store.as_uri() if in_files else f"sqlite:///{store}"
+    return Old(folder, uri, str(store), *(await python(BEFORE, uri, folder=folder)).split())
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Old:
+    """The work of all tests of this file, done once and kept beside its place: its paths are right there only."""
+    old = asyncio.run(worked(tmp_path_factory.mktemp("old"), "database"))
+    old.folder.rename(_kept(old))
+    return old
+
+
+def _kept(old: Old) -> Path:
+    return old.folder.with_name("old-kept")
+
+
 @pytest.fixture
-def old(tmp_path: Path) -> Path:
-    folder = tmp_path / "old"
-    folder.mkdir()
-    return folder
+def old(made: Old) -> Iterator[Old]:
+    shutil.copytree(_kept(made), made.folder)
+    yield made
+    shutil.rmtree(made.folder)
 
 
 @pytest.mark.parametrize("kind", ["database", "files"])
 async def test_runs_models_and_files_come_and_nothing_is_told(
-    tracking: Any, listener: Any, old: Path, kind: str
+    tracking: Any, listener: Any, old: Old, tmp_path: Path, kind: str
 ) -> None:
     await listener.register("rain")
-    uri = f"sqlite:///{old / 'mlflow.db'}" if kind == "database" else (old / "mlruns").as_uri()
-    named = str(old / "mlflow.db") if kind == "database" else str(old / "mlruns")
-    run_id, still_open = (await python(BEFORE, uri, folder=old)).split()
+    before = old if kind == "database" else await worked(tmp_path, kind)
 
-    first = await move_in(tracking, named, "--project", "rain")
-    again = await move_in(tracking, named, "--project", "rain")
+    first = await move_in(tracking, before.store, "--project", "rain")
+    again = await move_in(tracking, before.store, "--project", "rain")
     came = json.loads((await tracking.run_client(LOOK)).splitlines()[-1])
-    await python(GO_ON, uri, still_open, folder=old)
-    third = await move_in(tracking, named, "--project", "rain")
+    await python(GO_ON, before.uri, before.still_open, folder=before.folder)
+    third = await move_in(tracking, before.store, "--project", "rain")
     later = json.loads((await tracking.run_client(LOOK)).splitlines()[-1])
 
     assert (first["runs_new"], first["versions_new"], first["models_new"]) == (4, 2, 1)
@@ -165,7 +196,7 @@ async def test_runs_models_and_files_come_and_nothing_is_told(
         "parent": "FINISHED",
     }
     assert came["stages"]["gone"] == "deleted"
-    assert came["id"] == run_id
+    assert came["id"] == before.run_id
     assert came["params"] == {"depth": "3"}
     assert [[step, value] for step, value, _ in came["history"]] == [
         [step, step / 20] for step in range(20)
@@ -183,13 +214,12 @@ async def test_runs_models_and_files_come_and_nothing_is_told(
 
 
 async def test_a_champion_is_rolled_out_on_demand_only_and_once(
-    tracking: Any, listener: Any, old: Path
+    tracking: Any, listener: Any, old: Old
 ) -> None:
     await listener.register("rain")
-    await python(BEFORE, f"sqlite:///{old / 'mlflow.db'}", folder=old)
 
-    first = await move_in(tracking, str(old / "mlflow.db"), "--project", "rain", "--promote")
-    await move_in(tracking, str(old / "mlflow.db"), "--project", "rain", "--promote")
+    first = await move_in(tracking, old.store, "--project", "rain", "--promote")
+    await move_in(tracking, old.store, "--project", "rain", "--promote")
 
     (promoted,) = await listener.wait_for(1, "model.promoted")
     await asyncio.sleep(6)  # the relay looks again after five seconds
@@ -201,21 +231,20 @@ async def test_a_champion_is_rolled_out_on_demand_only_and_once(
 
 
 async def test_files_behind_the_old_server_come_with_their_folder(
-    tracking: Any, listener: Any, old: Path
+    tracking: Any, listener: Any, old: Old
 ) -> None:
     await listener.register("rain")
-    await python(BEFORE, f"sqlite:///{old / 'mlflow.db'}", folder=old)
-    store = sqlite3.connect(old / "mlflow.db")
+    store = sqlite3.connect(old.store)
     proxied = "UPDATE {0} SET {1} = replace({1}, ?, 'mlflow-artifacts:')"
     places = {"experiments": "artifact_location", "runs": "artifact_uri"}
     for table, column in {**places, "logged_models": "artifact_location"}.items():
-        store.execute(proxied.format(table, column), (str(old / "mlruns"),))
+        store.execute(proxied.format(table, column), (str(old.folder / "mlruns"),))
     store.commit()
     store.close()
 
-    without = await move_in(tracking, str(old / "mlflow.db"), "--project", "rain")
-    files = ("--artifacts", str(old / "mlruns"))
-    with_them = await move_in(tracking, str(old / "mlflow.db"), "--project", "rain", *files)
+    without = await move_in(tracking, old.store, "--project", "rain")
+    files = ("--artifacts", str(old.folder / "mlruns"))
+    with_them = await move_in(tracking, old.store, "--project", "rain", *files)
     came = json.loads((await tracking.run_client(LOOK)).splitlines()[-1])
 
     assert without["artifacts_copied"] == 0
@@ -224,14 +253,13 @@ async def test_files_behind_the_old_server_come_with_their_folder(
     assert (came["note"], came["predicted"]) == ("hello", [1.0, 2.0])
 
 
-async def test_an_alias_that_is_set_here_stays(tracking: Any, listener: Any, old: Path) -> None:
+async def test_an_alias_that_is_set_here_stays(tracking: Any, listener: Any, old: Old) -> None:
     await listener.register("rain")
-    await python(BEFORE, f"sqlite:///{old / 'mlflow.db'}", folder=old)
-    await move_in(tracking, str(old / "mlflow.db"), "--project", "rain")
+    await move_in(tracking, old.store, "--project", "rain")
     moved = "from mlflow import MlflowClient; MlflowClient().set_registered_model_alias('rain', 'champion', 2)"
     await tracking.run_client(moved)
 
-    again = await move_in(tracking, str(old / "mlflow.db"), "--project", "rain", "--promote")
+    again = await move_in(tracking, old.store, "--project", "rain", "--promote")
 
     assert (again["aliases_kept_here"], again["promoted"]) == (1, [])
     (promoted,) = await listener.wait_for(1, "model.promoted")
@@ -251,9 +279,9 @@ async def test_an_alias_that_is_set_here_stays(tracking: Any, listener: Any, old
     ],
 )
 async def test_what_is_no_mlflow_is_refused(
-    unstarted: Any, old: Path, prepare: str | None, says: str
+    unstarted: Any, tmp_path: Path, prepare: str | None, says: str
 ) -> None:
-    path = old / "mlflow.db"
+    path = tmp_path / "mlflow.db"
     if prepare == "text":
         path.write_text("text" * 1000)
     elif prepare:
@@ -266,58 +294,54 @@ async def test_what_is_no_mlflow_is_refused(
     assert says in refused["error"]
 
 
-async def test_an_archived_project_takes_nothing(tracking: Any, listener: Any, old: Path) -> None:
+async def test_an_archived_project_takes_nothing(tracking: Any, listener: Any, old: Old) -> None:
     await listener.register("rain")
-    await python(BEFORE, f"sqlite:///{old / 'mlflow.db'}", folder=old)
     store = sqlite3.connect(tracking.home / "state" / "tracking" / "mlflow.db")
     store.execute("INSERT INTO mlops_closed VALUES ('rain', 'archived')")
     store.commit()
     store.close()
 
-    refused = await move_in(tracking, str(old / "mlflow.db"), "--project", "rain", code=1)
+    refused = await move_in(tracking, old.store, "--project", "rain", code=1)
 
     assert "project 'rain' is archived" in refused["error"]
 
 
 async def test_a_whole_database_of_plain_mlflow_opens_and_its_runs_make_events(
-    unstarted: Any, listener: Any, old: Path
+    unstarted: Any, listener: Any, old: Old
 ) -> None:
-    uri = f"sqlite:///{old / 'mlflow.db'}"
-    run_id, still_open = (await python(BEFORE, uri, folder=old)).split()
-    unstarted.more["TRACKING_STORE_URI"] = uri
-    unstarted.more["TRACKING_ARTIFACTS"] = str(old / "mlruns")
+    unstarted.more["TRACKING_STORE_URI"] = old.uri
+    unstarted.more["TRACKING_ARTIFACTS"] = str(old.folder / "mlruns")
 
     await unstarted.start()
     came = json.loads((await unstarted.run_client(LOOK, workspace=None)).splitlines()[-1])
     before = await listener.events(*STARTS)
-    ending = f"from mlflow import MlflowClient; MlflowClient().set_terminated({still_open!r})"
+    ending = f"from mlflow import MlflowClient; MlflowClient().set_terminated({old.still_open!r})"
     await unstarted.run_client(ending, workspace=None)
 
     (completed,) = await listener.wait_for(1, "run.completed")
-    assert (came["id"], came["note"], came["predicted"]) == (run_id, "hello", [1.0, 2.0])
+    assert (came["id"], came["note"], came["predicted"]) == (old.run_id, "hello", [1.0, 2.0])
     assert before == []
-    assert (completed["project"], completed["data"]["run_id"]) == ("default", still_open)
+    assert (completed["project"], completed["data"]["run_id"]) == ("default", old.still_open)
 
 
 async def test_a_bent_database_reads_no_other_folder_and_decides_nothing_here(
-    tracking: Any, listener: Any, old: Path
+    tracking: Any, listener: Any, old: Old
 ) -> None:
     await listener.register("rain")
-    run_id, _ = (await python(BEFORE, f"sqlite:///{old / 'mlflow.db'}", folder=old)).split()
-    secret = old / "secret"
+    secret = old.folder / "secret"
     secret.mkdir()
     (secret / "key").write_text("secret")
-    (notes,) = _found(old, f"mlruns/*/{run_id}/artifacts/notes")
+    (notes,) = _found(old.folder, f"mlruns/*/{old.run_id}/artifacts/notes")
     (notes / "link").symlink_to(secret / "key")
-    store = sqlite3.connect(old / "mlflow.db")
-    store.execute("UPDATE runs SET artifact_uri = ? WHERE run_uuid != ?", (str(secret), run_id))
+    store = sqlite3.connect(old.store)
+    store.execute("UPDATE runs SET artifact_uri = ? WHERE run_uuid != ?", (str(secret), old.run_id))
     tag = "INSERT INTO model_version_tags (name, version, key, value, workspace) VALUES ('rain', 1, ?, ?, 'default')"
     gate = {"mlops.gate.decision": "rejected", "mlops.gate.candidate": "no number"}
     store.executemany(tag, [*gate.items(), ("own", "yes")])
     store.commit()
     store.close()
 
-    result = await move_in(tracking, str(old / "mlflow.db"), "--project", "rain")
+    result = await move_in(tracking, old.store, "--project", "rain")
 
     here = sqlite3.connect(tracking.home / "state" / "tracking" / "mlflow.db")
     tags = dict(here.execute("SELECT key, value FROM model_version_tags WHERE version = 1"))
@@ -331,17 +355,16 @@ async def test_a_bent_database_reads_no_other_folder_and_decides_nothing_here(
 
 
 async def test_files_that_a_killed_import_left_half_are_completed(
-    tracking: Any, listener: Any, old: Path
+    tracking: Any, listener: Any, old: Old
 ) -> None:
     await listener.register("rain")
-    run_id, _ = (await python(BEFORE, f"sqlite:///{old / 'mlflow.db'}", folder=old)).split()
-    await move_in(tracking, str(old / "mlflow.db"), "--project", "rain")
-    (note,) = _found(tracking.home / "artifacts", f"**/{run_id}/artifacts/notes/a.txt")
+    await move_in(tracking, old.store, "--project", "rain")
+    (note,) = _found(tracking.home / "artifacts", f"**/{old.run_id}/artifacts/notes/a.txt")
     (model,) = _found(tracking.home / "artifacts", "**/models/*/artifacts/MLmodel")
     note.write_text("he")
     model.unlink()
 
-    await move_in(tracking, str(old / "mlflow.db"), "--project", "rain")
+    await move_in(tracking, old.store, "--project", "rain")
 
     assert note.read_text() == "hello"
     assert model.exists()

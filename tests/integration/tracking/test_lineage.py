@@ -174,7 +174,7 @@ async def test_what_the_sink_will_never_take_is_a_dead_letter_of_lineage(
     async with told(nats_server, sink) as bus:
         await bus.publish(message(RunStarted))
         await until(lambda: receiver.seen != [])
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not (letters := await bus.list()):
                 await asyncio.sleep(0.05)
         assert (letters[0].service, letters[0].deliveries) == ("lineage", 1)
@@ -226,7 +226,7 @@ async def test_a_sink_that_hangs_is_given_up_in_time(
     with pytest.raises(UnavailableError, match="no answer within 2 s"):
         await hasty.tell(await _telling())
 
-    assert time.monotonic() - began < 6
+    assert time.monotonic() - began < 15
 
 
 async def test_a_wrong_configuration_is_named_and_waited_for(tmp_path: Path) -> None:

@@ -230,7 +230,7 @@ async def test_a_store_that_cannot_be_reached_is_said_at_start(
     unstarted.more["TRACKING_STORE_URI"] = "postgresql://" + wrong.format(**known)
 
     await unstarted.launch()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         code = await unstarted.process.wait()
 
     assert code == 1

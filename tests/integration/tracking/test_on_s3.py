@@ -32,7 +32,7 @@ with mlflow.start_run() as run:
     mlflow.log_artifacts(folder, "deep")
     mlflow.log_text("hello", "notes/a.txt")
     mlflow.log_metric("accuracy", 0.8)
-    mlflow.pyfunc.log_model(name="model", python_model=Same(), registered_model_name="rain")
+    mlflow.pyfunc.log_model(name="model", python_model=Same(), registered_model_name="rain", pip_requirements=["mlflow"])
 back = pathlib.Path(client.download_artifacts(run.info.run_id, "deep/big.bin")).read_bytes()
 print(json.dumps({
     "listed": sorted(item.path for item in client.list_artifacts(run.info.run_id)),

@@ -27,7 +27,7 @@ for technique, accuracy in (("lora", 0.9), ("baseline", 0.8)):
         for step in range(3):
             mlflow.log_metric("accuracy", accuracy * step / 2, step=step)
         if technique == "lora":
-            mlflow.pyfunc.log_model(name="model", python_model=Same(), metadata=apple, registered_model_name="rain")
+            mlflow.pyfunc.log_model(name="model", python_model=Same(), metadata=apple, registered_model_name="rain", pip_requirements=["mlflow"])
     print(run.info.run_id)
 MlflowClient().set_registered_model_tag("rain", "team", "sky")
 """

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -78,15 +77,14 @@ async def pair(
 
 
 async def test_the_leader_tells_what_the_other_one_took(pair: Any, listener: Any) -> None:
-    _, follows = pair
+    leads, follows = pair
 
-    began = time.monotonic()
     said = await follows.run_client(ONE)
     (completed,) = await listener.wait_for(1, "run.completed")
 
     assert completed["data"]["run_id"] in said
-    # Not by waiting for the follower to lead; the client alone takes seconds to start.
-    assert time.monotonic() - began < 30
+    # Not by waiting for the follower to lead.
+    assert await leader(listener) == leads.process.pid
 
 
 async def test_kill_of_the_leader_in_the_middle_loses_and_doubles_nothing(
@@ -98,7 +96,7 @@ async def test_kill_of_the_leader_in_the_middle_loses_and_doubles_nothing(
     assert not client.done()
 
     await leads.kill()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while await leader(listener) != follows.process.pid:
             await asyncio.sleep(0.1)
     said = await client

@@ -119,13 +119,20 @@ def repo(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
         yield repo
 
 
-def put(repo: Any, folder: Path, content: Content, tell: Callable[[int, int], None]) -> None:
+def put(
+    repo: Any,
+    folder: Path,
+    content: Content,
+    tell: Callable[[int, int], None],
+    *,
+    read_only: bool = False,
+) -> None:
     from mlops.versioning.adapters.dvc_look import Wish  # noqa: PLC0415
     from mlops.versioning.adapters.dvc_restore import contents, restore  # noqa: PLC0415
     from mlops.versioning.adapters.dvc_store import Store  # noqa: PLC0415
 
     files = contents(Store(repo.cache.local.path), content.oid)
-    wish = Wish(folder / "days", "days", content.dvc_text, files, read_only=False)
+    wish = Wish(folder / "days", "days", content.dvc_text, files, read_only)
     restore(repo, wish, lambda wanted: wanted, tell)
 
 
@@ -142,6 +149,34 @@ def test_what_is_written_meanwhile_is_not_lost(
 
     assert (folder / "days" / f"{name}.csv").read_text() == "precious"
     assert (folder / "days.dvc").read_text() == held[1].dvc_text
+
+
+def test_a_link_is_not_made_over_what_came_meanwhile(
+    repo: Any, folder: Path, held: list[Content]
+) -> None:
+    (folder / "days").rename(folder / "before")
+
+    def somebody_writes(done: int, _: int) -> None:
+        if done == 1:
+            write(folder / "days", b="precious")
+
+    with pytest.raises(RejectedError, match=r"was written to .*b\.csv"):
+        put(repo, folder, held[0], somebody_writes, read_only=True)
+
+    assert tree(folder / "days") == {"a.csv": "early", "b.csv": "precious"}
+
+
+def test_links_stand_where_nothing_did_and_where_something_else_did(
+    repo: Any, folder: Path, held: list[Content]
+) -> None:
+    told: list[tuple[int, int]] = []
+
+    put(repo, folder, held[0], lambda *how_far: told.append(how_far), read_only=True)
+
+    a, b = (folder / "days" / name for name in ("a.csv", "b.csv"))
+    assert tree(folder / "days") == {"a.csv": "early", "b.csv": "early"}
+    assert (a.stat().st_ino, a.stat().st_mode & 0o777) == (b.stat().st_ino, 0o444)
+    assert told == [(1, 2), (2, 2)]
 
 
 def test_a_disk_that_fills_up_takes_no_file_and_the_next_time_completes_it(

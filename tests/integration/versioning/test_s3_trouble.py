@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
@@ -20,9 +21,11 @@ from mlops.versioning.adapters import dvc_copy, dvc_s3
 from mlops.versioning.adapters.dvc import DvcDatasets
 from mlops.versioning.adapters.dvc_pace import Pace
 from mlops.versioning.adapters.dvc_places import own_places
+from mlops.versioning.adapters.dvc_reach import DvcReach
 from mlops.versioning.adapters.dvc_setup import prepare
 from mlops.versioning.adapters.dvc_store import Store
 from mlops.versioning.adapters.dvc_transfer import fetch, push
+from mlops.versioning.adapters.dvc_unnamed import give_up_uploads
 from mlops.versioning.ports import Place
 from servers.relay import Relay
 
@@ -30,6 +33,7 @@ pytestmark = [pytest.mark.server, pytest.mark.timeout(120)]
 
 # Everything is older than what comes a minute from now.
 AT_ONCE = timedelta(minutes=-1)
+DAY_S = 86_400.0
 
 
 class Clock:
@@ -60,6 +64,14 @@ async def datasets(place: Place, tmp_path: Path) -> AsyncIterator[DvcDatasets]:
     datasets = DvcDatasets(tmp_path / "state")
     yield datasets
     await datasets.close()
+
+
+@pytest.fixture
+async def reach(place: Place, tmp_path: Path) -> AsyncIterator[DvcReach]:
+    assert place.remote.startswith("s3://")
+    reach = DvcReach(own_places(tmp_path / "state"))
+    yield reach
+    await reach.close()
 
 
 def amazon(s3: Any) -> Any:
@@ -140,6 +152,15 @@ def test_a_large_file_goes_on_with_the_parts_that_have_arrived(
     assert client.get_object(**where)["Body"].read() == content
     assert out.now_s == pytest.approx(12 - 5.24, abs=0.3)
     assert not client.list_multipart_uploads(Bucket="datasets").get("Uploads")
+    # Of another object, which nobody goes on with.
+    client.create_multipart_upload(Bucket="datasets", Key="rain/files/md5/ab/cdef")
+    with Repo(place.folder) as repo:
+        remote = repo.cloud.get_remote_odb("mlops")
+        give_up_uploads(remote, time.time() + DAY_S)
+        left = client.list_multipart_uploads(Bucket="datasets").get("Uploads")
+        give_up_uploads(remote, time.time() + 8 * DAY_S)
+    assert [one["Key"] for one in left or []] == ["rain/files/md5/ab/cdef"]
+    assert not client.list_multipart_uploads(Bucket="datasets").get("Uploads")
 
 
 async def test_a_push_that_was_cut_off_sends_only_what_is_not_there_yet(
@@ -171,31 +192,43 @@ async def test_damage_and_loss_on_either_side_are_put_right_and_a_sweep_spares_w
     s3: Any, datasets: DvcDatasets, place: Place
 ) -> None:
     client = amazon(s3)
-    write_days(place, 3, 1000)
+    write_days(place, 5, 1000)
     dead = await datasets.snapshot(place, "days")
     (Path(place.folder) / "days" / "0.bin").write_bytes(b"later")
     live = await datasets.snapshot(place, "days")
     shown = await datasets.files(place, live)
-    damaged, lost = Path(shown["0.bin"]), Path(shown["1.bin"])
-    damage(damaged)
-    client.delete_object(Bucket="datasets", Key=f"rain/files/md5/{lost.parent.name}/{lost.name}")
+    damage(Path(shown["0.bin"]))
+    lost, overwritten, cut = (
+        {"Bucket": "datasets", "Key": f"rain/files/md5/{one.parent.name}/{one.name}"}
+        for one in (Path(shown[f"{number}.bin"]) for number in (1, 2, 3))
+    )
+    client.delete_object(**lost)
+    client.put_object(**overwritten, Body=b"x" * 1000)
+    client.put_object(**cut, Body=b"x")
 
     looked = await datasets.verify(place, [live.oid], repair=False)
     repaired = await datasets.verify(place, [live.oid])
     counted = await datasets.sweep(place, [dead.oid], [live.oid], grace=AT_ONCE, dry=True)
     swept = await datasets.sweep(place, [dead.oid], [live.oid], grace=AT_ONCE, dry=False)
     after = await datasets.verify(place, [live.oid], repair=False)
+    read = await datasets.verify(place, [live.oid], repair=False, deep=True)
 
     # Whole again: what is read has the address of `later`.
-    assert (looked.lost, repaired.repaired, repaired.lost) == ((live.oid,), 2, ())
+    assert (looked.lost, looked.repaired, looked.unread) == ((live.oid,), 0, 0)
+    assert (repaired.repaired, repaired.repaired_there, repaired.lost) == (4, 3, ())
     assert counted == swept
     assert swept.objects == 4  # one file and the listing, on both sides
-    assert after.lost == ()
-    assert len(keys(client)) == 4
+    assert (after.lost, after.unread, read.lost) == ((), 0, ())
+    assert len(keys(client)) == 6
+    # What an addition that was killed had brought.
+    client.put_object(Bucket="datasets", Key=f"rain/files/md5/ff/{'f' * 30}", Body=b"left")
+    left = await datasets.sweep(place, [], [live.oid], unnamed=True, grace=AT_ONCE, dry=False)
+    assert (left.objects, left.size_bytes) == (1, 4)
+    assert len(keys(client)) == 6
 
 
 async def test_a_bucket_that_is_gone_is_said_with_the_fix_and_comes_back_full(
-    s3: Any, datasets: DvcDatasets, place: Place
+    s3: Any, datasets: DvcDatasets, place: Place, reach: DvcReach
 ) -> None:
     client = amazon(s3)
     (Path(place.folder) / "days.csv").write_text("1,2\n")
@@ -206,7 +239,12 @@ async def test_a_bucket_that_is_gone_is_said_with_the_fix_and_comes_back_full(
 
     with pytest.raises(UnavailableError, match="create the bucket"):
         await datasets.push(place, [held.oid])
+    with pytest.raises(UnavailableError, match="create the bucket"):
+        await reach.touch(place, held.oid)
     client.create_bucket(Bucket="datasets")
+    with pytest.raises(UnavailableError, match=f"lacks {held.oid}"):
+        await reach.touch(place, held.oid)
 
     assert await datasets.push(place, [held.oid]) == 1
+    await reach.touch(place, held.oid)
     assert len(keys(client)) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import platform
 import shutil
 import time
 from dataclasses import replace
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops.chassis.errors import UnavailableError
+from mlops.chassis.errors import RejectedError, UnavailableError
 from mlops.versioning.adapters.dvc import DvcDatasets
 from mlops.versioning.model import Content
 from mlops.versioning.ports import Place, Progress
@@ -144,7 +145,7 @@ async def test_a_sweep_takes_what_only_dead_contents_name(
 ) -> None:
     (folder / "days" / "a.csv").write_text("later")
     later = await datasets.snapshot(place, "days")
-    theirs = keep_by_hand(place)
+    theirs, sides = keep_by_hand(place), (place.cache, place.remote)
     make_old(place.cache, place.remote)
     before = objects(place.cache)
 
@@ -164,6 +165,20 @@ async def test_a_sweep_takes_what_only_dead_contents_name(
     assert len(gone) == 2
     assert theirs in objects(place.cache)
     assert (await datasets.verify(place, [later.oid])).lost == ()
+    # What a killed process has left half written, and what nobody names, go only when that is asked for.
+    dead = [Path(side, "files", "drafts", f"{platform.node()}+{2**22 + 1}+0") for side in sides]
+    for one in dead:
+        one.parent.mkdir(exist_ok=True)
+        one.touch()
+    unnamed = await datasets.sweep(
+        place, [], [later.oid], projects=[place], unnamed=True, grace=HOUR, dry=False
+    )
+    assert unnamed.objects == 1
+    assert theirs not in objects(place.cache)
+    assert not any(one.exists() for one in dead)
+    shutil.rmtree(folder)
+    with pytest.raises(RejectedError, match="does not exist"):
+        await datasets.sweep(place, [], [], projects=[place], unnamed=True, grace=HOUR, dry=False)
 
 
 async def test_an_addition_that_meets_an_old_object_keeps_it_from_the_sweep(

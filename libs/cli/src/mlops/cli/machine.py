@@ -44,7 +44,7 @@ def environment(found: Sequence[Tool], caller: Mapping[str, str]) -> dict[str, s
     programs = str(Path(sys.executable).parent)
     kept = {name: value for name, value in caller.items() if name != "MLOPS_HOME"}
     return {
-        # Two tests run at a time and start servers: threads of every library for all processors only wait for each other.
+        # Three tests run at a time and start servers: threads of every library for all processors only wait for each other.
         **dict.fromkeys(_ONE_THREAD, "1"),
         **kept,
         **told,

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from mlops.client.errors import RefusedError
 
 Value = float | int | bool | str | None
+Label = Value | Sequence[float | None]
 Rows = Sequence[Mapping[str, Value]]
 Columns = Mapping[str, Sequence[Value]]
 
@@ -41,9 +42,9 @@ def request_of(data: Rows | Columns | Frame) -> dict[str, Any]:
 
 
 def labels_of(
-    labels: Mapping[str, Value] | Sequence[Mapping[str, Any]],
-) -> dict[str, Value] | list[dict[str, Any]]:
-    """Return labels as the gateway takes them; one that is not known yet is refused."""
+    labels: Mapping[str, Label] | Sequence[Mapping[str, Any]],
+) -> dict[str, Value | list[Value]] | list[dict[str, Any]]:
+    """Return labels as the gateway takes them, several numbers as a list; one that is not known yet is refused."""
     if isinstance(labels, Mapping):
         return {name: _label(name, value) for name, value in labels.items()}
     return [_labelled(dict(one)) for one in labels]
@@ -94,7 +95,9 @@ def _labelled(one: dict[str, Any]) -> dict[str, Any]:
     return one
 
 
-def _label(request_id: str, value: Any) -> Value:
+def _label(request_id: str, value: Any) -> Value | list[Value]:
+    if _many(value) and hasattr(value, "__getitem__") and getattr(value, "size", 0) != 1:
+        return [_plain(one, f"the label of {request_id!r}") for one in value]
     found = _plain(value, f"the label of {request_id!r}")
     if found is None:
         raise _refusal(f"the label of {request_id!r} is missing", "send it once it is known")

@@ -41,6 +41,8 @@ EVENTS: tuple[type[Event], ...] = (
     versioning.DataRemoved,
     versioning.DataVerified,
     versioning.DataCollected,
+    versioning.RemoteLost,
+    versioning.RemoteRegained,
     orchestration_bridge.WorkflowQueued,
     orchestration_bridge.WorkflowDeclined,
     orchestration_bridge.WorkflowApproved,

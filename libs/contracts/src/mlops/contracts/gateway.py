@@ -8,7 +8,7 @@ from typing import ClassVar
 from pydantic import AwareDatetime, Field
 
 from mlops.contracts.message import Part, ProjectEvent
-from mlops.contracts.serving import Scalar
+from mlops.contracts.serving import MOST_OF_A_VECTOR, Scalar
 
 
 class Label(Part):
@@ -17,6 +17,12 @@ class Label(Part):
     request_id: str = Field(max_length=128, description="The request id of the prediction.")
     label: Scalar = Field(description="The true value.")
     at: AwareDatetime = Field(description="When the truth was known.")
+    numbers: tuple[float | None, ...] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=MOST_OF_A_VECTOR,
+        description="The true values where the answer is several numbers, in their order; `label` is None then.",
+    )
 
 
 class LabelRecorded(ProjectEvent):

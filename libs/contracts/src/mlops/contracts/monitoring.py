@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import AwareDatetime, Field
 
@@ -72,6 +72,11 @@ class DriftDetected(_ModelWatched):
     window: Window = Field(description="The rows this is about.")
     report_uri: str | None = Field(default=None, max_length=1024, description="The full report.")
     suggestion: str = Field(default="", max_length=1000, description="What a person could do.")
+    unexpected_columns: tuple[Annotated[str, Field(max_length=256)], ...] = Field(
+        default=(),
+        max_length=16,
+        description="Columns that the reference does not have, the first of them; that is no drift.",
+    )
 
 
 class DriftCleared(_ModelWatched):

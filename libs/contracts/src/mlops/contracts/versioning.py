@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from mlops.contracts.message import Part, ProjectCommand, ProjectEvent
 
@@ -121,6 +121,14 @@ class DataVerified(ProjectEvent):
     damaged: tuple[DamagedVersion, ...] = Field(
         default=(), max_length=100, description="The newest of them."
     )
+    repaired_on_remote: int = Field(
+        default=0, ge=0, description="Of the objects that were put right, those of the remote."
+    )
+    unread: int = Field(
+        default=0,
+        ge=0,
+        description="Objects on the remote that are there, and of whose content nothing is known without reading them.",
+    )
 
 
 class DataCollected(ProjectEvent):
@@ -132,6 +140,26 @@ class DataCollected(ProjectEvent):
     objects: int = Field(ge=0, description="Objects that were deleted from cache and remote.")
     size_bytes: int = Field(ge=0, description="Their size.")
     dry_run: bool = Field(description="Whether they were only counted.")
+
+
+class RemoteLost(ProjectEvent):
+    """The remote of a project's data cannot be used, and could not a while ago either."""
+
+    type: ClassVar[str] = "remote.lost"
+    about: ClassVar[str | None] = "remote"
+
+    remote: str = Field(max_length=1024, description="The DVC remote.")
+    reason: str = Field(max_length=2000, description="Where, why, and the fix where one is known.")
+    lost_at: AwareDatetime = Field(description="When it was first seen to be so.")
+
+
+class RemoteRegained(ProjectEvent):
+    """The remote of a project's data can be used again, or the project needs it no more."""
+
+    type: ClassVar[str] = "remote.regained"
+    about: ClassVar[str | None] = "remote"
+
+    remote: str = Field(max_length=1024, description="The DVC remote that was lost.")
 
 
 class AddData(ProjectCommand):
@@ -246,6 +274,10 @@ class VerifyData(ProjectCommand):
     repair: bool = Field(
         default=False, description="Whether a damaged copy is put right from the other one."
     )
+    deep: bool = Field(
+        default=False,
+        description="Whether everything on a remote that is no folder is read, too: all of it is downloaded.",
+    )
 
 
 class CollectData(ProjectCommand):
@@ -254,3 +286,10 @@ class CollectData(ProjectCommand):
     type: ClassVar[str] = "cmd.data.collect"
 
     dry_run: bool = Field(default=False, description="Only count what would be deleted.")
+    unnamed: bool = Field(
+        default=False,
+        description=(
+            "Whether also what no version and no `.dvc` file of a registered folder names, and is older than a day: "
+            "leftovers of killed and refused additions, but also what only other git branches or clones name."
+        ),
+    )

@@ -91,12 +91,13 @@ def wire(bus: SpokenBus, outside: Outside, settings: Settings, clock: Clock = ut
     alerts = Alerts(bus, clock, most_bytes)
     judging = timedelta(seconds=settings.judge_timeout_s)
     inference, closes = _inference(bus, outside, settings, routes, memory, comparisons)
+    callers = Callers(Tokens(token), keys, clock)
     app = site(
         keys,
-        Callers(Tokens(token), keys, clock),
+        callers,
         inference,
         plain=(
-            Page(keys, queries, memory, routes, alerts.holding),
+            Page(callers, queries, memory, routes, alerts.holding),
             Mlflow(outside.mlflow),
         ),
         described=(

@@ -54,6 +54,7 @@ from mlops.contracts.serving import (
 )
 from mlops.contracts.telemetry_agent import TelemetrySampled, ThermalRecovered, ThermalThrottled
 from mlops.contracts.tracking import ModelNominated, ModelPromoted
+from mlops.contracts.versioning import RemoteLost, RemoteRegained
 from mlops.contracts.workspaces import ProjectArchived, ProjectRegistered, ProjectUpdated
 from mlops.monitoring import sources
 from mlops.monitoring.adapters.apprise import WORKER as CHANNELS_WORKER
@@ -251,6 +252,8 @@ def _wire_troubles(bus: Bus, alarms: AlertHandlers, declines: DeclineHandlers) -
     bus.on(NAME, WorkflowCancelled, alarms.on(waiting.of_decided), in_order)
     bus.on(NAME, ModelNominated, alarms.on(waiting.of_nominated), in_order)
     bus.on(NAME, ModelPromoted, alarms.on(waiting.of_promoted), in_order)
+    bus.on(NAME, RemoteLost, alarms.on(troubles.of_remote_lost), in_order)
+    bus.on(NAME, RemoteRegained, alarms.on(troubles.of_remote_regained), in_order)
     bus.on(NAME, AcknowledgeAlert, alarms.do_acknowledge_alert)
 
 

@@ -19,7 +19,8 @@ from mlops.contracts.message import Message, Part, follow_up_id
 from mlops.contracts.monitoring import EvaluateWindow, ReportPublished
 from mlops.contracts.report_paths import opened_at
 from mlops.monitoring.model.bins import Value
-from mlops.monitoring.model.windows import ModelKey, Window, columns_of, evenly
+from mlops.monitoring.model.window_words import remarks
+from mlops.monitoring.model.windows import ModelKey, Window, columns_of, evenly, every
 from mlops.monitoring.ports import (
     EVALUATION,
     Columns,
@@ -27,11 +28,13 @@ from mlops.monitoring.ports import (
     Page,
     ReportJob,
     Reports,
+    Which,
 )
 
 _MOST_TRIES = 3
 _MOST_ROWS = 2000
 _LOOK_BACK = 200
+_LOOK_FAR_BACK = 1000
 _NOTHING: tuple[Message, ...] = ()
 
 
@@ -145,10 +148,11 @@ def _is_judged(window: Window) -> bool:
 async def _written(ledger: Ledger, shelf: Reports, job: ReportJob, gateway: str) -> Message | None:
     """Write one report and return what is to be told: None when it failed and nobody waits for an answer."""
     material = await ledger.look(lambda page: _material(page, job.key, job.window, job.version))
+    words = await ledger.look(lambda page: _words(page, job))
     if material is None:
         return await _given_up(ledger, job, "its rows or its reference are no longer kept")
     try:
-        size = await shelf.write(job, material.current, material.reference)
+        size = await shelf.write(job, material.current, material.reference, words)
     except RejectedError as error:
         return await _given_up(ledger, job, str(error))
     except UnavailableError as error:
@@ -199,7 +203,9 @@ def _log() -> FilteringBoundLogger:
 
 
 def _material(page: Page, key: ModelKey, number: int, version: int) -> _Material | None:
-    rows = evenly(page.rows.of(key, number), _MOST_ROWS)
+    sizes = {window.number: window.rows for window in page.windows.latest(key, _LOOK_FAR_BACK)}
+    spread = Which(every=every(sizes.get(number, 0), _MOST_ROWS))
+    rows = evenly(page.rows.of(key, number, spread), _MOST_ROWS)
     baseline = page.baselines.get(key, version)
     if not rows or baseline is None:
         return None
@@ -210,6 +216,16 @@ def _material(page: Page, key: ModelKey, number: int, version: int) -> _Material
     }
     reference = {**baseline.features, "prediction": baseline.predictions}
     return _Material(_sampled(current), _sampled(reference), min(times), max(times))
+
+
+def _words(page: Page, job: ReportJob) -> tuple[str, ...]:
+    known = page.windows.latest(job.key, _LOOK_BACK)
+    window = next((one for one in known if one.number == job.window), None)
+    made = page.baselines.made(job.key, job.version)
+    if window is None or made is None:
+        return ()
+    reference = f"{made.origin}, {made.rows} rows"
+    return remarks(window, reference, page.baselines.growth(job.key, job.version))
 
 
 def _sampled(columns: Columns) -> dict[str, Sequence[Value]]:

@@ -30,6 +30,7 @@ from mlops.versioning.adapters.differences import FileDifferences
 from mlops.versioning.adapters.dvc import DvcDatasets
 from mlops.versioning.adapters.dvc_files import DvcFiles
 from mlops.versioning.adapters.dvc_places import own_places
+from mlops.versioning.adapters.dvc_reach import DvcReach
 from mlops.versioning.adapters.mlflow_models import MlflowModels
 from mlops.versioning.adapters.sqlite import SqliteVersions
 from mlops.versioning.handlers.additions import Additions
@@ -43,12 +44,14 @@ from mlops.versioning.handlers.lineage import Lineage
 from mlops.versioning.handlers.people import People
 from mlops.versioning.handlers.projects import Projects
 from mlops.versioning.handlers.reading import Reading
+from mlops.versioning.handlers.remotes import RemoteWatch
 from mlops.versioning.handlers.watching import Watching
 from mlops.versioning.ports import (
     Addition,
     Comparison,
     Contents,
     KnownProject,
+    LostRemote,
     Models,
     PeoplesFiles,
     Registry,
@@ -58,6 +61,8 @@ from mlops.versioning.settings import Settings
 NAME = "versioning"
 # People's own additions are looked for this often.
 _LOOK_S = 3.0
+# A remote that is lost is looked at this often; one that is well, more seldom.
+_REMOTE_S = 60.0
 
 
 def wire(
@@ -162,7 +167,12 @@ async def build(service: Service) -> None:
         cache=str(settings.data_dir / "cache"),
         bandwidth=settings.bandwidth,
     )
-    service.source("people", lambda: sources.people(people.look, lambda: asyncio.sleep(_LOOK_S)))
+    service.source("people", lambda: sources.looks(people.look, lambda: asyncio.sleep(_LOOK_S)))
+    reach = DvcReach(own)
+    lost = service.bus.documents("versioning_remotes", LostRemote)
+    watch = RemoteWatch(people.projects, versions, reach, lost, utc_now)
+    service.source("remotes", lambda: sources.looks(watch.look, lambda: asyncio.sleep(_REMOTE_S)))
+    service.at_stop(reach.close)
     service.at_stop(errands.close)
     service.at_stop(versions.close)
     service.at_stop(datasets.close)

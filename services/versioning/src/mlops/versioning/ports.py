@@ -52,12 +52,17 @@ class Room:
 
 @dataclass(frozen=True)
 class Verified:
-    """What was read again: how many objects, how many were put right, and which contents cannot be had whole."""
+    """What was read again: how many objects, how many were put right, and which contents cannot be had whole.
+
+    Of the repaired ones *repaired_there* were so on the remote; *unread* are there, and nothing proves their content.
+    """
 
     checked: int
     size_bytes: int
     repaired: int
     lost: tuple[str, ...]
+    repaired_there: int = 0
+    unread: int = 0
 
 
 @dataclass(frozen=True)
@@ -132,12 +137,14 @@ class Upkeep(Protocol):
         oids: Sequence[str],
         *,
         repair: bool = True,
+        deep: bool = False,
         told: Told | None = None,
     ) -> Verified:
         """Read all objects of the given contents again, in the cache and on the remote.
 
         With *repair* a damaged or missing object is put right from the other of the two; without, nothing changes and
-        `lost` names what is not whole now. On a remote that is no folder only presence is looked at.
+        `lost` names what is not whole now. Of a remote that is no folder it is looked at what its server says of each
+        object; what that does not prove is `unread`. *deep* reads everything there, too.
         """
 
     async def sweep(
@@ -147,6 +154,7 @@ class Upkeep(Protocol):
         live: Sequence[str],
         *,
         projects: Sequence[Place] = (),
+        unnamed: bool = False,
         grace: timedelta,
         dry: bool,
         told: Told | None = None,
@@ -157,6 +165,8 @@ class Upkeep(Protocol):
         names stays too, but for a dead one that still stands in the place's own. An object younger than *grace*, counted from the call, stays: an
         addition that needs it may be under way (one that meets an old object makes it young). Where a live folder's
         listing is in no project's cache and on no project's remote nothing is deleted and UnavailableError says so.
+        With *unnamed* everything else goes that neither *live* contents nor such `.dvc` files name, and what was begun
+        on the remote and given up. What a killed call has left half written goes in any case.
         """
 
 
@@ -176,6 +186,13 @@ class Claim:
     stage: str = ""
 
 
+class Reach(Protocol):
+    """Whether the remotes of projects can be used."""
+
+    async def touch(self, place: Place, oid: str) -> None:
+        """Return when the project's remote holds an object; UnavailableError says why it cannot be had there, and the fix."""
+
+
 class PeoplesFiles(Protocol):
     """What people version themselves, with DVC by hand; none of their files is changed."""
 
@@ -191,6 +208,9 @@ class PeoplesFiles(Protocol):
 
     async def arrived(self, place: Place, oid: str) -> bool:
         """Return whether a stat shows that the project's remote has an object; False where that takes more."""
+
+    async def unpushed(self, place: Place, files: Sequence[str]) -> set[str]:
+        """Return those of several files and outputs that no remote of the project holds, as far as remotes can be asked."""
 
     async def claimed(self, place: Place, file: str) -> Claim | None:
         """Return what the file names, once the project's remote here holds all of it; None while no remote does.
@@ -303,6 +323,15 @@ class KnownProject(Part):
     data: DataSettings = DataSettings()
     # Where its versions are; differs from `data.remote` until all of them have been brought there.
     remote: str = ""
+
+
+class LostRemote(Part):
+    """The document of a project's remote that cannot be used, in the bucket `versioning_remotes`."""
+
+    remote: str
+    lost_at: AwareDatetime
+    # Whether people have heard of it.
+    told: bool = False
 
 
 class Addition(Part):

@@ -25,18 +25,28 @@ def verify(
     repair: Annotated[  # noqa: FBT002 - an option
         bool, typer.Option("--repair", help="Put a damaged copy right from the other one.")
     ] = False,
+    deep: Annotated[  # noqa: FBT002 - an option
+        bool,
+        typer.Option("--deep", help="Download and read everything on a remote elsewhere, too."),
+    ] = False,
     project: ProjectOption = "",
     home: HomeOption = None,
     as_json: JsonOption = False,  # noqa: FBT002 - an option
 ) -> None:
     """Read the contents of versions again, in the cache and on the remote; exit code 1 when one is not whole."""
-    said = {"name": name, "repair": repair}
+    said = {"name": name, "repair": repair, "deep": deep}
     found = _told(home, project, "cmd.data.verify", said, "data.verified", as_json=as_json)
     if not as_json:
         output.say(
             f"{found['versions']} versions, {found['objects']} objects, {size(found['size_bytes'])} read; "
-            f"{found['repaired']} repaired, {found['damaged_versions']} versions are not whole"
+            f"{found['repaired']} repaired ({found['repaired_on_remote']} of them on the remote), "
+            f"{found['damaged_versions']} versions are not whole"
         )
+        if found["unread"]:
+            output.say(
+                f"{found['unread']} objects are on the remote, but its server does not prove what is in them: "
+                "`--deep` reads them"
+            )
     if found["damaged_versions"]:
         shown = ", ".join(f"{one['name']} version {one['version']}" for one in found["damaged"])
         raise CliError(f"not whole: {shown}", _fix(repair=repair))
@@ -46,17 +56,26 @@ def gc(
     dry_run: Annotated[  # noqa: FBT002 - an option
         bool, typer.Option("--dry-run", help="Only count what would be deleted.")
     ] = False,
+    unnamed: Annotated[  # noqa: FBT002 - an option
+        bool,
+        typer.Option(
+            "--unnamed",
+            help="Also what no version and no .dvc file of a registered folder names since a day: what killed additions "
+            "have left, but also what only another git branch or clone names.",
+        ),
+    ] = False,
     project: ProjectOption = "",
     home: HomeOption = None,
     as_json: JsonOption = False,  # noqa: FBT002 - an option
 ) -> None:
     """Free the space of versions that were removed; what came within the last hour stays for now."""
-    said = {"dry_run": dry_run}
+    said = {"dry_run": dry_run, "unnamed": unnamed}
     found = _told(home, project, "cmd.data.collect", said, "data.collected", as_json=as_json)
     if not as_json:
         verb = "would be deleted" if dry_run else "deleted"
+        whose = " and of nobody" if unnamed else ""
         output.say(
-            f"{found['objects']} objects of {found['versions']} removed versions {verb}, "
+            f"{found['objects']} objects of {found['versions']} removed versions{whose} {verb}, "
             f"{size(found['size_bytes'])}"
         )
 

@@ -13,6 +13,7 @@ from mlops.cli.commands.alerts import print_alerts
 from mlops.cli.runs import short, sparkline
 
 _COURSE = 16
+_NAMED = 3
 
 
 def print_models(models: Sequence[Mapping[str, Any]]) -> None:
@@ -100,7 +101,7 @@ def _model(one: Mapping[str, Any]) -> list[object]:
         short(one.get("expected")),
         short(one.get("threshold")),
         _state(one, measured=bool(values)),
-        _drift(one.get("drift") or {}),
+        _drift(one.get("drift") or {}, _new_columns(one["windows"])),
         f"{window['rows']}/{window['size']}" if window else None,
         Text(sparkline(values, _COURSE), style="green") if values else None,
         one.get("waiting_for_labels") or None,
@@ -119,9 +120,18 @@ def _state(one: Mapping[str, Any], *, measured: bool) -> Text:
     return Text("well", style="green") if measured else Text("not measured", style="dim")
 
 
-def _drift(kinds: Mapping[str, Mapping[str, Any]]) -> Text:
+def _new_columns(windows: Sequence[Mapping[str, Any]]) -> str:
+    """Return what the newest judged window has that its reference lacks."""
+    names = windows[-1].get("unexpected_columns") if windows else None
+    if not names:
+        return ""
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"; not in the reference: {', '.join(names[:_NAMED])}{more}"
+
+
+def _drift(kinds: Mapping[str, Mapping[str, Any]], new: str) -> Text:
     on = {kind: alarm for kind, alarm in kinds.items() if alarm.get("on")}
     if not on:
-        return Text("none", style="green")
+        return Text(f"none{new}", style="yellow" if new else "green")
     critical = any(alarm.get("critical") for alarm in on.values())
-    return Text(", ".join(on), style="bold red" if critical else "yellow")
+    return Text(", ".join(on) + new, style="bold red" if critical else "yellow")

@@ -17,8 +17,9 @@ from mlops.cli.errors import InputError
 from mlops.cli.options import JsonOption
 
 _GRACE_S = 5.0
-# Most tests wait for servers most of their time. More workers than two would wait for the processor instead.
-_WHOLE = ["-n", "2"]
+# One for the tests with Ray, one for those with Airflow, one for all others (tests/together.py): most wait for servers
+# most of their time, and two cores do for three of them.
+_WHOLE = ["-n", "3"]
 
 
 def test(context: typer.Context) -> None:

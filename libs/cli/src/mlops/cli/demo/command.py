@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from mlops.cli.demo import report, stage
@@ -40,7 +41,8 @@ async def _replay(
     plan: Plan, name: str, folder: Path, show: Show, killer: Killer
 ) -> tuple[Outcome, Path]:
     story, outcome = await Replay(killer.home, plan, name, folder, show, killer).run()
-    page = report.write(killer.home.root / "reports" / "demo" / name, plan, story, outcome)
+    reports = killer.home.root / "reports"
+    page = report.write(reports, name, datetime.now(UTC), plan, story, outcome)
     return outcome, page
 
 

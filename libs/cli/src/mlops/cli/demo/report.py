@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import json
+from datetime import UTC, datetime, timedelta
 from html import escape
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from mlops.cli.demo.figure import draw
 from mlops.cli.demo.outcome import Outcome
 from mlops.cli.demo.plan import Plan
 from mlops.cli.demo.story import Story
+from mlops.contracts.report_paths import PERIODS
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; color-scheme: light dark; }
@@ -22,14 +24,25 @@ th, td { text-align: left; padding: .25rem .8rem .25rem 0; border-bottom: 1px so
 """
 
 
-def write(folder: Path, plan: Plan, story: Story, outcome: Outcome) -> Path:
-    """Write report.png, report.json and report.html; return the page."""
-    folder.mkdir(parents=True, exist_ok=True)
-    draw(folder / "report.png", plan, story, outcome)
-    (folder / "report.json").write_text(json.dumps(outcome.as_json(), indent=1) + "\n")
-    page = folder / "report.html"
-    page.write_text(_page(plan, story, outcome, (folder / "report.png").read_bytes()))
+def write(
+    reports: Path, project: str, until: datetime, plan: Plan, story: Story, outcome: Outcome
+) -> Path:
+    """Write the page, its figures and its picture among the project's reports over a time; return the page."""
+    name = _name(until - timedelta(seconds=outcome.seconds), until)
+    folder = reports / PERIODS / project
+    picture = folder / name / "loop.png"
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    draw(picture, plan, story, outcome)
+    (folder / f"{name}.json").write_text(json.dumps(outcome.as_json(), indent=1) + "\n")
+    page = folder / f"{name}.html"
+    page.write_text(_page(plan, story, outcome, picture.read_bytes()))
     return page
+
+
+def _name(since: datetime, until: datetime) -> str:
+    """Return what monitoring calls the files of a time, so that the list of reports says which time it was."""
+    first, last = (f"{one.astimezone(UTC):%Y-%m-%dT%H%M%S}" for one in (since, until))
+    return f"{first}--{last}-demo"
 
 
 def _page(plan: Plan, story: Story, outcome: Outcome, picture: bytes) -> str:

@@ -76,7 +76,8 @@ def _make_environment(project: Path, environment: Mapping[str, str]) -> None:
     made = subprocess.run(
         [uv, "sync", "--quiet"],
         cwd=project,
-        env={**environment, "UV_COMPILE_BYTECODE": "1"},
+        # Bytecode comes with the first import, of what is imported: of every package it takes longer than a training.
+        env=dict(environment),
         capture_output=True,
         text=True,
         check=False,

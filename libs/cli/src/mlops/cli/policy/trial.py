@@ -20,6 +20,11 @@ RETRAIN = (
 )
 JUDGED = ("monitor.accuracy.drop", "monitor.accuracy.min")
 MOST_TRIALS = 64
+_WHY_NOT = {
+    "monitor.drift": "of drift it holds what was told, not what each window showed that told nothing",
+    "monitor.window": "it holds windows that were judged and no rows of which others could be made",
+}
+_ELSE = "nothing in it says what that would have changed"
 _NOTHING = ("none", "nothing")
 _FORM = "write it as --set retrain.cooldown=1h; several values by commas: --set retrain.cooldown=10m,1h,6h"
 
@@ -81,8 +86,9 @@ def _read(word: str) -> tuple[str, list[str]]:
 
 def _unknown(name: str) -> InputError:
     if name in _all_settings():
+        reason = next((why for begins, why in _WHY_NOT.items() if name.startswith(begins)), _ELSE)
         return InputError(
-            f"{name} cannot be tried on a recorded history, which holds windows that were judged and no rows",
+            f"{name} cannot be tried on a recorded history: {reason}",
             f"these can: {', '.join((*RETRAIN, *JUDGED))}",
         )
     near = get_close_matches(name, (*RETRAIN, *JUDGED), 1, 0.4)

@@ -106,8 +106,10 @@ class ModelCalls(RunCalls):
         path = f"/v2/models/{part(f'{self.project}.{name}')}{pinned}/infer"
         return tensors.values_of(self._transport.post(path, f"predict with {name}", body))
 
-    def log_label(self, request_id: str, label: tensors.Value, model: str | None = None) -> None:
+    def log_label(self, request_id: str, label: tensors.Label, model: str | None = None) -> None:
         """Say what turned out to be true for one prediction of *model* (`[serve].model` when not given).
+
+        Of a model that answers with several numbers it is a list of them, None for one that nobody knows.
 
         Example: `client.log_label("2026-11-21", 1)`
         """
@@ -115,7 +117,7 @@ class ModelCalls(RunCalls):
 
     def log_labels(
         self,
-        labels: Mapping[str, tensors.Value] | Sequence[Mapping[str, Any]],
+        labels: Mapping[str, tensors.Label] | Sequence[Mapping[str, Any]],
         model: str | None = None,
     ) -> None:
         """Say what turned out to be true: request id to label, or `{request_id, label, at}` each."""

@@ -2,7 +2,8 @@
 """Fetching: what lies on another machine comes through the gateway into this one's own cache, checked, and only once.
 
 The cache has DVC's layout: a file is called by its content, whichever version or project it is of. A fetch that was cut
-off goes on where it stopped, in another process too. The folder may be deleted whenever nobody reads from it.
+off goes on where it stopped, in another process too. The folder may be deleted whenever nobody reads from it; how it
+keeps to a limit is `trimming.py`'s.
 """
 
 from __future__ import annotations

@@ -6,12 +6,13 @@ from __future__ import annotations
 import json
 import os
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO
 
-from mlops.client.datasets import fetching
+from mlops.client.datasets import fetching, trimming
 from mlops.client.datasets.dataset import Dataset
 from mlops.client.datasets.fetching import FOLDER, place_of
 from mlops.client.errors import NoAnswerError
@@ -31,25 +32,40 @@ def opened(ask: Ask, wait_s: float, get: Get) -> Dataset:
             hint = "it is still being fetched; ask again"
             raise NoAnswerError("versioning", "open dataset", told, hint)
         time.sleep(_PAUSE_S)
-    return Dataset(
+    paths, held = _here(found, get)
+    data = Dataset(
         project=str(found["project"]),
         name=str(found["name"]),
         version=int(found["version"]),
         hash=str(found["hash"]),
         size_bytes=int(found["size_bytes"]),
-        paths=_here(found, get),
+        paths=paths,
     )
+    if held:
+        weakref.finalize(data, held.close)
+    return data
 
 
-def _here(found: Mapping[str, Any], get: Get) -> dict[str, Path]:
+def _here(found: Mapping[str, Any], get: Get) -> tuple[dict[str, Path], BinaryIO | None]:
+    """Return where the files lie, and what keeps them there while it is open."""
     hash_, name = str(found["hash"]), PurePosixPath(str(found["path"])).name
     paths = _paths(Path(str(found["objects"])), hash_, name)
     # Not `exists`: that raises where a folder above belongs to somebody else, and says nothing of reading.
     if paths is not None and all(os.access(path, os.R_OK) for path in paths.values()):
-        return paths
-    own = fetching.own_cache() / "files" / "md5"
-    fetching.fetched(hash_, lambda address, offset: get(found, address, offset), own)
-    return _paths(own, hash_, name) or {}
+        return paths, None
+    own, limit = fetching.own_cache() / "files" / "md5", trimming.limit_bytes()
+    brought = list[str]()
+
+    def counted(address: str, offset: int) -> AbstractContextManager[tuple[int, Iterator[bytes]]]:
+        brought.append(address)
+        return get(found, address, offset)
+
+    with trimming.nothing_goes(own):
+        fetching.fetched(hash_, counted, own)
+        held = trimming.hold(hash_, own)
+    if brought:
+        trimming.trim(own, limit)
+    return _paths(own, hash_, name) or {}, held
 
 
 def _paths(objects: Path, hash_: str, name: str) -> dict[str, Path] | None:

@@ -13,7 +13,18 @@ EXAMPLES: tuple[Message, ...] = (
         project="rainfall",
         model="rain",
         labels=(
-            Label(request_id="day-3017", label=1, at=datetime(2026, 3, 2, 0, 0, 0, tzinfo=UTC)),
+            Label(
+                request_id="day-3017",
+                label=1,
+                at=datetime(2026, 3, 2, 0, 0, 0, tzinfo=UTC),
+                numbers=None,
+            ),
+            Label(
+                request_id="day-3018",
+                label=None,
+                at=datetime(2026, 3, 2, 0, 0, 0, tzinfo=UTC),
+                numbers=(0.5, 12.0, None),
+            ),
         ),
     ),
 )

@@ -75,6 +75,7 @@ EXAMPLES: tuple[Message, ...] = (
         share_drifted_ratio=0.625,
         report_uri=_REPORT,
         suggestion="Watch the labels; retrain when accuracy falls.",
+        unexpected_columns=("dew_point",),
     ),
     DriftCleared(**_MODEL, **_WINDOW, kind=DriftKind.DATA),
     PerformanceMeasured(

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from mlops.contracts.message import Message
@@ -22,6 +23,8 @@ from mlops.contracts.versioning import (
     DataVersioned,
     PullData,
     PushData,
+    RemoteLost,
+    RemoteRegained,
     RemoveData,
     RestoreData,
     TagData,
@@ -59,8 +62,17 @@ EXAMPLES: tuple[Message, ...] = (
         repair=True,
         damaged_versions=1,
         damaged=(DamagedVersion(name="weather", version=1),),
+        repaired_on_remote=1,
+        unread=1,
     ),
     DataCollected(project="rainfall", versions=2, objects=2, size_bytes=2_964_226, dry_run=False),
+    RemoteLost(
+        project="rainfall",
+        remote=_REMOTE,
+        reason=f"remote {_REMOTE}: could not connect; check the network and the address",
+        lost_at=datetime(2026, 1, 1, 11, 55, tzinfo=UTC),
+    ),
+    RemoteRegained(project="rainfall", remote=_REMOTE),
     AddData(
         project="rainfall", name="weather", path="data/weather.csv", run_id=_RUN_ID, reread=True
     ),
@@ -78,6 +90,6 @@ EXAMPLES: tuple[Message, ...] = (
         description="June corrected by hand.",
     ),
     RemoveData(project="rainfall", name="weather", version=1, force=True),
-    VerifyData(project="rainfall", name="weather", repair=True),
-    CollectData(project="rainfall", dry_run=True),
+    VerifyData(project="rainfall", name="weather", repair=True, deep=True),
+    CollectData(project="rainfall", dry_run=True, unnamed=True),
 )

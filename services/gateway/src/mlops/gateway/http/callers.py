@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 
 from starlette.requests import Request
 from starlette.types import Scope
@@ -20,6 +21,8 @@ _FIX = (
 _REALM = 'Bearer realm="mlops"'
 _VISITOR = Caller("a browser with the page's cookie", acts=frozenset({"read"}))
 _KEY = "mlops.caller"
+_KEPT = timedelta(days=30)
+_IN_BROWSERS = frozenset({"read", "write"})  # of writing only what `is_of_page` says
 
 
 class Callers:
@@ -27,6 +30,7 @@ class Callers:
 
     def __init__(self, tokens: Tokens, keys: Keys, clock: Clock) -> None:
         self._tokens = tokens
+        self._visitors = Tokens(keys.visitors)
         self._keys = keys
         self._clock = clock
 
@@ -37,26 +41,60 @@ class Callers:
             raise no_token(path)
         if scheme != "bearer":
             raise _wrong("the token is wrong", f"{scheme[:20]} is not Bearer", _FIX)
-        try:
-            return self._tokens.judge(shown, self._clock())
-        except TokenError as error:
-            raise _wrong(error.what, error.which, error.fix) from error
+        return self._judged(self._tokens, shown)
+
+    def visitor(self, header: str, token: str, cookie: str, path: str) -> Caller:
+        """Return who looks at pages, by the first of these that is there; CallerError 401 for nobody, 403 without reading."""
+        if header:
+            caller = self.bearer(header, path)
+        elif token:
+            caller = self._judged(self._tokens, token)
+        else:
+            caller = self.cookie(cookie, path)
+        if "read" in caller.acts:
+            return caller
+        raise CallerError(
+            403,
+            "the token may not read",
+            f"it may {_list(caller.acts)} in {_list(caller.projects)}",
+            "make one with `mlops token create --can read`",
+        )
+
+    def kept(self, caller: Caller) -> tuple[str, int]:
+        """Return the cookie by which a browser stays known as *caller*, and for how many seconds it does."""
+        if caller.projects is None:
+            return self._keys.cookie, int(_KEPT.total_seconds())
+        now = self._clock()
+        lasts = min(_KEPT, (caller.expires_at or now + _KEPT) - now)
+        acts = caller.acts & _IN_BROWSERS
+        cookie = self._visitors.sign(caller.name, caller.projects, acts, now, lasts)
+        return cookie, max(1, int(lasts.total_seconds()))
 
     def cookie(self, cookie: str, path: str) -> Caller:
         """Return whom the cookie of the page lets in; CallerError 401 for nobody."""
         entry = self._keys.visitor(cookie)
         if entry is Entry.OPEN:
             return _VISITOR
-        raise no_token(path) if entry is Entry.NOTHING else _wrong("the token is wrong", path, _FIX)
+        if entry is Entry.NOTHING:
+            raise no_token(path)
+        return self._judged(self._visitors, cookie)
 
-    def of_a_project(self, header: str) -> Caller | ExpiredTokenError | None:
-        """Return whom a header lets into projects, or that it did once; None where it never did."""
+    def of_a_project(self, header: str, cookie: str) -> Caller | ExpiredTokenError | None:
+        """Return whom a header, or else a cookie, lets into projects, or that it did once; None where it never did."""
         try:
+            if not header:
+                return self._visitors.judge(cookie, self._clock())
             return self._tokens.judge(said_in(header)[1], self._clock())
         except ExpiredTokenError as error:
             return error
         except TokenError:
             return None
+
+    def _judged(self, tokens: Tokens, shown: str) -> Caller:
+        try:
+            return tokens.judge(shown, self._clock())
+        except TokenError as error:
+            raise _wrong(error.what, error.which, error.fix) from error
 
 
 def let_in(scope: Scope, caller: Caller) -> None:

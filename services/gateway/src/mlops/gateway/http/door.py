@@ -60,8 +60,9 @@ class Door:
             request = Request(scope)
             if scope["method"] not in _READING and not same_origin(request.headers):
                 raise _error(Entry.ELSEWHERE, path)
-            return self._callers.cookie(request.cookies.get(COOKIE, ""), path)
-        caller = self._callers.bearer(header, path)
+            caller = self._callers.cookie(request.cookies.get(COOKIE, ""), path)
+        else:
+            caller = self._callers.bearer(header, path)
         if caller.projects is not None and not is_of_projects(path):
             raise of_projects_only(caller.projects, path)
         return caller
@@ -80,24 +81,17 @@ class Door:
             if entry is Entry.OPEN and not same_origin(request.headers):
                 entry = Entry.ELSEWHERE
         if entry is not Entry.OPEN:
-            raise self._not_for_mlflow(entry, header, path)
+            raise self._not_for_mlflow(entry, request, path)
         return Caller("installation")
 
-    def _not_for_mlflow(self, entry: Entry, header: str, path: str) -> CallerError:
-        found = self._callers.of_a_project(header) if entry is Entry.WRONG else None
+    def _not_for_mlflow(self, entry: Entry, request: Request, path: str) -> CallerError:
+        header, cookie = request.headers.get("authorization", ""), request.cookies.get(COOKIE, "")
+        found = self._callers.of_a_project(header, cookie) if entry is Entry.WRONG else None
         if isinstance(found, ExpiredTokenError):
             return CallerError(403, found.what, found.which, found.fix)
         if found is not None:
             return of_projects_only(found.projects, path)
         return _error(entry, path)
-
-
-def shown(request: Request, keys: Keys) -> Entry:
-    """Judge what a request for the page shows: its header first, for reading the page's cookie too."""
-    header = request.headers.get("authorization", "")
-    if header or request.method not in _READING:
-        return keys.bearer(header)
-    return keys.visitor(request.cookies.get(COOKIE, ""))
 
 
 def is_visitor(request: Request) -> bool:

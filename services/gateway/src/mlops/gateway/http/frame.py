@@ -41,7 +41,7 @@ def locked(why: str, path: str = "") -> str:
         f"<section><h2>{escape(why)}</h2>{again if path else ''}<p>Open <code>/?token=&lt;token&gt;</code> once; "
         "this browser then stays known. The token is <code>gateway_token</code> in "
         "<code>$MLOPS_HOME/credentials.json</code>; <code>mlops status</code> prints the whole "
-        "address.</p></section>"
+        "address. A token of <code>mlops token create --can read</code> opens what is of its projects.</p></section>"
     )
 
 
@@ -50,10 +50,20 @@ def explained(title: str, text: str) -> str:
     return framed(f"<section><h2>{escape(title)}</h2><p>{escape(text)}</p></section>")
 
 
+def fresh(name: str, *parts: str) -> str:
+    """Return a piece of the page that its script fetches anew; all else stays as a visitor left it."""
+    return f'<div id="{name}" data-fresh>{"".join(parts)}</div>'
+
+
 def badge(word: str) -> str:
     """Return a word in the colour of its meaning."""
     kind = "good" if word in _GOOD else "bad" if word in _BAD else "busy" if word in _BUSY else ""
     return f'<span class="badge {kind}">{escape(word)}</span>'
+
+
+def moment(text: str) -> str:
+    """Return a time of UTC with its day."""
+    return f'<time datetime="{escape(text)}">{escape(text[:16].replace("T", " "))} UTC</time>'
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, Field, FiniteFloat
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -17,7 +17,7 @@ from mlops.chassis.bus import Bus
 from mlops.chassis.clock import Clock
 from mlops.contracts.gateway import Label, LabelRecorded
 from mlops.contracts.message import MAX_BYTES, Scope
-from mlops.contracts.serving import Scalar
+from mlops.contracts.serving import MOST_OF_A_VECTOR, Scalar
 from mlops.gateway.errors import CallerError
 from mlops.gateway.http.answers import json_answer, object_of, trace_of
 from mlops.gateway.http.callers import allow
@@ -31,6 +31,7 @@ _LABELS_AT_ONCE = 50_000
 _SOURCE = "/services/gateway"
 
 RequestId = Annotated[str, Field(min_length=1, max_length=128)]
+Numbers = Annotated[list[FiniteFloat | None], Field(min_length=1, max_length=MOST_OF_A_VECTOR)]
 
 
 class CommandIn(BaseModel):
@@ -51,10 +52,10 @@ class CommandIn(BaseModel):
 
 
 class LabelIn(BaseModel):
-    """What turned out to be true for one prediction; without a time, now."""
+    """What turned out to be true for one prediction, a list where the answer is several numbers; without a time, now."""
 
     request_id: RequestId
-    label: Scalar
+    label: Scalar | Numbers
     at: AwareDatetime | None = None
 
 
@@ -63,7 +64,7 @@ class LabelsIn(BaseModel):
 
     project: Scope
     model: str = Field(min_length=1, max_length=256)
-    labels: list[LabelIn] | dict[RequestId, Scalar]
+    labels: list[LabelIn] | dict[RequestId, Scalar | Numbers]
 
 
 class Intake:
@@ -124,7 +125,15 @@ def _labels(given: LabelsIn, now: datetime) -> list[Label]:
             str(len(rows)),
             f"send 1 to {_LABELS_AT_ONCE} at once",
         )
-    return [Label(request_id=row.request_id, label=row.label, at=row.at or now) for row in rows]
+    return [_label(row, row.at or now) for row in rows]
+
+
+def _label(row: LabelIn, at: datetime) -> Label:
+    if not isinstance(row.label, list):
+        return Label(request_id=row.request_id, label=row.label, at=at)
+    if len(row.label) == 1:  # one output is told as one number everywhere
+        return Label(request_id=row.request_id, label=row.label[0], at=at)
+    return Label(request_id=row.request_id, label=None, at=at, numbers=tuple(row.label))
 
 
 def _messages(given: LabelsIn, labels: Sequence[Label]) -> list[LabelRecorded]:

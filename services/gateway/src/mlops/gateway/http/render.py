@@ -6,41 +6,47 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
+from mlops.contracts.monitoring import ALL_PROJECTS
 from mlops.gateway.http import alert_cells, frame, silence_cells
 from mlops.gateway.http.chart import chart
 from mlops.gateway.http.report_page import link
 from mlops.gateway.model.facts import Fact
 from mlops.gateway.model.ledger import in_words
 from mlops.gateway.model.routing import Route, Table
-from mlops.gateway.model.views import AlertView, Part, ProjectView, WorkflowView
+from mlops.gateway.model.views import DriftView, Part, ProjectView, WorkflowView
 from mlops.gateway.model.world import World
 
 _WORKFLOWS = 12
-_ALERTS = 20
 _FINDINGS = 3
 
 
 def page(
     world: World,
     table: Table,
-    health: Mapping[str, Mapping[str, object]],
+    health: Mapping[str, Mapping[str, object]] | None,
     facts: Sequence[Fact],
     silences: Sequence[Mapping[str, object]] | None,
+    *,
+    writes: bool = True,
 ) -> str:
-    """Return the whole page."""
-    state = "".join(
-        (
-            _section("Services", _services(health), _nodes(world)),
-            _section("Projects", *(_project(one, world, table) for one in _projects(world))),
-            _section("Alerts", _alerts(world)),
-            _section("Silences", silence_cells.silences(silences)),
-            _section("Workflows", _workflows(world)),
-        )
+    """Return the whole page; health None stands for a visitor of some projects, who sees what is of them.
+
+    Who does not *write* is offered nothing that would be refused.
+    """
+    now = (
+        "" if health is None else _section("Services", _services(health), _nodes(world)),
+        _section("Projects", *(_project(one, world, table) for one in _projects(world))),
+        _section(
+            "Alerts", alert_cells.alerts(world.alerts.values(), silences or (), writes=writes)
+        ),
     )
     events = "".join(_event(fact) for fact in reversed(facts))
+    names = [*_active(world), *(() if health is None else (ALL_PROJECTS,))]
+    form = silence_cells.form(names) if writes else ""
     return frame.framed(
-        f'<div id="state">{state}</div>{silence_cells.form(_active(world))}<section><h2>Live events <small id="live">connecting…'
-        f'</small></h2><ol id="events">{events}</ol></section>'
+        f"{frame.fresh('state', *now)}{silence_cells.section(silences, form)}"
+        f"{frame.fresh('work', _section('Workflows', _workflows(world)))}"
+        f'<section><h2>Live events <small id="live">connecting…</small></h2><ol id="events">{events}</ol></section>'
     )
 
 
@@ -150,12 +156,17 @@ def _performance(view: ProjectView, world: World) -> str:
 def _drifts(view: ProjectView, world: World) -> str:
     lines = "".join(
         f"<li>{frame.badge(one.severity)} {escape(one.kind)} drift on {escape(one.model)}: "
-        f"{0 if one.share_drifted_ratio is None else one.share_drifted_ratio:.0%} of the columns "
+        f"{0 if one.share_drifted_ratio is None else one.share_drifted_ratio:.0%} of the columns{_new(one)} "
         f"{link(one.report_uri)}</li>"
         for one in world.drifts.values()
         if one.open and one.project == view.project
     )
     return f"<ul>{lines}</ul>" if lines else ""
+
+
+def _new(drift: DriftView) -> str:
+    names = drift.unexpected_columns
+    return escape(f", and columns that its reference lacks: {', '.join(names)}") if names else ""
 
 
 def _models(view: ProjectView, world: World) -> str:
@@ -170,25 +181,6 @@ def _models(view: ProjectView, world: World) -> str:
         for one in sorted(mine, key=lambda one: (one.model, -one.version))[:8]
     ]
     return frame.table(("version", "", "metric", "why"), rows) if rows else ""
-
-
-def _alerts(world: World) -> str:
-    alerts: list[AlertView] = [one for one in world.alerts.values() if one.state != "resolved"]
-    shown = frame.table(
-        ("project", "", "what", "people", "since", ""),
-        (
-            (
-                escape(one.project),
-                frame.badge(one.severity),
-                alert_cells.what(one),
-                alert_cells.people(one),
-                _time(one.at),
-                alert_cells.buttons(one),
-            )
-            for one in alerts[-_ALERTS:][::-1]
-        ),
-    )
-    return f'<div class="cards">{shown}</div>'
 
 
 def _workflows(world: World) -> str:

@@ -16,10 +16,12 @@ _KINDS = {
     "day": "Day",
     "week": "Week",
     "period": "Period",
+    "demo": "Demo: the closed loop",
     "drift": "Drift",
     "label": "Label drift",
     "performance": "Performance",
     "evaluation": "Evaluation",
+    "report": "Report",
 }
 _KILO = 1000
 

@@ -74,7 +74,10 @@ class Reports:
 
     async def page(self, request: Request, project: str = "", model: str = "") -> Response:
         """Show which reports there are."""
-        found = await self._listed(request, project, model, 200)
+        try:
+            found = await self._listed(request, project, model, 200)
+        except CallerError as error:
+            return _refused(request, error)
         return HTMLResponse(report_page(found, project, model), headers=HEADERS)
 
     async def file(self, request: Request, path: str) -> Response:
@@ -82,7 +85,10 @@ class Reports:
         found = parsed(path)
         if found is None:
             return _nothing(request, path)
-        _allow(request, found)
+        try:
+            _allow(request, found)
+        except CallerError as error:
+            return _refused(request, error)
         first = await self._piece(found, 0)
         if first is None:
             return _nothing(request, path)
@@ -148,6 +154,13 @@ def _may_read(request: Request, text: str) -> bool:
     if path.project is None:
         return caller.projects is None
     return caller.may(path.project, "read")
+
+
+def _refused(request: Request, error: CallerError) -> Response:
+    if "text/html" in request.headers.get("accept", ""):
+        text = f"{error.which}. {error.fix[:1].upper()}{error.fix[1:]}."
+        return HTMLResponse(explained(error.what.capitalize(), text), error.status, HEADERS)
+    raise error
 
 
 def _nothing(request: Request, path: str) -> Response:

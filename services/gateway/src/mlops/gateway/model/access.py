@@ -72,6 +72,8 @@ class Keys:
     def __init__(self, token: str) -> None:
         self._token = token.encode()
         self.cookie = hmac.new(self._token, b"mlops status page", sha256).hexdigest()
+        # Signs the cookies of those who have a token of projects; a cookie is no token, and the other way round.
+        self.visitors = hmac.new(self._token, b"mlops visitors of projects", sha256).hexdigest()
 
     def token(self, shown: str) -> Entry:
         """Judge a token."""

@@ -29,7 +29,7 @@ def changed(world: World, fact: Fact) -> None:
     elif fact.type == "alert.acknowledged":
         known = replace(known, state="acknowledged", by=fact.data.text("by"))
     else:
-        known = replace(known, state="resolved")
+        known = replace(known, state="resolved", over=fact.data.text("reason"))
     put(world.alerts, name, replace(known, at=fact.time))
 
 
@@ -39,6 +39,7 @@ def _raised(known: AlertView, fact: Fact) -> AlertView:
         known,
         # It got worse or came back: whoever has seen it still has.
         state="acknowledged" if known.by else "raised",
+        over="",
         severity=data.text("severity"),
         title=data.text("title"),
         model=data.text("about_model"),

@@ -182,6 +182,8 @@ _WORDS: dict[str, Callable[[Fields], str]] = {
         f"{data.whole('objects')} objects of removed versions "
         f"{'counted' if data.flag('dry_run') else 'deleted'}"
     ),
+    "remote.lost": lambda data: f"data remote {data.text('remote')} lost: {data.text('reason')}",
+    "remote.regained": lambda data: f"data remote {data.text('remote')} can be used again",
     "workflow.queued": lambda data: f"{_workflow(data)} queued: {data.text('why')}",
     "workflow.declined": lambda data: f"{data.text('kind')} declined: {data.text('reason')}",
     "workflow.approved": lambda data: (

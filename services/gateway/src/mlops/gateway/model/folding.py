@@ -190,6 +190,7 @@ def _drift(world: World, fact: Fact) -> None:
         window=fact.data.inner("window").whole("index"),
         report_uri=fact.data.text("report_uri"),
         at=fact.time,
+        unexpected_columns=tuple(fact.data.strings("unexpected_columns")),
     )
     put(world.drifts, (fact.scope, model, kind), view)
 

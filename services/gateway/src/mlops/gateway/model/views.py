@@ -135,6 +135,7 @@ class AlertView:
     count: int = 1
     by: str = ""
     told: tuple[str, ...] = ()
+    over: str = ""  # why it is over; empty while it is not
 
 
 @dataclass(frozen=True)
@@ -164,6 +165,7 @@ class DriftView:
     window: int | None
     report_uri: str
     at: str
+    unexpected_columns: tuple[str, ...] = ()  # the reference does not have them
 
 
 @dataclass(frozen=True)

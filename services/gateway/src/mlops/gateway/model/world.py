@@ -25,7 +25,10 @@ _KEPT = 500
 
 K = TypeVar("K")
 V = TypeVar("V")
-_Row = AlertView | DeploymentView | DriftView | ProjectView | RunView | VersionView | WorkflowView
+_OfProject = (
+    AlertView | DeploymentView | DriftView | ProjectView | RunView | VersionView | WorkflowView
+)
+_Row = TypeVar("_Row", bound=_OfProject)
 
 
 @dataclass
@@ -50,22 +53,37 @@ class World:
             for one in self.deployments.values()
         )
 
+    def of(self, projects: Collection[str]) -> World:
+        """Return what is of some projects, and the machines, which are everybody's."""
+        return World(
+            _of(self.projects, projects),
+            _of(self.runs, projects),
+            _of(self.versions, projects),
+            _of(self.deployments, projects),
+            _of(self.workflows, projects),
+            _of(self.alerts, projects),
+            OrderedDict((key, one) for key, one in self.measures.items() if key[0] in projects),
+            _of(self.drifts, projects),
+            self.nodes,
+            self.energy,  # it is asked for by project
+        )
+
     def as_json(self, projects: Collection[str] | None = None) -> dict[str, object]:
         """Return the world (of some projects, when named) as plain JSON values."""
+        world = self if projects is None else self.of(projects)
         return {
-            "projects": _rows(self.projects.values(), projects),
-            "runs": _rows(self.runs.values(), projects),
-            "models": _rows(self.versions.values(), projects),
-            "deployments": _rows(self.deployments.values(), projects),
-            "workflows": _rows(self.workflows.values(), projects),
-            "alerts": _rows(self.alerts.values(), projects),
-            "drift": _rows(self.drifts.values(), projects),
+            "projects": _rows(world.projects.values()),
+            "runs": _rows(world.runs.values()),
+            "models": _rows(world.versions.values()),
+            "deployments": _rows(world.deployments.values()),
+            "workflows": _rows(world.workflows.values()),
+            "alerts": _rows(world.alerts.values()),
+            "drift": _rows(world.drifts.values()),
             "performance": [
                 {"project": owner, "model": model, "windows": [asdict(one) for one in found]}
-                for (owner, model), found in self.measures.items()
-                if projects is None or owner in projects
+                for (owner, model), found in world.measures.items()
             ],
-            "nodes": [asdict(node) for node in self.nodes.values()],
+            "nodes": _rows(world.nodes.values()),
         }
 
 
@@ -77,5 +95,9 @@ def put(into: OrderedDict[K, V], key: K, value: V) -> None:
         into.popitem(last=False)
 
 
-def _rows(views: Iterable[_Row], projects: Collection[str] | None) -> list[dict[str, object]]:
-    return [asdict(view) for view in views if projects is None or view.project in projects]
+def _of(views: OrderedDict[K, _Row], projects: Collection[str]) -> OrderedDict[K, _Row]:
+    return OrderedDict((key, one) for key, one in views.items() if one.project in projects)
+
+
+def _rows(views: Iterable[_OfProject | NodeView]) -> list[dict[str, object]]:
+    return [asdict(view) for view in views]

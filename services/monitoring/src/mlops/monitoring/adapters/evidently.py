@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import re
 import uuid
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -50,13 +51,16 @@ class EvidentlyReports:
             "evidently_projects": shown_as(ModelKey(project, "<model>")),
         }
 
-    async def write(self, job: ReportJob, current: Columns, reference: Columns) -> int:
+    async def write(
+        self, job: ReportJob, current: Columns, reference: Columns, remarks: Sequence[str] = ()
+    ) -> int:
         """Write the report; return its size in bytes."""
         written = await self._sidecar.call(
             "report",
             self._timeout,
             path=self._page(job.key, job.name).address,
             title=f"{job.key.model} v{job.version}: {job.kind}",
+            remarks=list(remarks),
             **self._shown(job.key, current, reference),
         )
         if not isinstance(written, int):

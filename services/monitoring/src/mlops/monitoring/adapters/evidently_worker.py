@@ -13,7 +13,9 @@ import traceback
 import uuid
 import warnings
 from collections import deque
+from collections.abc import Sequence
 from datetime import datetime
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -40,6 +42,9 @@ _FEW_DISTINCT = 10
 _LEAST_ROWS = 2
 _MORE_MISSING, _MANY_DRIFTED = 0.05, 0.5
 _NICENESS = 10
+_NOTE = (
+    "font: 15px/1.5 system-ui, sans-serif; max-width: 76rem; margin: 1rem auto; padding: 0 1.5rem"
+)
 _MOST_HELD = 256 * 1024 * 1024
 _AT_ONCE = 200  # rows; a small file may hold huge ones
 # What pyarrow and pandas raise for files that are not what they seem.
@@ -73,8 +78,9 @@ def report(
     workspace: str,
     project: str,
     project_id: str,
+    remarks: Sequence[str] = (),
 ) -> int:
-    """Write the drift report of two sets of columns as HTML; return its size in bytes."""
+    """Write the drift report of two sets of columns as HTML, the *remarks* first; return its size in bytes."""
     now, then = pd.DataFrame(current), pd.DataFrame(reference)
     columns = _comparable(now, then)
     if not columns:
@@ -82,7 +88,7 @@ def report(
             f"{title}: no column has values on both sides, so there is nothing to compare"
         )
     snapshot = _snapshot(now[columns], then[columns], title)
-    size = save(path, snapshot.get_html_str(as_iframe=False).encode())
+    size = save(path, _with(remarks, snapshot.get_html_str(as_iframe=False), title).encode())
     kept = Kept(keep, keep_days)
     prune(path.rpartition("/")[0], ".html", kept)
     try:
@@ -189,6 +195,16 @@ def _snapshot(now: pd.DataFrame, then: pd.DataFrame, title: str) -> Snapshot:
         *(MissingValueCount(column=c) for c in now.columns),
     ]
     return _ran(Report(metrics, metadata={"title": title}, tags=[title]), now, then)
+
+
+def _with(remarks: Sequence[str], html: str, title: str) -> str:
+    """Return the page with what was decided above it: Evidently's own tests below know nothing of that."""
+    if not remarks:
+        return html
+    lines = "".join(f"<p>{escape(one)}</p>" for one in remarks)
+    note = "Evidently's tests below compare by rules of their own; the above is what alerts are made of."
+    head, body, rest = html.partition("<body>")
+    return f'{head}{body}<section style="{_NOTE}"><h1>{escape(title)}</h1>{lines}<p>{note}</p></section>{rest}'
 
 
 def _light(now: pd.DataFrame, then: pd.DataFrame, title: str, at: datetime) -> Snapshot:

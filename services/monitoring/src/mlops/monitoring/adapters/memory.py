@@ -15,8 +15,9 @@ from mlops.contracts.message import Message
 from mlops.monitoring.model.bins import Value, is_missing
 from mlops.monitoring.model.early import Watch
 from mlops.monitoring.model.growth import Growth
+from mlops.monitoring.model.tally import Counted
 from mlops.monitoring.model.windows import ModelKey, Phase, Row, Truth, Watched, Window
-from mlops.monitoring.ports import Baseline, Columns, Made, Page, Pair, ReportJob, T
+from mlops.monitoring.ports import ALL, Baseline, Columns, Made, Page, Pair, ReportJob, T, Which
 
 
 class MemoryPage:
@@ -26,6 +27,7 @@ class MemoryPage:
         self.rows = _Rows()
         self.models = _Models()
         self.windows = _Windows(self.rows)
+        self.tallies = _Tallies(self.rows)
         self.watches = _Watches()
         self.baselines = _Baselines()
         self.jobs = _Jobs()
@@ -37,6 +39,7 @@ class MemoryPage:
         fresh.windows.kept = {key: dict(found) for key, found in self.windows.kept.items()}
         fresh.rows.kept = {key: dict(found) for key, found in self.rows.kept.items()}
         fresh.rows.truths = {key: dict(found) for key, found in self.rows.truths.items()}
+        fresh.rows.tallies = dict(self.rows.tallies)
         fresh.watches.kept = dict(self.watches.kept)
         fresh.baselines.kept = dict(self.baselines.kept)
         fresh.baselines.labels = dict(self.baselines.labels)
@@ -91,6 +94,7 @@ class _Rows:
     def __init__(self) -> None:
         self.kept: dict[ModelKey, dict[str, tuple[int, Row]]] = {}
         self.truths: dict[ModelKey, dict[str, Truth]] = {}
+        self.tallies: dict[tuple[ModelKey, int, str], Counted] = {}
 
     def unknown(self, key: ModelKey, request_ids: Collection[str]) -> set[str]:
         return set(request_ids) - self.kept.get(key, {}).keys()
@@ -117,18 +121,38 @@ class _Rows:
                 windows.setdefault(number, []).append((row.prediction, truth.label))
         return windows
 
-    def of(self, key: ModelKey, window: int) -> Iterator[Row]:
+    def of(self, key: ModelKey, window: int, which: Which = ALL) -> Iterator[Row]:
         known = self.truths.get(key, {})
-        for number, row in self.kept.get(key, {}).values():
-            if number == window:
-                truth = known.get(row.request_id)
-                yield row if truth is None else replace(row, label=truth.label, labelled=True)
+        rows = [row for number, row in self.kept.get(key, {}).values() if number == window]
+        begin = next((i + 1 for i, row in enumerate(rows) if row.request_id == which.after), 0)
+        for row in rows[begin:][-which.newest :][:: which.every]:
+            if which.labelled and row.request_id not in known:
+                continue
+            truth = known.get(row.request_id)
+            yield row if truth is None else _labelled(row, truth)
 
     def clear(self, key: ModelKey, windows: Collection[int]) -> None:
         kept, known = self.kept.get(key, {}), self.truths.get(key, {})
         for request_id in [name for name, (number, _) in kept.items() if number in windows]:
             del kept[request_id]
             known.pop(request_id, None)
+        for place in [one for one in self.tallies if one[0] == key and one[1] in windows]:
+            del self.tallies[place]
+
+
+class _Tallies:
+    def __init__(self, rows: _Rows) -> None:
+        self._rows = rows
+
+    def rows(self, key: ModelKey, window: int, against: str) -> int:
+        found = self.get(key, window, against)
+        return 0 if found is None else found.rows.rows
+
+    def get(self, key: ModelKey, window: int, against: str) -> Counted | None:
+        return self._rows.tallies.get((key, window, against))
+
+    def put(self, key: ModelKey, window: int, against: str, counted: Counted) -> None:
+        self._rows.tallies[key, window, against] = counted
 
 
 class _Watches:
@@ -234,6 +258,7 @@ class MemoryReports:
 
     failures: int = 0
     written: dict[str, tuple[Columns, Columns]] = field(default_factory=dict)
+    remarks: dict[str, tuple[str, ...]] = field(default_factory=dict)
     snapshots: list[tuple[ModelKey, int]] = field(default_factory=list)
 
     def uri(self, key: ModelKey, name: str) -> str:
@@ -244,15 +269,18 @@ class MemoryReports:
         """Return where the reports of a project are to be found."""
         return {"reports": f"memory:///{project}", "evidently_projects": f"{project} / <model>"}
 
-    async def write(self, job: ReportJob, current: Columns, reference: Columns) -> int:
-        """Keep the columns; return how many values they have."""
+    async def write(
+        self, job: ReportJob, current: Columns, reference: Columns, remarks: Sequence[str] = ()
+    ) -> int:
+        """Keep the columns and remarks; return how many values there are."""
         if self.failures:
             self.failures -= 1
             raise UnavailableError("the shelf fails on purpose")
         both = [name for name in current if name in reference]
         if not any(_has_values(current[name]) and _has_values(reference[name]) for name in both):
             raise RejectedError(f"{job.name}: there is nothing to compare")
-        self.written[self.uri(job.key, job.name)] = (current, reference)
+        uri = self.uri(job.key, job.name)
+        self.written[uri], self.remarks[uri] = (current, reference), tuple(remarks)
         return sum(len(values) for values in current.values())
 
     async def snapshot(
@@ -272,5 +300,9 @@ def _has_values(values: Sequence[Value]) -> bool:
     return any(not is_missing(value) for value in values)
 
 
+def _labelled(row: Row, truth: Truth) -> Row:
+    return replace(row, label=truth.label, labelled=True, truth=truth.numbers)
+
+
 def _order(truth: Truth) -> tuple[object, ...]:
-    return truth.at, to_json(truth.label)
+    return truth.at, to_json(truth.label if truth.numbers is None else truth.numbers)

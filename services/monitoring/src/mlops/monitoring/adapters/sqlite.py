@@ -72,6 +72,7 @@ class SqliteLedger:
             told = self._told(message_id)
             if told is None:
                 told = tuple(change(self._page))
+                self._page.rows.sweep()
                 self._remember(message_id, told)
             self._db.execute("COMMIT")
         except BaseException as error:

@@ -11,12 +11,25 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from mlops.monitoring.model.vectors import Answer
+from mlops.monitoring.model.bins import Value
+from mlops.monitoring.model.vectors import Answer, Numbers
 from mlops.monitoring.model.windows import ModelKey, Row, Truth
-from mlops.monitoring.ports import Pair
+from mlops.monitoring.ports import ALL, Pair, Which
 
 # Labels of predictions that were never seen (or are forgotten) are kept until this many newer ones have come.
 _STRAYS = 200_000
+_AT_ONCE = 10_000
+_NO_TRUTH: tuple[Value, Numbers | None] = (None, None)
+_ROWS = (
+    "SELECT p.request_id, p.at, p.features, p.prediction, p.vectors, l.label FROM predictions p"
+    " {joined} labels l USING (project, model, request_id)"
+    " WHERE p.project = :project AND p.model = :model AND p.number = :window AND p.seq > :seq{chosen} ORDER BY p.seq"
+)
+# Where the rows are is in an index; they themselves, a hundred times larger, are read only where they are wanted.
+_EACH = (
+    " AND p.seq IN (SELECT seq FROM (SELECT seq, row_number() OVER (ORDER BY seq) - 1 AS place FROM predictions"
+    " WHERE project = :project AND model = :model AND number = :window AND seq > :seq) WHERE place % :every = 0)"
+)
 
 
 class SqliteRows:
@@ -50,7 +63,7 @@ class SqliteRows:
         )
         labels = self._labels(key, [row.request_id for row in rows])
         return [
-            (row.prediction, from_json(labels[row.request_id][1]))
+            (row.prediction, _label(labels[row.request_id][1])[0])
             for row in rows
             if row.request_id in labels
         ]
@@ -62,7 +75,7 @@ class SqliteRows:
         windows: dict[int, list[Pair]] = {}
         changed: dict[str, tuple[datetime, str]] = {}
         for truth in truths:
-            told, before = (truth.at, _json(truth.label)), known.get(truth.request_id)
+            told, before = (truth.at, _told(truth)), known.get(truth.request_id)
             if before is not None and before >= told:
                 continue
             known[truth.request_id] = changed[truth.request_id] = told
@@ -72,38 +85,103 @@ class SqliteRows:
         self._keep(key, changed)
         return windows
 
-    def of(self, key: ModelKey, window: int) -> Iterator[Row]:
-        """Yield the rows of a window with their labels."""
+    def of(self, key: ModelKey, window: int, which: Which = ALL) -> Iterator[Row]:
+        """Yield the rows of a window with their labels, in the order they came."""
+        if self._is_cleared(key, window):
+            return
+        asked = _ROWS.format(
+            joined="JOIN" if which.labelled else "LEFT JOIN",
+            chosen=_EACH if which.every > 1 else "",
+        )
         found = self._db.execute(
-            "SELECT p.request_id, p.at, p.features, p.prediction, p.vectors, l.label FROM predictions p"
-            " LEFT JOIN labels l USING (project, model, request_id)"
-            " WHERE p.project = ? AND p.model = ? AND p.number = ? ORDER BY p.seq",
-            (key.project, key.model, window),
+            asked,
+            {
+                "project": key.project,
+                "model": key.model,
+                "window": window,
+                "seq": self._before(key, window, which),
+                "every": which.every,
+            },
         )
         for request_id, at, features, prediction, vectors, label in found:
+            truth = _NO_TRUTH if label is None else _label(label)
             row = Row(
                 request_id=request_id,
                 at=datetime.fromisoformat(at),
                 features=from_json(features),
                 prediction=from_json(prediction),
-                label=None if label is None else from_json(label),
+                label=truth[0],
                 labelled=label is not None,
+                truth=truth[1],
             )
             yield row if vectors is None else _with_vectors(row, vectors)
 
     def clear(self, key: ModelKey, windows: Collection[int]) -> None:
-        """Forget the rows of windows, labels included."""
-        for number in windows:
-            where = (key.project, key.model, number)
+        """Forget the rows of windows, labels included: those of large ones leave the disk little by little."""
+        self._db.executemany(
+            "INSERT OR IGNORE INTO cleared VALUES (?, ?, ?)",
+            [(key.project, key.model, number) for number in windows],
+        )
+        self._db.executemany(
+            "DELETE FROM tallies WHERE project = ? AND model = ? AND number = ?",
+            [(key.project, key.model, number) for number in windows],
+        )
+        self.sweep()
+
+    def sweep(self) -> None:
+        """Delete rows of cleared windows, so few that nobody waits for it."""
+        left = _AT_ONCE
+        for where in self._db.execute("SELECT * FROM cleared").fetchall():
+            left -= self._deleted(where, left)
+            if left <= 0:
+                return
             self._db.execute(
-                "DELETE FROM labels WHERE (project, model, request_id) IN"
-                " (SELECT project, model, request_id FROM predictions"
-                " WHERE project = ? AND model = ? AND number = ?)",
-                where,
+                "DELETE FROM cleared WHERE project = ? AND model = ? AND number = ?", where
             )
-            self._db.execute(
-                "DELETE FROM predictions WHERE project = ? AND model = ? AND number = ?", where
-            )
+
+    def _deleted(self, where: tuple[str, str, int], most: int) -> int:
+        """Delete that many rows of a window with their labels; return how many it were."""
+        ended = self._db.execute(
+            "SELECT max(seq), count(*) FROM (SELECT seq FROM predictions"
+            " WHERE project = ? AND model = ? AND number = ? ORDER BY seq LIMIT ?)",
+            (*where, most),
+        ).fetchone()
+        upto = (*where, ended[0])
+        self._db.execute(
+            "DELETE FROM labels WHERE (project, model, request_id) IN"
+            " (SELECT project, model, request_id FROM predictions"
+            " WHERE project = ? AND model = ? AND number = ? AND seq <= ?)",
+            upto,
+        )
+        self._db.execute(
+            "DELETE FROM predictions WHERE project = ? AND model = ? AND number = ? AND seq <= ?",
+            upto,
+        )
+        return int(ended[1])
+
+    def _is_cleared(self, key: ModelKey, window: int) -> bool:
+        found = self._db.execute(
+            "SELECT 1 FROM cleared WHERE project = ? AND model = ? AND number = ?",
+            (key.project, key.model, window),
+        )
+        return found.fetchone() is not None
+
+    def _before(self, key: ModelKey, window: int, which: Which) -> int:
+        """Return the place of the row before the first one that is wanted."""
+        if which.after:
+            found = self._db.execute(
+                "SELECT seq FROM predictions WHERE project = ? AND model = ? AND request_id = ?",
+                (key.project, key.model, which.after),
+            ).fetchone()
+        elif which.newest:
+            found = self._db.execute(
+                "SELECT seq FROM predictions WHERE project = ? AND model = ? AND number = ?"
+                " ORDER BY seq DESC LIMIT 1 OFFSET ?",
+                (key.project, key.model, window, which.newest),
+            ).fetchone()
+        else:
+            found = None
+        return int(found[0]) if found else 0
 
     def forget_strays(self) -> None:
         """Forget old labels whose prediction is not kept."""
@@ -144,6 +222,16 @@ class SqliteRows:
             f" WHERE project = ? AND model = ? AND request_id IN ({marks})",
             (key.project, key.model, *request_ids),
         ).fetchall()
+
+
+def _told(truth: Truth) -> str:
+    return _json(truth.label if truth.numbers is None else truth.numbers)
+
+
+def _label(text: str) -> tuple[Value, Numbers | None]:
+    """Return the truth, and the numbers where it is several."""
+    found = from_json(text)
+    return (None, tuple(found)) if isinstance(found, list) else (found, None)
 
 
 def _vectors(row: Row) -> str | None:

@@ -14,6 +14,7 @@ from mlops.monitoring.handlers.turn import Turn
 from mlops.monitoring.model.candidates import Candidate, is_worse, owes
 from mlops.monitoring.model.metrics import measure_rows
 from mlops.monitoring.model.windows import Row, Window
+from mlops.monitoring.ports import Which
 
 _LOOK_BACK = 200
 _MOST_ROWS = 20_000
@@ -57,7 +58,7 @@ def _reaches(window: Window, candidate: Candidate) -> bool:
 def _rows(turn: Turn, candidate: Candidate, windows: Iterable[Window]) -> list[Row]:
     newest = deque[Row](maxlen=_MOST_ROWS)
     for window in windows:
-        newest.extend(turn.page.rows.of(turn.key, window.number))
+        newest.extend(turn.page.rows.of(turn.key, window.number, Which(newest=_MOST_ROWS)))
     return [row for row in newest if row.labelled and row.at >= candidate.since]
 
 

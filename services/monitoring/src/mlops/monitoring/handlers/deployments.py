@@ -17,7 +17,7 @@ from mlops.contracts.serving import (
     DeploymentReverted,
     DeploymentStarted,
 )
-from mlops.monitoring.handlers import telling
+from mlops.monitoring.handlers import labels, telling
 from mlops.monitoring.handlers.judging import Judge, promise_of
 from mlops.monitoring.handlers.tables import version_of
 from mlops.monitoring.handlers.troubles import Meaning, of_removed
@@ -119,7 +119,7 @@ class DeploymentHandlers:
 
     def _evaluate(self, turn: Turn, window: Window) -> None:
         promise = promise_of(turn.project, turn.model, window.version)
-        found = measure_rows(promise.metric, turn.page.rows.of(turn.key, window.number))
+        found = measure_rows(promise.metric, labels.rows_of(turn, window))
         if found is not None:
             judged = replace(window, degraded=promise.broken_by(found, ()))
             index = turn.model.windows_full

@@ -16,11 +16,13 @@ from mlops.monitoring.model.bins import Value
 from mlops.monitoring.model.drift import WindowVerdict
 from mlops.monitoring.model.growth import Growth, State, may_want, wanted
 from mlops.monitoring.model.vectors import answer_columns
-from mlops.monitoring.model.windows import Row, Window, columns_of, in_parts
-from mlops.monitoring.ports import Baseline, Columns
+from mlops.monitoring.model.windows import Row, Window, columns_of, every, in_parts
+from mlops.monitoring.ports import Baseline, Columns, Which
 
 T = TypeVar("T")
 
+# Of an hour a hundred rows are wanted: of a million rows not all need to be read for them.
+_ROWS_TO_LOOK_AT = 20_000
 _OF_INPUTS = (Kind.DATA, Kind.PREDICTION, Kind.MISSING)
 
 
@@ -56,7 +58,8 @@ def _add(turn: Turn, window: Window, growth: Growth) -> None:
         return
     rows = list[Row]()
     if may_want(growth.places, first, last):
-        for part in in_parts(turn.page.rows.of(turn.key, window.number)):
+        some = Which(every=every(window.rows, _ROWS_TO_LOOK_AT))
+        for part in in_parts(turn.page.rows.of(turn.key, window.number, some)):
             taken = [part[place] for place in wanted(growth.places, [row.at for row in part])]
             growth = growth.with_rows([row.at for row in taken])
             rows += taken

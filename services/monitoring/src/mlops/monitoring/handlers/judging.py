@@ -36,7 +36,7 @@ from mlops.monitoring.model.windows import (
     on_reference,
     reference_windows,
 )
-from mlops.monitoring.ports import Baseline, Reports, WatchedProject
+from mlops.monitoring.ports import Baseline, Reports, WatchedProject, Which
 
 _LOOK_BACK = 200
 _LOOK_FAR_BACK = 1000  # labels may have been waited for while hundreds of windows filled
@@ -83,6 +83,11 @@ class Judge:
         """Return what the inputs of a window say; unjudged without a reference."""
         return self._looking.at(turn, window)
 
+    def count_ahead(self, turn: Turn, window: Window) -> None:
+        """Count the next part of a large open window, if it will be judged when it is full."""
+        if turn.model.judges(window.version):
+            self._looking.ahead(turn, window)
+
     def clear_alarms(self, turn: Turn) -> None:
         """End every open alarm, because there is a new version or a new reference."""
         model = turn.model
@@ -105,7 +110,8 @@ class Judge:
             column for sign in found.values() if sign.seen for column in sign.columns
         )
         seen = tuple(kind.value for kind, sign in found.items() if sign.seen)
-        summary = Summary(None, verdict.share, tuple(columns), seen, verdict.allowed)
+        new = telling.first_names(verdict.unexpected)
+        summary = Summary(None, verdict.share, tuple(columns), seen, verdict.allowed, new)
         window = replace(window, inputs=summary)
         self._alarm(turn, window, verdict)
         growing.after(turn, window, verdict, lacks=self._looking.lacks(turn, window.version))
@@ -135,7 +141,7 @@ class Judge:
 
     def _measure(self, turn: Turn, window: Window) -> None:
         promise = promise_of(turn.project, turn.model, window.version)
-        found = measure_rows(promise.metric, turn.page.rows.of(turn.key, window.number))
+        found = measure_rows(promise.metric, labels.rows_of(turn, window))
         if found is None:
             turn.page.windows.put(turn.key, replace(window, phase=Phase.MEASURED))
             if can_measure(promise.metric):
@@ -240,7 +246,8 @@ def _collect(turn: Turn, window: Window) -> str:
         return f"it is part of the reference, which {short}"
     rows = deque[Row](maxlen=MOST_REFERENCE_ROWS)
     for one in of_version:
-        rows.extend(turn.page.rows.of(turn.key, one.number))
+        newest = Which(newest=MOST_REFERENCE_ROWS)
+        rows.extend(turn.page.rows.of(turn.key, one.number, newest))
     origin = f"windows {of_version[0].index} to {of_version[-1].index}"
     baseline = baseline_of(turn, window.version, list(rows), window.size, origin)
     turn.page.baselines.put(turn.key, baseline)

@@ -9,14 +9,16 @@ from mlops.monitoring.handlers.troubles import (
     DEPLOYMENT,
     LATENCY,
     PERFORMANCE,
+    REMOTE,
     REPLICAS,
+    ROLLOUT,
 )
 from mlops.monitoring.handlers.waiting import APPROVAL, PROMOTION
 from mlops.monitoring.model.alarm import Kind
 
 KINDS = (
     *(kind.value for kind in Kind if kind is not Kind.CONCEPT),
-    *(PERFORMANCE, LATENCY, REPLICAS, CANDIDATE, DEPLOYMENT),
+    *(PERFORMANCE, LATENCY, REPLICAS, CANDIDATE, ROLLOUT, DEPLOYMENT, REMOTE),
     *("training", "evaluation", APPROVAL, PROMOTION, DECLINED, "dead-letters"),
 )
 KINDS_OF_THINGS = ("heat-", "service-", "silent-", "disk-")

@@ -97,6 +97,7 @@ def _window(window: Window) -> dict[str, Any]:
         "drift_columns": [] if inputs is None else list(inputs.columns),
         "cannot_judge": None if inputs is None else inputs.unjudged,
         "allowed_for": None if inputs is None else inputs.allowed,
+        "unexpected_columns": [] if inputs is None else list(inputs.unexpected),
     }
 
 

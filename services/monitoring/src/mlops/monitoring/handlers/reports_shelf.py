@@ -19,7 +19,7 @@ from mlops.monitoring.ports import Ledger, Reports, Shelf, Shelved
 _PIECE_BYTES = 512 * 1024
 _USUAL, _MOST = 100, 500
 _OF_WINDOW = re.compile(r"v(\d+)-w(\d+)-([a-z_]+)\.html")
-_OF_PERIOD = re.compile(r"(.+)--(.+)-(day|week|period)\.html")
+_OF_PERIOD = re.compile(r"(.+)--(.+)-(day|week|period|demo)\.html")
 
 
 class ShelfQueries:

@@ -81,7 +81,9 @@ class RowHandlers:
         if project.archived:
             return []
         key = ModelKey(event.project, event.model)
-        truths = [Truth(label.request_id, label.label, label.at) for label in event.labels]
+        truths = [
+            Truth(label.request_id, label.label, label.at, label.numbers) for label in event.labels
+        ]
 
         def change(page: Page) -> Sequence[Message]:
             turn = self._begin(page, event, key, project)
@@ -141,6 +143,8 @@ class RowHandlers:
             if window.room == 0:
                 filled = True
                 window = _full(turn, window)
+            elif window.counts_ahead(len(taken)):
+                self._judge.count_ahead(turn, window)
             turn.page.windows.put(turn.key, window)
         return filled
 

@@ -31,12 +31,14 @@ from mlops.monitoring.model.windows import (
     Watched,
     Window,
     columns_of,
+    every,
     in_parts,
 )
-from mlops.monitoring.ports import Baseline, Columns, Ledger, Page, Tables, WatchedProject
+from mlops.monitoring.ports import Baseline, Columns, Ledger, Page, Tables, WatchedProject, Which
 
 _MOST_SHOWN = 20
 _LONGEST_SHOWN = 64
+_MANY = 20_000
 
 
 class TableHandlers:
@@ -205,5 +207,6 @@ def _features_seen(turn: Turn) -> set[str]:
     ]
     if not newest:
         return set()
-    rows = turn.page.rows.of(turn.key, newest[-1].number)
+    some = Which(every=every(newest[-1].rows, _MANY))
+    rows = turn.page.rows.of(turn.key, newest[-1].number, some)
     return {name for part in in_parts(rows) for name in columns_of(part)}

@@ -38,6 +38,7 @@ from mlops.monitoring.ports import Baseline
 _MOST_COLUMNS = 64
 _MOST_BYTES = 40_000  # of the columns in one message, which may have 64 KiB
 _LONGEST_SUGGESTION = 1000
+_LONGEST_NAME, _MOST_NEW = 256, 16
 _MOST_OF_A_NAME = 64  # in a sentence
 _ADVICE = {
     Kind.DATA: "The inputs changed; that alone says nothing about the model. Look at the report, and wait for labels.",
@@ -84,7 +85,13 @@ def drift_detected(
         window=window_of(window),
         report_uri=uri,
         suggestion=_allowing(_suggestion(kind, verdict), verdict),
+        unexpected_columns=first_names(verdict.unexpected),
     )
+
+
+def first_names(columns: Sequence[str]) -> tuple[str, ...]:
+    """Return as many names as a message has room for."""
+    return tuple(name[:_LONGEST_NAME] for name in columns[:_MOST_NEW])
 
 
 def change_suspected(
@@ -295,7 +302,10 @@ def _column(column: ColumnVerdict, kind: Kind) -> ColumnDrift:
 
 
 def _allowing(suggestion: str, verdict: WindowVerdict) -> str:
-    return f"{suggestion} {verdict.allowed or ''}".strip()[:_LONGEST_SUGGESTION]
+    names = ", ".join(name[:_MOST_OF_A_NAME] for name in verdict.unexpected[:5])
+    new = f"The reference does not have {names}." if names else ""
+    said = (one for one in (suggestion, new, verdict.allowed) if one)
+    return " ".join(said)[:_LONGEST_SUGGESTION]
 
 
 def _suggestion(kind: Kind, verdict: WindowVerdict) -> str:

@@ -23,9 +23,10 @@ from mlops.contracts.serving import (
     DeploymentReverted,
 )
 from mlops.contracts.telemetry_agent import LADDER, ThermalRecovered, ThermalThrottled
+from mlops.contracts.versioning import RemoteLost, RemoteRegained
 
 CANDIDATE, DEPLOYMENT, PERFORMANCE = "candidate", "deployment", "performance"
-LATENCY, REPLICAS = "latency", "replicas"
+LATENCY, REPLICAS, ROLLOUT, REMOTE = "latency", "replicas", "rollout", "data-remote"
 _DRIFTS = tuple(
     kind.value
     for kind in (DriftKind.DATA, DriftKind.PREDICTION, DriftKind.LABEL, DriftKind.MISSING)
@@ -34,6 +35,7 @@ _LONGEST = 300
 _FIRST_LINE = 160
 _DIAGNOSIS = 700
 _LONGEST_KIND = 64
+_GOES_ON = ("packed", "warm", "shadow", "canary")
 _DRAINS = 3  # on the ladder of heat
 
 
@@ -134,31 +136,48 @@ def of_recovered(event: PerformanceRecovered) -> Meaning:
 def of_deployed(event: DeploymentCompleted) -> Meaning:
     """Return that a rollout has ended well."""
     reason = f"the rollout of version {event.version} has ended: completed"
-    return _over(event.model, (CANDIDATE, DEPLOYMENT, REPLICAS), reason)
+    return _over(event.model, (CANDIDATE, DEPLOYMENT, REPLICAS, ROLLOUT), reason)
 
 
 def of_progressed(event: DeploymentProgressed) -> Meaning:
-    """Return that replicas of a version are lost, or are back; other phases are no trouble."""
+    """Return that replicas are lost or back, that the rollout is held where it is or goes on; other phases are no trouble."""
     if event.phase == "recovered":
         reason = f"all replicas of version {event.version} answer again"
         return _over(event.model, (REPLICAS,), reason)
-    if event.phase != "lost":
-        return Meaning()
+    if event.phase in _GOES_ON:
+        reason = f"the rollout of version {event.version} goes on: {event.phase}"
+        return _over(event.model, (ROLLOUT,), reason)
+    if event.phase == "held":
+        return Meaning(_held(event))
+    return Meaning(_lost(event)) if event.phase == "lost" else Meaning()
+
+
+def _lost(event: DeploymentProgressed) -> Trouble:
     title = f"{event.model} v{event.version} has lost replicas: {_first_line(event.reason)}"
     advice = (
         "Serving starts them again by itself; while some are left they answer, slower. `mlops deployments` shows what "
         "runs, `mlops logs serving` and Ray's own page the cause. `mlops model rollback` takes the version before."
     )
     severity = Severity.CRITICAL if event.traffic_ratio else Severity.WARNING
-    return Meaning(Trouble(event.model, REPLICAS, severity, _short(title), advice))
+    return Trouble(event.model, REPLICAS, severity, _short(title), advice)
+
+
+def _held(event: DeploymentProgressed) -> Trouble:
+    title = f"the rollout of {event.model} v{event.version} is held: {_first_line(event.reason)}"
+    advice = (
+        "The version before answers meanwhile. What waits for a person goes on with "
+        f"`mlops deploy {event.model} {event.version} -p {event.project}`; what waits for memory, for a cooler machine "
+        "or for answers to compare goes on by itself. `mlops deployments` shows where it stands."
+    )
+    return Trouble(event.model, ROLLOUT, Severity.WARNING, _short(title), advice)
 
 
 def of_removed(event: DeploymentRemoved, *, answered: bool) -> Meaning:
     """Return that a version is gone; with the one that answered, what was wrong with its answers is over."""
     if not answered:
         reason = f"the rollout of version {event.version} has ended: removed"
-        return _over(event.model, (CANDIDATE,), reason)
-    kinds = (CANDIDATE, PERFORMANCE, LATENCY, REPLICAS, *_DRIFTS)
+        return _over(event.model, (CANDIDATE, ROLLOUT), reason)
+    kinds = (CANDIDATE, ROLLOUT, PERFORMANCE, LATENCY, REPLICAS, *_DRIFTS)
     return _over(event.model, kinds, f"version {event.version} no longer answers")
 
 
@@ -215,6 +234,21 @@ def of_cooled(event: ThermalRecovered) -> Meaning:
     return _over("", (_heat(event),), reason)
 
 
+def of_remote_lost(event: RemoteLost) -> Meaning:
+    """Return the trouble of a project whose data remote cannot be used."""
+    title = f"data remote {event.remote} cannot be used: {_first_line(event.reason)}"
+    advice = (
+        f"{event.reason[:_DIAGNOSIS]}\nMeanwhile what is in the cache here can be read and restored; "
+        "nothing new is pushed, nor fetched from there."
+    )
+    return Meaning(Trouble("", REMOTE, Severity.WARNING, _short(title), advice))
+
+
+def of_remote_regained(event: RemoteRegained) -> Meaning:
+    """Return that the remote answers again."""
+    return _over("", (REMOTE,), f"remote {event.remote} can be used again")
+
+
 def _heat(event: ThermalThrottled | ThermalRecovered) -> str:
     return f"heat-{event.node}"[:_LONGEST_KIND]
 
@@ -225,7 +259,9 @@ def _workflow(event: WorkflowFailed | WorkflowCompleted) -> str:
 
 
 def _ended(model: str, version: int, how: str) -> Sequence[GoodNews]:
-    return (GoodNews(model, (CANDIDATE,), f"the rollout of version {version} has ended: {how}"),)
+    return (
+        GoodNews(model, (CANDIDATE, ROLLOUT), f"the rollout of version {version} has ended: {how}"),
+    )
 
 
 def _over(model: str, kinds: tuple[str, ...], reason: str) -> Meaning:

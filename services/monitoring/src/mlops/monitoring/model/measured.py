@@ -43,7 +43,7 @@ def mean_of(costs: Numbers) -> Measured | None:
         return None
     with np.errstate(over="ignore", invalid="ignore"):
         mean, error = float(costs.mean()), float(costs.std() / math.sqrt(len(costs)))
-    return _finite(mean, error)
+    return finite(mean, error)
 
 
 def ratio_of(above: Numbers, below: Numbers) -> Measured | None:
@@ -53,7 +53,7 @@ def ratio_of(above: Numbers, below: Numbers) -> Measured | None:
         return None
     ratio = float(above.sum()) / total
     pulls = (above - ratio * below) / total
-    return _finite(ratio, math.sqrt(float((pulls**2).sum())))
+    return finite(ratio, math.sqrt(float((pulls**2).sum())))
 
 
 def mean_of_shares(above: Numbers, below: Numbers) -> Measured | None:
@@ -72,8 +72,9 @@ def mean_of_shares(above: Numbers, below: Numbers) -> Measured | None:
     likely = (above.sum(0) + 1) / (sums + 2)
     unsure = np.where(known & ((shares <= 0) | (shares >= 1)), likely * (1 - likely) / sizes, 0.0)
     variance = float((pulls**2).sum() + unsure.sum() / len(sums) ** 2)
-    return _finite(float(shares.mean()), math.sqrt(variance))
+    return finite(float(shares.mean()), math.sqrt(variance))
 
 
-def _finite(value: float, error: float) -> Measured | None:
+def finite(value: float, error: float) -> Measured | None:
+    """Return both, None where either is beyond what a float can hold."""
     return Measured(value, error) if math.isfinite(value) and math.isfinite(error) else None

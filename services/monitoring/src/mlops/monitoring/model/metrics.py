@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 
-from mlops.monitoring.model import classification, probabilities, ranking, regression
+from mlops.monitoring.model import classification, outputs, probabilities, ranking, regression
 from mlops.monitoring.model.bins import Value
 from mlops.monitoring.model.measured import Measured, Pairs
 from mlops.monitoring.model.probabilities import Scored, says_the_largest, scored_of
@@ -28,6 +28,7 @@ class Answered(StrEnum):
 
 
 _PREFIXES = ("val_", "valid_", "test_", "eval_", "validation_")
+_OF_OUTPUT = re.compile(r"(.+)_answer_(\d{1,3})")
 _NDCG = re.compile(r"ndcg(?:@(\d{1,6}))?")
 _SPELLINGS = {
     "acc": "accuracy",
@@ -52,6 +53,9 @@ def plain_name(metric: str) -> str:
     name = metric.strip().lower()
     for prefix in _PREFIXES:
         name = name.removeprefix(prefix)
+    one = _OF_OUTPUT.fullmatch(name)
+    if one is not None:
+        return f"{plain_name(one[1])}_answer_{int(one[2])}"
     name = name.removesuffix("_score")
     return _SPELLINGS.get(name, name)
 
@@ -59,12 +63,14 @@ def plain_name(metric: str) -> str:
 def can_measure(metric: str) -> bool:
     """Return whether the metric follows from predictions and labels alone."""
     name = plain_name(metric)
-    return name in _METRICS or _is_ranking(name)
+    return name in _METRICS or _is_ranking(name) or _output_of(name) is not None
 
 
 def answered_with(metric: str) -> Answered:
     """Return what a model answers with that is measured by this metric."""
     name = plain_name(metric)
+    if _output_of(name) is not None:
+        return Answered.NUMBER
     if _is_ranking(name):
         return Answered.RANK
     return Answered.NUMBER if name in _OF_NUMBERS else Answered.CLASS
@@ -78,7 +84,7 @@ def is_of_classes(metric: str) -> bool:
 
 def names() -> str:
     """Return the names of all that can be measured, in one sentence."""
-    return f"{', '.join(_METRICS)}, mrr and ndcg@k"
+    return f"{', '.join(_METRICS)}, mae_answer_0 (of the first of several numbers), mrr and ndcg@k"
 
 
 def measure(metric: str, pairs: Pairs, requests: Sequence[str] = ()) -> Measured | None:
@@ -101,6 +107,10 @@ def measure_rows(metric: str, rows: Iterable[Row]) -> Measured | None:
     found = _OF_PROBABILITIES.get(plain_name(metric))
     if found is not None:
         return _measured_by_class(found, metric, labelled)
+    if (output := _output_of(plain_name(metric))) is not None:
+        return outputs.measure_outputs(output[0], _both_sides(labelled), output[1])
+    if plain_name(metric) in outputs.METRICS:
+        return _measured_by_output(metric, labelled)
     ranked = answered_with(metric) is Answered.RANK
     pairs, requests = [], []
     for row in labelled:
@@ -108,6 +118,32 @@ def measure_rows(metric: str, rows: Iterable[Row]) -> Measured | None:
         if ranked:
             requests.append(request_of(row.request_id))
     return measure(metric, pairs, requests)
+
+
+def _output_of(name: str) -> tuple[str, int] | None:
+    """Return the metric and the place of the number that it is of, None when it is not of one of several."""
+    found = _OF_OUTPUT.fullmatch(name)
+    return (found[1], int(found[2])) if found and found[1] in outputs.METRICS else None
+
+
+def _both_sides(labelled: Iterable[Row]) -> list[outputs.Pair]:
+    each = (outputs.pair_of(row.answer, row.truth) for row in labelled)
+    return evenly((pair for pair in each if pair is not None), _MOST_ANSWERS)
+
+
+def _measured_by_output(metric: str, labelled: Iterable[Row]) -> Measured | None:
+    pairs: list[tuple[Value, Value]] = []
+
+    def noted() -> Iterator[Row]:
+        for row in labelled:
+            if row.truth is None:
+                pairs.append((row.prediction, row.label))
+            yield row
+
+    several = _both_sides(noted())
+    if several and len(several) >= _ENOUGH * (len(several) + len(pairs)):
+        return outputs.measure_outputs(plain_name(metric), several)
+    return measure(metric, pairs)
 
 
 def _measured_by_class(

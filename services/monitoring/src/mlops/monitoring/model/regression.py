@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlops.monitoring.model.bins import as_number
 from mlops.monitoring.model.measured import Measured, Numbers, Pairs, mean_of, ratio_of
@@ -53,9 +54,15 @@ def mape(pairs: Pairs) -> Measured | None:
     said, true = _numbers(pairs)
     if not len(true):
         return None
+    kept = counts_relatively(true)
+    return mean_of(np.abs(said - true)[kept] / np.abs(true)[kept])
+
+
+def counts_relatively(true: Numbers) -> NDArray[np.bool_]:
+    """Return of which truths an error can be measured relative to them."""
     sizes = np.abs(true)
-    kept = (sizes > _NEARLY_ZERO * sizes.mean()) & (sizes > _LEAST)
-    return mean_of(np.abs(said - true)[kept] / sizes[kept])
+    found: NDArray[np.bool_] = (sizes > _NEARLY_ZERO * sizes.mean()) & (sizes > _LEAST)
+    return found
 
 
 def _numbers(pairs: Pairs) -> tuple[Numbers, Numbers]:

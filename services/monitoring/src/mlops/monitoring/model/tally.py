@@ -6,13 +6,14 @@ So batches can be counted as they come, by several monitors, and no row has to b
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
 
-from mlops.monitoring.model.bins import Codes, Floats, Values
+from mlops.monitoring.model.bins import CategoryBins, Codes, Floats, Values
 from mlops.monitoring.model.phases import seconds
 from mlops.monitoring.model.readings import plain
 from mlops.monitoring.model.reference import Column, Reference
@@ -52,6 +53,41 @@ class Tally:
             strange=self.strange | other.strange,
             clock=self.clock + other.clock,
         )
+
+
+@dataclass(frozen=True)
+class Counted:
+    """How far a window is counted: its rows up to the one whose request id is *last*, and the parts of their answers.
+
+    `mark` tells the reference that it was counted against; `answers` is None where this has none for them.
+    """
+
+    rows: Tally
+    answers: Tally | None = None
+    last: str = ""
+    mark: str = ""
+
+    def plus(self, rows: Tally, answers: Tally | None, last: str) -> Counted:
+        """Return it with the part after it added."""
+        both = None
+        if self.answers is not None and answers is not None:
+            both = self.answers.plus(answers)
+        return Counted(self.rows.plus(rows), both, last, self.mark)
+
+
+def mark_of(reference: Reference) -> str:
+    """Return what differs between references that count the same rows differently."""
+    found = hashlib.blake2b(digest_size=16)
+    for column in reference.columns:
+        bins = column.bins
+        known = bins.places if isinstance(bins, CategoryBins) else bins.edges.tolist()
+        found.update(repr((column.name, known)).encode())
+        found.update(column.locations.tobytes())
+    phases = reference.phases
+    if phases is not None:
+        found.update(repr((phases.period_s, phases.kinds, phases.known.tolist())).encode())
+    found.update(repr(reference.unseen is None).encode())
+    return found.hexdigest()
 
 
 def count(

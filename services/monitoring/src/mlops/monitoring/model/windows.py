@@ -29,7 +29,8 @@ _LATER_WINDOWS = 2
 _REFERENCE_WINDOWS = 2
 _REFERENCE_ROWS = 1000
 MOST_REFERENCE_ROWS = 20_000
-_ROWS_AT_ONCE = 10_000
+ROWS_AT_ONCE = 10_000
+_ROWS_BETWEEN = 1000
 _ON_REFERENCE = "reference_"
 
 T = TypeVar("T")
@@ -45,7 +46,7 @@ class ModelKey:
 
 @dataclass(frozen=True)
 class Row:
-    """One prediction, with its truth once that is known; `vectors` and `answer` are what is several numbers of it."""
+    """One prediction, with its truth once that is known; `vectors`, `answer` and `truth` are what is several numbers of it."""
 
     request_id: str
     at: datetime
@@ -55,15 +56,17 @@ class Row:
     labelled: bool = False
     vectors: Mapping[str, Numbers] = field(default_factory=dict)
     answer: Answer | None = None
+    truth: Numbers | None = None
 
 
 @dataclass(frozen=True)
 class Truth:
-    """What turned out to be true for one prediction, and when that was known."""
+    """What turned out to be true for one prediction, and when that was known; *numbers* where it is several."""
 
     request_id: str
     label: Value
     at: datetime
+    numbers: Numbers | None = None
 
 
 class Phase(StrEnum):
@@ -79,7 +82,8 @@ class Phase(StrEnum):
 class Summary:
     """What was found about the inputs of a window; `unjudged` holds the reason when they were not judged.
 
-    `allowed` says what was not told because hours may explain it that the reference has not seen.
+    `allowed` says what was not told because hours may explain it that the reference has not seen, `unexpected` names
+    the first columns that it does not have.
     """
 
     unjudged: str | None = None
@@ -87,6 +91,7 @@ class Summary:
     columns: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
     allowed: str | None = None
+    unexpected: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -129,6 +134,13 @@ class Window:
             first_at=min([*times, *([self.first_at] if self.first_at else [])]),
             last_at=max([*times, *([self.last_at] if self.last_at else [])]),
         )
+
+    def counts_ahead(self, newest: int) -> bool:
+        """Return whether a part of it is to be counted with its *newest* rows: with each thousandth of a large window.
+
+        Not with every message: a new reference finds many parts to count, and others wait for each.
+        """
+        return self.rows >= ROWS_AT_ONCE and self.rows % _ROWS_BETWEEN < newest
 
     def aged(self, listened_s: float, max_age_s: float | None) -> bool:
         """Return whether it has been open for too long and has enough rows to be judged as it is."""
@@ -294,7 +306,7 @@ def columns_of(rows: Sequence[Row], wanted: Collection[str] = ()) -> dict[str, l
 def in_parts(rows: Iterable[Row]) -> Iterator[list[Row]]:
     """Yield lists of rows, few enough to be held in memory however large the window is."""
     left = iter(rows)
-    while part := list(islice(left, _ROWS_AT_ONCE)):
+    while part := list(islice(left, ROWS_AT_ONCE)):
         yield part
 
 
@@ -308,6 +320,14 @@ def evenly(items: Iterable[T], most: int) -> list[T]:
             if len(kept) == 2 * most:
                 kept, step = kept[::2], 2 * step
     return kept
+
+
+def every(items: int, most: int) -> int:
+    """Return which of so many items are evenly spaced: each first, each second, each fourth …, as `evenly` takes them."""
+    step = 1
+    while -(-items // step) >= 2 * most:
+        step *= 2
+    return step
 
 
 def _without_reference(known: Mapping[str, float]) -> dict[str, float]:

@@ -14,6 +14,7 @@ from mlops.monitoring.ports.documents import (
     WatchedProject,
 )
 from mlops.monitoring.ports.ledger import (
+    ALL,
     EVALUATION,
     Baseline,
     Baselines,
@@ -27,7 +28,9 @@ from mlops.monitoring.ports.ledger import (
     ReportJob,
     Rows,
     T,
+    Tallies,
     Watches,
+    Which,
     Windows,
 )
 from mlops.monitoring.ports.shelf import (
@@ -43,6 +46,7 @@ from mlops.monitoring.ports.shelf import (
 )
 
 __all__ = [
+    "ALL",
     "EVALUATION",
     "Alert",
     "Baseline",
@@ -71,8 +75,10 @@ __all__ = [
     "T",
     "Table",
     "Tables",
+    "Tallies",
     "WatchedProject",
     "Watches",
+    "Which",
     "Windows",
     "Written",
 ]

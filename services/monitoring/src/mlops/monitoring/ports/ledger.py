@@ -12,6 +12,7 @@ from mlops.contracts.message import Message
 from mlops.monitoring.model.bins import Value
 from mlops.monitoring.model.early import Watch
 from mlops.monitoring.model.growth import Growth
+from mlops.monitoring.model.tally import Counted
 from mlops.monitoring.model.windows import ModelKey, Row, Truth, Watched, Window
 
 EVALUATION = "evaluation"
@@ -102,6 +103,22 @@ class Windows(Protocol):
         """Forget windows and their rows."""
 
 
+@dataclass(frozen=True)
+class Which:
+    """Which rows of a window are wanted: those *after* a request id, or the *newest* so many (0: all).
+
+    Of these the first and each *every*-th from there, and *labelled* ones only.
+    """
+
+    after: str = ""
+    newest: int = 0
+    every: int = 1
+    labelled: bool = False
+
+
+ALL = Which()
+
+
 class Rows(Protocol):
     """Predictions and their labels; labels may come first, twice, or never."""
 
@@ -117,11 +134,24 @@ class Rows(Protocol):
         Of two labels for one prediction the later known one holds.
         """
 
-    def of(self, key: ModelKey, window: int) -> Iterator[Row]:
+    def of(self, key: ModelKey, window: int, which: Which = ALL) -> Iterator[Row]:
         """Yield the rows of a window with their labels, in the order they came, one at a time: there may be a million."""
 
     def clear(self, key: ModelKey, windows: Collection[int]) -> None:
         """Forget the rows of windows, labels included; the windows themselves stay."""
+
+
+class Tallies(Protocol):
+    """How far windows are counted that are large: by the name of what they are counted against."""
+
+    def rows(self, key: ModelKey, window: int, against: str) -> int:
+        """Return how many rows are counted."""
+
+    def get(self, key: ModelKey, window: int, against: str) -> Counted | None:
+        """Return the counts, or None when nothing is counted."""
+
+    def put(self, key: ModelKey, window: int, against: str, counted: Counted) -> None:
+        """Keep the counts as they are now; they are forgotten with the rows."""
 
 
 class Watches(Protocol):
@@ -197,6 +227,10 @@ class Page(Protocol):
     @property
     def rows(self) -> Rows:
         """Return the rows."""
+
+    @property
+    def tallies(self) -> Tallies:
+        """Return how far windows are counted."""
 
     @property
     def watches(self) -> Watches:

@@ -23,8 +23,10 @@ class Reports(Protocol):
     def names(self, project: str) -> dict[str, str]:
         """Return where the reports of a project are to be found."""
 
-    async def write(self, job: ReportJob, current: Columns, reference: Columns) -> int:
-        """Write the report; return its size in bytes.
+    async def write(
+        self, job: ReportJob, current: Columns, reference: Columns, remarks: Sequence[str] = ()
+    ) -> int:
+        """Write the report, its *remarks* above all else; return its size in bytes.
 
         Raises RejectedError when these rows can never make one, UnavailableError when it failed this time.
         """

@@ -120,6 +120,7 @@ class DvcDatasets:
         oids: Sequence[str],
         *,
         repair: bool = True,
+        deep: bool = False,
         told: Told | None = None,
     ) -> Verified:
         """Read all objects of the given contents again."""
@@ -130,12 +131,15 @@ class DvcDatasets:
             **_moving(place),
             oids=list(oids),
             repair=repair,
+            deep=deep,
         )
         return Verified(
             checked=int(found["checked"]),
             size_bytes=int(found["size_bytes"]),
             repaired=int(found["repaired"]),
             lost=tuple(str(oid) for oid in found["lost"]),
+            repaired_there=int(found["repaired_there"]),
+            unread=int(found["unread"]),
         )
 
     async def sweep(
@@ -145,6 +149,7 @@ class DvcDatasets:
         live: Sequence[str],
         *,
         projects: Sequence[Place] = (),
+        unnamed: bool = False,
         grace: timedelta,
         dry: bool,
         told: Told | None = None,
@@ -161,6 +166,7 @@ class DvcDatasets:
             live=list(live),
             folders=[one.folder for one in projects],
             before=before,
+            unnamed=unnamed,
             dry=dry,
         )
         return Swept(int(found["objects"]), int(found["size_bytes"]))

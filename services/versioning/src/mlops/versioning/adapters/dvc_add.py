@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from dvc.exceptions import OutputNotFoundError
 from dvc.repo import Repo, lock_repo
 from dvc.repo.add import get_or_create_stage, translate_graph_error
 from dvc_data.hashfile.hash_info import HashInfo
@@ -54,6 +55,8 @@ def add(repo: Repo, place: Path, path: str, tell: Tell, allow: Callable[[str], N
     What *allow* raises, given the address, leaves the `.dvc` file as it was.
     """
     with lock_repo(repo), repo.scm_context(quiet=True):
+        # Under the lock: what DVC finds of the project, all its folders walked, serves the stage as well.
+        _refuse_foreign(repo, place, path)
         stage, _ = get_or_create_stage(repo, str(place))
         with translate_graph_error([stage]):
             repo.check_graph(stages=[stage])
@@ -86,6 +89,20 @@ def walk_of(repo: Repo) -> Callable[[str], Iterator[tuple[str, list[str], list[s
 def known_of(repo: Repo, place: Path) -> Known:
     """Return what is known of the files at *place*."""
     return Known.load(os.path.join(repo.tmp_dir, "mlops"), place)
+
+
+def _refuse_foreign(repo: Repo, place: Path, path: str) -> None:
+    # DVC would quietly change the dataset around it, or the lock file of the pipeline.
+    try:
+        [out, *_] = repo.find_outs_by_path(str(place), strict=False)
+    except OutputNotFoundError:
+        return
+    if not out.stage.is_data_source:
+        raise RejectedError(
+            f"path {path!r} is made by {out.stage}; run that pipeline, or name other data"
+        )
+    if not Path(out.fs_path).parent.samefile(place.parent):
+        raise RejectedError(f"path {path!r} lies inside the dataset {str(out)!r}; add that whole")
 
 
 def _taken(repo: Repo, place: Path, path: str, tell: Tell) -> Added:
@@ -143,10 +160,13 @@ def _at(place: Path, rel: str) -> str:
 
 
 def _read_small(store: Store, file: str, was: Signature, count: Count) -> Read:
-    with open(file, "rb", buffering=0) as opened:
-        content = opened.read()
-        now = signature(os.fstat(opened.fileno()))
-    if now != was:
+    opened = os.open(file, os.O_RDONLY)
+    try:
+        content = os.read(opened, was[0] + 1)
+        now = signature(os.fstat(opened))
+    finally:
+        os.close(opened)
+    if now != was or len(content) != was[0]:
         return _read_large(store, file, count)
     oid = store.add_bytes(content)
     count(len(content))

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bytes: a file is read once, and what is hashed is what is written.
 
-A large copy goes past the kernel's page cache where the system can (`O_DIRECT`): filling fresh pages costs as much
-processor time as the MD5 itself and pushes out what others have in memory. It is on the disk when it is done.
+Large files go past the kernel's page cache where the system can (`O_DIRECT`): filling fresh pages costs more processor
+time than the MD5 itself and pushes out what others have in memory. So a copy is written, and on the disk when it is
+done; so objects are read, which were written so; and so is what somebody wants added and is not in memory.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ _TELL_BYTES = 1 << 22
 _DIRECT_BYTES = 1 << 22
 _DIRECT_FROM_BYTES = 1 << 24
 _O_DIRECT = getattr(os, "O_DIRECT", 0)
+_NOWAIT: int | None = getattr(os, "RWF_NOWAIT", None)
+_PROBES = 8
 
 
 def silent(_: int) -> None:
@@ -43,7 +46,14 @@ def made(path: str, flags: int) -> int:
 
 def digest(file: str, count: Count) -> tuple[str, int]:
     """Return the MD5 and the length of a file; other threads run meanwhile."""
-    return _passed_through(file, memoryview(bytearray(_PIECE_BYTES)), _nowhere, count)
+    large = os.stat(file).st_size >= _DIRECT_FROM_BYTES
+    pages = _pages(large=large)
+    opened, is_direct = _to_read(file, past_cache=large)
+    try:
+        piece_bytes = len(pages) if is_direct else _PIECE_BYTES
+        return _passed_through(opened, pages[:piece_bytes], piece_bytes, _nowhere, count)
+    finally:
+        os.close(opened)
 
 
 def begins_with(file: str, oid: str, size: int) -> bool:
@@ -58,18 +68,117 @@ def begins_with(file: str, oid: str, size: int) -> bool:
 
 def copy(source: str, target: str, count: Count) -> tuple[str, int]:
     """Copy to a new file and return the copy's MD5 and length: no change of *source* in between can tear them apart."""
-    large = os.stat(source).st_size >= _DIRECT_FROM_BYTES
-    # Whole pages, as direct writing asks for; first, for there may be no room for them.
-    pages = memoryview(mmap.mmap(-1, _DIRECT_BYTES if large else _PIECE_BYTES))
+    size = os.stat(source).st_size
+    large = size >= _DIRECT_FROM_BYTES
+    pages = _pages(large=large)
     file, is_direct = _opened(target, large=large)
-    buffer = pages if is_direct else pages[:_PIECE_BYTES]
     try:
-        found = _passed_through(source, buffer, lambda piece: _write(file, piece), count)
+        opened, reads_direct = _to_read(source, past_cache=is_direct and _is_cold(source, size))
+        try:
+            piece_bytes = len(pages) if reads_direct else _PIECE_BYTES
+            buffer = pages if is_direct else pages[:_PIECE_BYTES]
+            found = _passed_through(
+                opened, buffer, piece_bytes, lambda piece: _write(file, piece), count
+            )
+        finally:
+            os.close(opened)
         if is_direct:
             os.fdatasync(file)
         return found
     finally:
         os.close(file)
+
+
+def duplicate(source: str, target: str) -> None:
+    """Copy what nobody changes to a new file, unread."""
+    size = os.stat(source).st_size
+    file, is_direct = _opened(target, large=size >= _DIRECT_FROM_BYTES)
+    try:
+        opened, _ = _to_read(source, past_cache=is_direct)
+        try:
+            move = _by_pages if is_direct else _by_pieces
+            if move(opened, file, size) != size:
+                raise OSError(errno.EIO, "it became shorter while it was copied", source)
+        finally:
+            os.close(opened)
+    finally:
+        os.close(file)
+
+
+def put(target: str, content: bytes) -> None:
+    """Write a new file."""
+    file = made(target, os.O_WRONLY | os.O_CREAT)
+    try:
+        _write(file, memoryview(content))
+    finally:
+        os.close(file)
+
+
+def _pages(*, large: bool) -> memoryview:
+    # Whole pages, as going past the cache asks for; before a file is opened, for there may be no room for them.
+    return memoryview(mmap.mmap(-1, _DIRECT_BYTES if large else _PIECE_BYTES))
+
+
+def _to_read(source: str, *, past_cache: bool) -> tuple[int, bool]:
+    if past_cache and _O_DIRECT:
+        try:
+            return os.open(source, os.O_RDONLY | _O_DIRECT), True
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+    return os.open(source, os.O_RDONLY), False
+
+
+def _is_cold(source: str, size: int) -> bool:
+    """Tell whether nothing of a file is in memory, by some places of it; its end, where it may grow, is one."""
+    if _NOWAIT is None:
+        return False
+    opened, byte = os.open(source, os.O_RDONLY), bytearray(1)
+    try:
+        for number in range(1, _PROBES + 1):
+            with contextlib.suppress(BlockingIOError):
+                os.preadv(opened, [byte], size * number // _PROBES - 1, _NOWAIT)
+                return False
+    except OSError:  # a file system that cannot tell
+        return False
+    finally:
+        os.close(opened)
+    return True
+
+
+def _by_pages(source: int, target: int, size: int) -> int:
+    pages, moved = _pages(large=True), 0
+    while moved < size and (count := _read(source, pages)):
+        _write(target, pages[:count])
+        moved += count
+    return moved
+
+
+def _by_pieces(source: int, target: int, size: int) -> int:
+    moved = 0
+    while moved < size and (count := _moved(source, target)):
+        moved += count
+    return moved
+
+
+def _moved(source: int, target: int) -> int:
+    if hasattr(os, "copy_file_range"):
+        with contextlib.suppress(OSError):
+            if count := os.copy_file_range(source, target, _PIECE_BYTES):
+                return count
+    piece = os.read(source, _PIECE_BYTES)
+    _write(target, memoryview(piece))
+    return len(piece)
+
+
+def _read(file: int, pages: memoryview) -> int:
+    try:
+        return os.readv(file, [pages])
+    except OSError as error:
+        # What came before was no whole number of blocks.
+        if error.errno != errno.EINVAL or not _made_buffered(file):
+            raise
+        return os.readv(file, [pages])
 
 
 def _opened(target: str, *, large: bool) -> tuple[int, bool]:
@@ -84,27 +193,27 @@ def _opened(target: str, *, large: bool) -> tuple[int, bool]:
 
 
 def _passed_through(
-    file: str, buffer: memoryview, write: Callable[[memoryview], None], count: Count
+    opened: int,
+    buffer: memoryview,
+    piece_bytes: int,
+    write: Callable[[memoryview], None],
+    count: Count,
 ) -> tuple[str, int]:
     found, size, told = hashlib.md5(usedforsecurity=False), 0, 0
-    opened = os.open(file, os.O_RDONLY)
-    try:
-        while filled := _fill(opened, buffer, found):
-            write(buffer[:filled])
-            size += filled
-            if size - told >= _TELL_BYTES:
-                count(size - told)
-                told = size
-    finally:
-        os.close(opened)
+    while filled := _fill(opened, buffer, piece_bytes, found):
+        write(buffer[:filled])
+        size += filled
+        if size - told >= _TELL_BYTES:
+            count(size - told)
+            told = size
     count(size - told)
     return found.hexdigest(), size
 
 
-def _fill(file: int, buffer: memoryview, found: hashlib._Hash) -> int:
+def _fill(file: int, buffer: memoryview, piece_bytes: int, found: hashlib._Hash) -> int:
     filled = 0
     while filled < len(buffer):
-        got = os.readv(file, [buffer[filled : filled + _PIECE_BYTES]])
+        got = _read(file, buffer[filled : filled + piece_bytes])
         if not got:
             break
         found.update(buffer[filled : filled + got])

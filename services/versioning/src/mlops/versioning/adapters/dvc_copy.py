@@ -22,6 +22,7 @@ from fsspec.callbacks import Callback
 from mlops.chassis.errors import UnavailableError
 from mlops.versioning.adapters.dvc_bytes import forget, made, md5_of
 from mlops.versioning.adapters.dvc_pace import Moved, Pace, Part
+from mlops.versioning.adapters.dvc_parts import receive
 from mlops.versioning.adapters.dvc_s3 import WORKERS, S3Objects, s3_objects
 from mlops.versioning.adapters.dvc_store import Store
 
@@ -69,7 +70,7 @@ def copy(
             return _sent(here, s3, oids, tell)
     if there and (s3 := s3_objects(source, pace)):
         with contextlib.closing(s3):
-            _each(lambda oid: _receive(s3, there, oid), sorted(oids), tell, s3.moved)
+            each(lambda oid: receive(s3, there, oid), sorted(oids), tell, s3.moved)
         return set()
     _left_to_dvc(source, target, oids, tell, pace)
     return set()
@@ -81,7 +82,7 @@ def _take_over(
     held = [oid for oid in oids if source.size(oid) is not None]
     if pace and _apart(source, target):
         moved = Moved()
-        _each(lambda oid: _carry(source, target, oid, pace, moved), held, tell, moved)
+        each(lambda oid: _carry(source, target, oid, pace, moved), held, tell, moved)
         return
     for done, oid in enumerate(held, 1):
         target.bring(oid, source, check=check)
@@ -113,29 +114,11 @@ def _carry(source: Store, target: Store, oid: str, pace: Pace, moved: Moved) -> 
 
 def _sent(source: Store, s3: S3Objects, oids: set[str], tell: Tell) -> set[str]:
     held = sorted(oid for oid in oids if source.size(oid) is not None)
-    _each(lambda oid: s3.put(oid, source.place(oid)), held, tell, s3.moved)
+    each(lambda oid: s3.put(oid, source.place(oid)), held, tell, s3.moved)
     return set(held)
 
 
-def _receive(s3: S3Objects, target: Store, oid: str) -> None:
-    draft = target.draft()
-    try:
-        with open(draft, "wb", opener=made) as file:
-            found = s3.get(oid, file)
-            size = file.tell()
-        if found is None:
-            return  # the caller looks which have come
-        if found != md5_of(oid):
-            raise ValueError(
-                f"{oid} is damaged on the remote; `mlops data verify --repair` puts it right from the cache, if "
-                "that still has it"
-            )
-        target.keep(draft, oid, size)
-    finally:
-        forget(draft)
-
-
-def _each(work: Callable[[str], None], oids: list[str], tell: Tell, moved: Moved) -> None:
+def each(work: Callable[[str], None], oids: list[str], tell: Tell, moved: Moved) -> None:
     """Do *work* on all, some at once; the first error ends it.
 
     While bytes move it is told where it stands, also when one large object takes hours: who hears nothing gives up.

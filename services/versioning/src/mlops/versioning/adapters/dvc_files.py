@@ -7,7 +7,7 @@ import asyncio
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
@@ -61,6 +61,28 @@ class DvcFiles:
         """Look at a remote that is a folder of this machine."""
         object_ = Path(place.remote, "files", "md5", oid[:2], oid[2:])
         return "://" not in place.remote and await asyncio.to_thread(object_.is_file)
+
+    async def unpushed(self, place: Place, files: Sequence[str]) -> set[str]:
+        """Ask each remote once for all of them; an output that DVC puts on none is not told again."""
+        standing = {file: self._locks.standing(place.folder, file) for file in files}
+        asked = {
+            file: named[1] for file in files if (named := await self.named(place.folder, file))
+        }
+        found = await self._worker.call(
+            "unpushed",
+            _LONG,
+            folder=place.folder,
+            remote=place.remote,
+            cache=place.cache,
+            asked=asked,
+        )
+        for problem in found["problems"]:
+            structlog.get_logger("people").warning(
+                "claims.unasked", folder=place.folder, error=problem
+            )
+        for file in found["not_kept"]:
+            self._locks.pass_by(place.folder, file, standing[file])
+        return {*found["unpushed"], *found["not_kept"]}
 
     async def claimed(self, place: Place, file: str) -> Claim | None:
         """Return what a `.dvc` file or an output names, once a remote holds it."""

@@ -45,9 +45,11 @@ class Known:
 
     @classmethod
     def load(cls, folder: str, place: Path) -> Known:
-        """Return what is known of the dataset at *place*; nothing when it was never read, or nothing can be read."""
+        """Return what is known of the dataset at *place*; nothing when it was never read, is gone, or nothing can be read."""
         name = hashlib.sha256(os.fsencode(place)).hexdigest()[:32]
         known = cls(Path(folder) / f"{name}.json")
+        if not os.path.lexists(place):
+            return known
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
             read = json.loads(known.file.read_bytes())
             if read["format"] == _FORMAT and read["place"] == os.fspath(place):

@@ -18,7 +18,7 @@ def listed(oid: str, read: bytes) -> dict[str, str]:
     """
     found = {str(line["relpath"]): str(line["md5"]) for line in json.loads(read)}
     for rel, address in found.items():
-        if rel.startswith("/") or ".." in rel.split("/"):
+        if rel.startswith("/") or (".." in rel and ".." in rel.split("/")):
             raise RejectedError(f"the listing {oid} names {rel!r}, which leaves the dataset")
         if not _ADDRESS.fullmatch(address):
             raise RejectedError(

@@ -77,6 +77,8 @@ class Look:
 
     def gone(self) -> tuple[list[str], list[str]]:
         """Return the files that go: first those in the way of what comes, then the others."""
+        if self.present.keys() <= self.wish.files.keys():
+            return [], []
         wanted = {_folded(rel) for rel in self.wish.files}
         folders = {_folded(above) for rel in self.wish.files for above in _above(rel)}
         first: list[str] = []

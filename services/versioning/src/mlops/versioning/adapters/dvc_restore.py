@@ -22,16 +22,12 @@ from dvc.repo import Repo, lock_repo
 from dvc.utils.serialize import loads_yaml
 from dvc_objects.fs.utils import umask
 
-from mlops.chassis.errors import RejectedError
 from mlops.versioning.adapters.dvc_add import known_of
+from mlops.versioning.adapters.dvc_drafts import Drafts
 from mlops.versioning.adapters.dvc_known import TICK_NS, Known, Signature, signature
 from mlops.versioning.adapters.dvc_listing import listed
 from mlops.versioning.adapters.dvc_look import Look, Safe, Wish, at, look_at, text_aside, text_of
-from mlops.versioning.adapters.dvc_store import Store, cloned
-
-# In larger pieces the same copy costs the kernel several times as much.
-_PIECE_BYTES = 1 << 16
-_numbers = itertools.count()
+from mlops.versioning.adapters.dvc_store import Store
 
 Tell = Callable[[int, int], None]
 
@@ -97,19 +93,48 @@ def _put_all(repo: Repo, store: Store, look: Look, tell: Tell) -> dict[str, tupl
     wanted = {rel: oid for rel, oid in wish.files.items() if rel not in look.keeps}
     executable = _is_program(wish)
     link = wish.read_only and not executable
-    mode = (0o777 if executable else 0o666) & ~umask
-    drafts = _cleared_drafts(repo)
+    drafts = Drafts(_cleared_drafts(repo), (0o777 if executable else 0o666) & ~umask)
     _make_folders(wish, wanted)
-    put = {}
-    for done, (rel, oid) in enumerate(wanted.items(), 1):
+    put = _linked_anew(store, look, wanted, tell) if link and "" not in wanted else {}
+    left = [(rel, oid) for rel, oid in wanted.items() if rel not in put]
+    for done, (rel, oid) in enumerate(left, len(put) + 1):
         target = at(wish.place, rel)
-        if not (link and rel not in look.present and _linked_at_once(store.place(oid), target)):
-            look.refuse_changed(rel)
-            if not (link and _linked(store.place(oid), target, drafts)):
-                _copied(store.place(oid), target, drafts, mode)
+        look.refuse_changed(rel)
+        if not (link and drafts.linked(store.place(oid), target)):
+            drafts.copied(store.place(oid), target)
         put[rel] = signature(os.stat(target)), oid
         tell(done, len(wanted))
     return put
+
+
+def _linked_anew(
+    store: Store, look: Look, wanted: dict[str, str], tell: Tell
+) -> dict[str, tuple[Signature, str]]:
+    """Link where nothing stands; what is left out has something in its place, or no link can be."""
+    put = {}
+    # Named from an open folder: the kernel does not walk down to it for each of many files.
+    with _folder(store.path) as objects, _folder(look.wish.place) as there:
+        for rel, oid in wanted.items():
+            if rel in look.present:
+                continue
+            try:
+                os.link(f"{oid[:2]}/{oid[2:]}", rel, src_dir_fd=objects, dst_dir_fd=there)
+            except FileNotFoundError:
+                raise
+            except OSError:  # also another file system, or more links than one file may have
+                continue
+            put[rel] = signature(os.stat(rel, dir_fd=there)), oid
+            tell(len(put), len(wanted))
+    return put
+
+
+@contextlib.contextmanager
+def _folder(path: str | Path) -> Iterator[int]:
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        yield opened
+    finally:
+        os.close(opened)
 
 
 def _is_program(wish: Wish) -> bool:
@@ -134,79 +159,6 @@ def _make_folders(wish: Wish, wanted: dict[str, str]) -> None:
     wish.place.mkdir(parents=True, exist_ok=True)
     for above in sorted({rel.rpartition("/")[0] for rel in wanted}):
         (wish.place / above).mkdir(parents=True, exist_ok=True)
-
-
-def _linked_at_once(source: str, target: str) -> bool:
-    """Link where nothing stands; return False where something does, or no link can be."""
-    try:
-        os.link(source, target)
-    except FileNotFoundError:
-        raise
-    except OSError:  # also another file system, or more links than one file may have
-        return False
-    return True
-
-
-def _linked(source: str, target: str, drafts: str) -> bool:
-    draft = _draft(drafts)
-    if not _linked_at_once(source, draft):
-        return False
-    _move(draft, target)
-    return True
-
-
-def _copied(source: str, target: str, drafts: str, mode: int) -> None:
-    draft = _draft(drafts)
-    try:
-        if not cloned(source, draft):
-            _copy(source, draft)
-        os.chmod(draft, mode)
-        _move(draft, target)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(draft)
-        raise
-
-
-def _copy(source: str, target: str) -> None:
-    with open(source, "rb", buffering=0) as opened, open(target, "wb", buffering=0) as made:
-        at, size = 0, os.fstat(opened.fileno()).st_size
-        while at < size:
-            at += _moved(made.fileno(), opened.fileno(), at, size - at)
-
-
-def _moved(target: int, source: int, at: int, most: int) -> int:
-    piece = min(most, _PIECE_BYTES)
-    if hasattr(os, "copy_file_range"):
-        with contextlib.suppress(OSError):
-            if count := os.copy_file_range(source, target, piece, at, at):
-                return count
-    return os.pwrite(target, os.pread(source, piece, at), at)
-
-
-def _move(draft: str, target: str) -> None:
-    if os.path.isdir(target) and not os.path.islink(target):
-        raise RejectedError(
-            f"a folder stands at {target!r}, with files in it that DVC ignores; move them away"
-        )
-    try:
-        os.replace(draft, target)
-    except OSError:
-        # The dataset lies on another file system than the project.
-        beside = os.path.join(os.path.dirname(target), f".mlops-{os.getpid()}")
-        try:
-            _copy(draft, beside)
-            os.chmod(beside, os.stat(draft).st_mode & 0o777)
-            os.replace(beside, target)
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(beside)
-            raise
-        os.unlink(draft)
-
-
-def _draft(drafts: str) -> str:
-    return os.path.join(drafts, f"draft.{os.getpid()}.{next(_numbers)}")
 
 
 def _remember(known: Known, place: Path, files: dict[str, tuple[Signature, str]]) -> None:

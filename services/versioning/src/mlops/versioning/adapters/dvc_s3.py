@@ -13,12 +13,14 @@ import base64
 import contextlib
 import hashlib
 import os
+import re
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import IO, Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 from urllib.parse import quote
 
 from botocore.auth import S3SigV4Auth
@@ -55,8 +57,10 @@ _ANSWER_S = 60.0
 _TROUBLE = (429, 500, 502, 503, 504)
 # Refused, but only for how it came: too slowly, or damaged on the way.
 _AGAIN = ("RequestTimeout", "BadDigest")
+_AT_END = ("InvalidRange", "416")
 _ABSENT, _REFUSED = ("NoSuchKey", "404"), "refused"
 _BROKEN = (HTTPClientError, ConnectionError, IncompleteReadError)
+_DIGEST = re.compile(r"[0-9a-f]{32}")
 _UNSIGNED = Config(s3={"payload_signing_enabled": False})
 
 
@@ -75,6 +79,43 @@ def s3_objects(
     bucket, key, _ = client.split_path(odb.path)
     place = sync(client.loop, place_of, client, bucket, key)
     return S3Objects(client, place, pace, rest) if place else None
+
+
+def part_bytes(size: int) -> int:
+    """Return how long the parts are in which a file of this size goes."""
+    return max(PART_BYTES, -(-size // _MOST_PARTS))
+
+
+class Writes(Protocol):
+    """What fetched bytes are written to."""
+
+    def write(self, piece: bytes, /) -> object:
+        """Take the next bytes."""
+
+
+class Nowhere:
+    """Takes bytes that are only counted or hashed."""
+
+    def write(self, piece: bytes) -> None:
+        """Forget them."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a server says of an object: its size and its tag, which has the number of parts behind a dash.
+
+    `is_digest` is False where the tag is not meant to be the content's MD5: encryption by the owner's keys, parts.
+    """
+
+    size: int
+    tag: str
+    is_digest: bool
+
+    @property
+    def parts(self) -> int:
+        """Return in how many parts it came, 0 for one that came in one piece."""
+        number = self.tag.partition("-")[2]
+        return int(number) if number.isdecimal() else 0
 
 
 class S3Objects:
@@ -112,12 +153,30 @@ class S3Objects:
             digest = bytes.fromhex(oid.partition(".")[0])
             self._send("PutObject", self._place(oid), Part(file, 0, size), digest)
 
-    def get(self, oid: str, file: IO[bytes]) -> str | None:
+    def held(self, oid: str) -> Held | None:
+        """Return what the server says of an object, None where there is none."""
+        try:
+            answer = self._tried(
+                "HeadObject", lambda: self._once("HEAD", self._place(oid), None, {})
+            )
+        except ClientError as error:
+            if _said(error) in _ABSENT:
+                return None
+            raise
+        tag = str(answer.headers.get("ETag") or "").strip('"')
+        own_keys = "kms" in str(answer.headers.get("x-amz-server-side-encryption"))
+        is_digest = bool(_DIGEST.fullmatch(tag)) and not own_keys
+        return Held(int(answer.headers.get("Content-Length") or 0), tag, is_digest)
+
+    def get(
+        self, oid: str, file: Writes, begun: hashlib._Hash | None = None, size: int = 0
+    ) -> str | None:
         """Write what lies at an object's place into *file* and return its MD5; None where there is nothing.
 
-        A connection that breaks off is taken up again where it was.
+        A connection that breaks off is taken up again where it was. *size* bytes, of which *begun* is the MD5 so far,
+        are in the file already.
         """
-        found, size, waits = hashlib.md5(usedforsecurity=False), 0, list(_WAITS_S)
+        found, waits = begun or hashlib.md5(usedforsecurity=False), list(_WAITS_S)
         while True:
             try:
                 for piece in self._pieces(oid, size):
@@ -128,6 +187,8 @@ class S3Objects:
             except (ClientError, *_BROKEN) as error:
                 if _said(error) in _ABSENT:
                     return None
+                if _said(error) in _AT_END:
+                    return found.hexdigest()
                 if not waits or _said(error) == _REFUSED:
                     raise
             else:
@@ -149,7 +210,7 @@ class S3Objects:
     def _put_parts(self, oid: str, file: str, size: int) -> None:
         where = {"Bucket": self._at.bucket, "Key": f"{self._at.key}/{oid[:2]}/{oid[2:]}"}
         upload, there = self._begun(where)
-        length = max(PART_BYTES, -(-size // _MOST_PARTS))
+        length = part_bytes(size)
 
         def sent(number: int) -> dict[str, Any]:
             begin = (number - 1) * length
@@ -205,12 +266,20 @@ class S3Objects:
             "Content-MD5": base64.b64encode(digest).decode(),
             "Content-Length": str(part.size),
         }
+
+        def ask() -> Any:
+            with part.opened(self._pace, self.moved) as body:
+                return self._once("PUT", url, body, headers)
+
+        return self._tried(operation, ask)
+
+    def _tried(self, operation: str, ask: Callable[[], Any]) -> Any:
+        """Return what is answered, asking again while the server has trouble or is away."""
         waits: list[float | None] = [*_WAITS_S, None]
         while True:
             wait_s = waits.pop(0)
             try:
-                with part.opened(self._pace, self.moved) as body:
-                    answer = self._once("PUT", url, body, headers)
+                answer = ask()
                 self._refuse(operation, answer)
             except (ClientError, *_BROKEN) as error:
                 if wait_s is None or _said(error):
@@ -261,7 +330,7 @@ def _said(error: Exception) -> str:
     if not isinstance(error, ClientError):
         return ""
     code = str(error.response["Error"].get("Code"))
-    if code in _ABSENT:
+    if code in (*_ABSENT, *_AT_END):
         return code
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
     return "" if status in _TROUBLE or code in _AGAIN else _REFUSED

@@ -23,8 +23,8 @@ from mlops.versioning.adapters.dvc_bytes import (
     copy,
     digest,
     forget,
-    made,
     md5_of,
+    put,
     silent,
 )
 
@@ -77,8 +77,7 @@ class Store:
         if not self.keeps(oid, len(content)):
             draft = self.draft()
             try:
-                with open(draft, "wb", opener=made) as file:
-                    file.write(content)
+                put(draft, content)
                 self._settle(draft, oid)
             except BaseException:
                 forget(draft)

@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """sweep: what only given-up contents name is deleted from cache and remote.
 
-Nothing else is ever looked at: people keep other things in the same places with a plain `dvc`. What these share with a
-given-up content stays while a `.dvc` file in a registered folder names it; what only another branch names does not.
+Nothing else is looked at, unless asked for: people keep other things in the same places with a plain `dvc`. What these
+share with a given-up content stays while a `.dvc` file in a registered folder names it; what only another branch names
+does not.
 """
 
 from __future__ import annotations
 
 import contextlib
 import itertools
-import math
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from dataclasses import dataclass
 from typing import Any
 
 from dvc.exceptions import DvcException
@@ -22,42 +22,72 @@ from dvc_data.hashfile.hash_info import HashInfo
 from dvc_data.hashfile.tree import Tree
 from dvc_objects.errors import ObjectFormatError
 
-from mlops.chassis.errors import UnavailableError
+from mlops.chassis.errors import RejectedError, UnavailableError
 from mlops.versioning.adapters.by_hand import named_by_hand
-from mlops.versioning.adapters.dvc_copy import Tell, silent
+from mlops.versioning.adapters.dvc_copy import Tell, folder_of, silent
+from mlops.versioning.adapters.dvc_parts import forget_parts
 from mlops.versioning.adapters.dvc_transfer import REMOTE
-
-Found = tuple[Any, str, int]
+from mlops.versioning.adapters.dvc_unnamed import Found, changed_at, give_up_uploads, held
 
 # Of a remote each answer is waited for.
 _WORKERS = 8
 
 
-def sweep(
-    repo: Repo,
-    dead: list[str],
-    live: list[str],
-    *,
-    folders: list[str],
-    before: float,
-    dry: bool,
-    tell: Tell,
-) -> dict[str, int]:
-    """Delete what *dead* names, nobody else does, and is from *before*; return what `Swept` says.
+@dataclass(frozen=True)
+class Asked:
+    """What may go: what *dead* contents name and no *live* one does, or with *unnamed* whatever no live one names.
 
-    *folders* are those of all projects: one with a cache and a remote of its own has its listings only there.
+    It is from *before*. *folders* are those of all projects: one with a cache and a remote of its own has its listings
+    only there.
     """
+
+    dead: list[str]
+    live: list[str]
+    folders: list[str]
+    before: float
+    unnamed: bool = False
+
+
+def sweep(repo: Repo, asked: Asked, *, dry: bool, tell: Tell) -> dict[str, int]:
+    """Delete what may go; return what `Swept` says."""
     odbs = [repo.cache.local, repo.cloud.get_remote_odb(REMOTE)]
-    named = _named(odbs, dead, needed=False)
+    find = _unnamed if asked.unnamed else _dead
+    gone = find(odbs, asked, repo.root_dir, tell if dry else silent)
+    if not dry:
+        _delete(gone, asked.before, tell)
+        for store in filter(None, map(folder_of, odbs)):
+            store.forget_dead_drafts()
+            forget_parts(store, asked.before)
+        if asked.unnamed:
+            give_up_uploads(odbs[1], asked.before)
+    return {"objects": len(gone), "size_bytes": sum(size for _, _, size in gone)}
+
+
+def _dead(odbs: list[Any], asked: Asked, own: str, tell: Tell) -> list[Found]:
+    named = _named(odbs, asked.dead, needed=False)
     if named:
         with contextlib.ExitStack() as opened:
-            sides = itertools.chain(odbs, _others(opened, folders))
-            named -= _named(_Kept(sides), live, needed=True)
-        named -= _named(odbs, _by_hand(repo.root_dir, folders, dead), needed=False)
-    gone = _gone(odbs, named, before, tell if dry else silent)
-    if not dry:
-        _delete(gone, before, tell)
-    return {"objects": len(gone), "size_bytes": sum(size for _, _, size in gone)}
+            sides = itertools.chain(odbs, _others(opened, asked.folders))
+            named -= _named(_Kept(sides), asked.live, needed=True)
+        named -= _named(odbs, _by_hand(own, asked), needed=False)
+    return _gone(odbs, named, asked.before, tell)
+
+
+def _unnamed(odbs: list[Any], asked: Asked, own: str, tell: Tell) -> list[Found]:
+    for folder in asked.folders:
+        if not os.path.isdir(folder):
+            raise RejectedError(
+                f"the folder {folder!r} of a registered project is not there, so nobody can tell what its `.dvc` files "
+                "name; bring it back, or make an empty one there when it is gone for good; nothing was deleted"
+            )
+    with contextlib.ExitStack() as opened:
+        sides = _Kept(itertools.chain(odbs, _others(opened, asked.folders)))
+        kept = _named(sides, asked.live, needed=True) | _named(
+            sides, _by_hand(own, asked), needed=False
+        )
+    found = [one for odb in odbs for one in held(odb, asked.before) if one[1] not in kept]
+    tell(len(found), len(found))
+    return found
 
 
 def _gone(odbs: list[Any], named: set[str], before: float, tell: Tell) -> list[Found]:
@@ -113,12 +143,12 @@ def _others(opened: contextlib.ExitStack, folders: list[str]) -> Iterator[Any]:
             continue  # a folder that is gone helps nobody
 
 
-def _by_hand(own: str, folders: list[str], dead: list[str]) -> list[str]:
+def _by_hand(own: str, asked: Asked) -> list[str]:
     # What a project gave up may still stand in its own folder: that keeps the data there, and no more.
-    given_up = {(os.path.realpath(own), oid) for oid in dead}
+    given_up = {(os.path.realpath(own), oid) for oid in asked.dead}
     return sorted(
         oid
-        for folder in folders
+        for folder in asked.folders
         for oid in named_by_hand(folder)
         if (os.path.realpath(folder), oid) not in given_up
     )
@@ -155,16 +185,5 @@ def _old(odb: Any, oids: set[str], before: float) -> Iterator[Found]:
             about = odb.fs.info(odb.oid_to_path(oid))
         except FileNotFoundError:
             continue
-        if _changed_at(about) < before:
+        if changed_at(about) < before:
             yield odb, oid, int(about.get("size") or 0)
-
-
-def _changed_at(about: dict[str, Any]) -> float:
-    for name in ("mtime", "LastModified", "last_modified", "updated"):
-        told = about.get(name)
-        if isinstance(told, datetime):
-            return told.timestamp()
-        if isinstance(told, int | float):
-            return float(told)
-    # A remote that does not say when is never swept.
-    return math.inf

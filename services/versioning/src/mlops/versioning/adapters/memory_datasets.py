@@ -113,17 +113,20 @@ class MemoryDatasets:
         oids: Sequence[str],
         *,
         repair: bool = True,
+        deep: bool = False,  # noqa: ARG002 - nothing here is far away
         told: Told | None = None,
     ) -> Verified:
         """Hash everything again."""
         before = {one for oid in oids for one in self._whole(oid)}
         named = {one for oid in oids for one in (oid, *self._files(oid).values())}
+        broken = {one for one in named if not _is(self.remote.get(one, b""), one)}
         repaired = self._level(named - before) if repair else 0
         lost = [oid for oid in oids if not {oid, *self._files(oid).values()} <= self._whole(oid)]
         size = sum(len(self.cache[oid]) for oid in named & self.cache.keys())
         if told:
             told(Progress("verify", len(named), len(named), "files"))
-        return Verified(len(named), size, repaired, tuple(sorted(set(lost))))
+        there = len(broken & self.remote.keys()) if repair else 0
+        return Verified(len(named), size, repaired, tuple(sorted(set(lost))), there)
 
     async def sweep(
         self,
@@ -132,13 +135,14 @@ class MemoryDatasets:
         live: Sequence[str],
         *,
         projects: Sequence[Place] = (),
+        unnamed: bool = False,
         grace: timedelta,
         dry: bool,
         told: Told | None = None,
     ) -> Swept:
         """Delete what only dead contents name."""
         for oid in live:
-            if oid.endswith(_LISTING) and not self._either(oid) and dead:
+            if oid.endswith(_LISTING) and not self._either(oid) and (dead or unnamed):
                 raise UnavailableError(f"the listing {oid} of a version is nowhere")
         by_hand = {
             oid
@@ -146,7 +150,8 @@ class MemoryDatasets:
             for oid in named_by_hand(one.folder)
             if one.project != place.project or oid not in dead
         }
-        gone = self._all(dead) - self._all(live) - self._all(sorted(by_hand))
+        asked = self.cache.keys() | self.remote.keys() if unnamed else self._all(dead)
+        gone = asked - self._all(live) - self._all(sorted(by_hand))
         old = {oid for oid in gone if self.born.get(oid, self.passed) + grace < self.passed}
         held = [(side, oid) for side in (self.cache, self.remote) for oid in old if oid in side]
         swept = Swept(len(held), sum(len(side[oid]) for side, oid in held))

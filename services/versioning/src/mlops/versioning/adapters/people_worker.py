@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What people added and pushed with DVC themselves: found on a remote, and brought to ours, in a process of its own.
+"""What people added and pushed with DVC themselves, found on a remote and brought to ours; and whether ours answers.
 
 It is not the worker of `dvc.py`: a look at people's files must not wait behind a long addition, nor the other way round.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,14 @@ from mlops.chassis.errors import UnavailableError
 from mlops.chassis.sidecar import serve
 from mlops.versioning.adapters import dvc_transfer as transfer
 from mlops.versioning.adapters.dvc_copy import Tell, absent, copy, silent
-from mlops.versioning.adapters.dvc_locks import LOCK, is_output, parted
+from mlops.versioning.adapters.dvc_locks import LOCK, PIPELINE, is_output, parted
 from mlops.versioning.adapters.dvc_pace import Pace, pace_of
 from mlops.versioning.adapters.dvc_reasons import explained
+from mlops.versioning.adapters.dvc_s3 import Nowhere, s3_objects
 from mlops.versioning.adapters.dvc_setup import ASIDE, prepare
+
+# What DVC meets in files that people have written; the last ones in what it takes for granted.
+_UNREADABLE = (DvcException, AttributeError, LookupError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -76,14 +81,92 @@ def claimed(
             raise UnavailableError(f"DVC in {folder!r}: {error}") from error
 
 
+def touch(folder: str, remote: str, cache: str, oid: str) -> None:
+    """Raise UnavailableError when our remote cannot be asked, or lacks an object."""
+    with explained(remote, cache):
+        prepare(folder, remote, cache)
+        try:
+            with Repo(folder, _wait_for_lock=True) as repo:
+                if not absent(odb := repo.cloud.get_remote_odb(transfer.REMOTE), {oid}):
+                    return
+                if s3 := s3_objects(odb):
+                    # Whoever only lists hears nothing of a bucket that is gone.
+                    with contextlib.closing(s3):
+                        s3.get(oid, Nowhere())
+        except (ConfigError, DvcException) as error:
+            raise UnavailableError(f"DVC in {folder!r}: {error}") from error
+        raise UnavailableError(
+            f"remote {remote}: it lacks {oid} of the newest version; `mlops data push` brings what the cache has"
+        )
+
+
+def unpushed(folder: str, remote: str, cache: str, asked: dict[str, str]) -> dict[str, list[str]]:
+    """Return which of several `.dvc` files and outputs name, by their addresses, what no remote holds.
+
+    `not_kept` are outputs that DVC puts on no remote, `problems` what was wrong with a remote that could not be asked.
+    """
+    problems: list[str] = []
+    with explained(remote, cache):
+        prepare(folder, remote, cache)
+        with Repo(folder, _wait_for_lock=True) as repo:
+            not_kept = _not_kept(repo, folder, asked, problems)
+            wanted = {name: oid for name, oid in asked.items() if name not in not_kept}
+            lacking = _lacking(repo, set(wanted.values()), problems)
+    return {
+        "unpushed": [name for name, oid in wanted.items() if oid in lacking],
+        "not_kept": sorted(not_kept),
+        "problems": problems,
+    }
+
+
+def _not_kept(repo: Repo, folder: str, names: Iterable[str], problems: list[str]) -> set[str]:
+    stages, found = _Stages(repo, folder), set[str]()
+    for name in filter(is_output, names):
+        try:
+            if stages.output(name) is None:
+                found.add(name)
+        except _UNREADABLE as error:  # what such a pipeline makes is waited for
+            if str(error) not in problems:
+                problems.append(str(error))
+    return found
+
+
+def _lacking(repo: Repo, oids: set[str], problems: list[str]) -> set[str]:
+    for name in _remotes(repo):
+        try:
+            with explained(f"{name!r} of {repo.root_dir}", repo.cache.local.path):
+                oids = absent(repo.cloud.get_remote_odb(name), oids)
+        except UnavailableError as error:
+            problems.append(str(error))
+    return oids
+
+
+class _Stages:
+    """The stages of a project's pipelines, each pipeline read once."""
+
+    def __init__(self, repo: Repo, folder: str) -> None:
+        self._repo, self._folder = repo, folder
+        self._read: dict[str, Any] = {}
+
+    def output(self, name: str) -> Any:
+        """Return an output by its name, None when it is not there or DVC does not keep it."""
+        lock, stage, path = parted(name)
+        if lock not in self._read:
+            file = str(Path(self._folder, lock).with_name(PIPELINE))
+            self._read[lock] = load_file(self._repo, file).stages
+        try:
+            outs = self._read[lock][stage].outs
+        except StageNotFound:
+            return None
+        return next(
+            (one for one in outs if one.def_path == path and _is_kept(self._repo, one)), None
+        )
+
+
 def _made(repo: Repo, folder: str, name: str, brings: Brings) -> dict[str, Any] | None:
     """Return an output of a pipeline; the record of it stays the pipeline's, so it has no text of a `.dvc` file."""
-    lock, stage_name, path = parted(name)
-    try:
-        stage = repo.stage.load_one(str(Path(folder, lock).with_name("dvc.yaml")), stage_name)
-    except StageNotFound:
-        return {"kept": False}
-    out = next((one for one in stage.outs if one.def_path == path and _is_kept(repo, one)), None)
+    lock, stage_name, _ = parted(name)
+    out = _Stages(repo, folder).output(name)
     if out is None:
         return {"kept": False}
     if not _is_on_a_remote(repo, out.hash_info.value, brings):
@@ -118,9 +201,7 @@ def _is_on_a_remote(repo: Repo, oid: str, brings: Brings) -> bool:
 
     It is about to be named: where it is is on the disk then, whoever brought it.
     """
-    own = repo.config["core"].get("remote")
-    names = dict.fromkeys((transfer.REMOTE, own, *repo.config["remote"]))
-    for name in (name for name in names if name and not name.startswith(ASIDE)):
+    for name in _remotes(repo):
         odb = repo.cloud.get_remote_odb(name)
         if _holds(repo, oid, odb, brings):
             if name == transfer.REMOTE:
@@ -130,6 +211,12 @@ def _is_on_a_remote(repo: Repo, oid: str, brings: Brings) -> bool:
                 transfer.push(repo, [oid], brings.tell, brings.pace)
             return True
     return False
+
+
+def _remotes(repo: Repo) -> list[str]:
+    own = repo.config["core"].get("remote")
+    names = dict.fromkeys((transfer.REMOTE, own, *repo.config["remote"]))
+    return [name for name in names if name and not name.startswith(ASIDE)]
 
 
 def _holds(repo: Repo, oid: str, odb: Any, brings: Brings) -> bool:
@@ -161,4 +248,4 @@ def _size(cache: Any, oid: str) -> int:
 
 
 if __name__ == "__main__":
-    serve({"claimed": claimed})
+    serve({"claimed": claimed, "touch": touch, "unpushed": unpushed})

@@ -19,10 +19,12 @@ from mlops.versioning.handlers.asked import versions_of
 from mlops.versioning.handlers.projects import Projects
 from mlops.versioning.handlers.watching import Watching
 from mlops.versioning.model import Version
-from mlops.versioning.ports import Registry, Swept, Upkeep
+from mlops.versioning.ports import Registry, Upkeep
 
 # An addition of another project may be about to name an object that it has met in the shared cache.
 _GRACE = timedelta(hours=1)
+# What nobody names may be somebody's who has not come to naming it.
+_GRACE_OF_UNNAMED = timedelta(days=1)
 _MOST_TOLD = 100
 
 
@@ -43,7 +45,9 @@ class Keeping:
             place = await self._projects.place_for(command, adds=False)
             known = await self._known(command)
             oids = sorted({version.content.oid for version in known})
-            found = await self._upkeep.verify(place, oids, repair=command.repair, told=told)
+            found = await self._upkeep.verify(
+                place, oids, repair=command.repair, deep=command.deep, told=told
+            )
         damaged = [version for version in known if version.content.oid in found.lost]
         named = [DamagedVersion(name=one.name, version=one.version) for one in damaged]
         return [
@@ -57,11 +61,13 @@ class Keeping:
                 repair=command.repair,
                 damaged_versions=len(damaged),
                 damaged=tuple(named[-_MOST_TOLD:]),
+                repaired_on_remote=found.repaired_there,
+                unread=found.unread,
             )
         ]
 
     async def do_collect_data(self, command: CollectData) -> Sequence[Message]:
-        """Delete what only removed versions name."""
+        """Delete what only removed versions name, or, if wished, what nobody does."""
         async with self._watching.turn(command) as told:
             place = await self._projects.place_for(command, adds=False)
             known = await self._registry.known(command.project, removed=True)
@@ -69,17 +75,18 @@ class Keeping:
             projects = await self._projects.places(archived=True)
             live = await self._registry.live()
             dead = sorted({version.content.oid for version in removed} - set(live))
-            swept = Swept(0, 0)
-            if dead:
-                swept = await self._upkeep.sweep(
-                    place,
-                    dead,
-                    live,
-                    projects=projects,
-                    grace=_GRACE,
-                    dry=command.dry_run,
-                    told=told,
-                )
+            if command.unnamed:
+                self._refuse_beside_others(command)
+            swept = await self._upkeep.sweep(
+                place,
+                dead,
+                live,
+                projects=projects,
+                unnamed=command.unnamed,
+                grace=_GRACE_OF_UNNAMED if command.unnamed else _GRACE,
+                dry=command.dry_run,
+                told=told,
+            )
         return [
             DataCollected(
                 project=command.project,
@@ -89,6 +96,15 @@ class Keeping:
                 dry_run=command.dry_run,
             )
         ]
+
+    def _refuse_beside_others(self, command: CollectData) -> None:
+        # One that has lasted longer than the grace needs objects that look forgotten; what begins from now on
+        # makes each that it meets young.
+        if busy := self._watching.others(command.project):
+            raise RejectedError(
+                f"data of project {busy[0]!r} are being worked on, in the same cache: what nobody names cannot be told "
+                "from what it is about to name; try again when that is done"
+            )
 
     async def _known(self, command: VerifyData) -> list[Version]:
         if command.name:

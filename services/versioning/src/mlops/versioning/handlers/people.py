@@ -57,9 +57,16 @@ class People:
             fresh = await self._fresh(place)
             # All of them at once: at a start every file is fresh, and there may be many of both.
             known = await self.versions.known(place.project, removed=True) if fresh else []
+            asked = dict[str, str]()
             for file, signature in fresh.items():
                 if await self._is_told_by_now(place, file, known):
                     self._settled[place.project, file] = signature
+                else:
+                    asked[file] = signature
+            unpushed = await self._unpushed(place, list(asked))
+            for file, signature in asked.items():
+                if file in unpushed:
+                    await self._wait(place, file, signature)
                     continue
                 version = await self._version(place, file, signature)
                 if version is not None:
@@ -104,13 +111,29 @@ class People:
             version, is_over = None, False
         if is_over or version is not None:
             self._waits.pop(key, None)
-        elif named is not None:
-            before = self._waits.get(key)
-            step = min(2 * before.step, _LONGEST_WAIT) if before else 1
-            self._waits[key] = _Wait(signature, named[1], step, step)
+        else:
+            await self._wait(place, file, signature)
         if is_over:
             self._settled[key] = signature
         return version
+
+    async def _unpushed(self, place: Place, files: Sequence[str]) -> set[str]:
+        """Return what is on no remote: many at once, for each alone costs a reading of its whole pipeline."""
+        try:
+            return await self.files.unpushed(place, files) if len(files) > 1 else set()
+        except ChassisError as error:
+            structlog.get_logger("people").warning(
+                "claims.failed", project=place.project, files=len(files), error=str(error)
+            )
+            return set(files)
+
+    async def _wait(self, place: Place, file: str, signature: str) -> None:
+        named = await self.files.named(place.folder, file)
+        if named is not None:
+            key = place.project, file
+            before = self._waits.get(key)
+            step = min(2 * before.step, _LONGEST_WAIT) if before else 1
+            self._waits[key] = _Wait(signature, named[1], step, step)
 
     async def _look_into(
         self, place: Place, file: str, named: tuple[str, str] | None

@@ -38,6 +38,10 @@ class Watching:
         finally:
             self._now.pop(key, None)
 
+    def others(self, project: str) -> list[str]:
+        """Return which other projects are worked on just now."""
+        return sorted(one for one, turn in self._turns.items() if one != project and turn.locked())
+
     async def progress(self, question: Mapping[str, Any]) -> dict[str, Any]:
         """Answer `query.versioning.progress {project, command}`: `{step, done, whole, unit}`, or nothing."""
         key = (str(question.get("project", "")), str(question.get("command", "")))

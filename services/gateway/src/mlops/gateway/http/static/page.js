@@ -26,13 +26,16 @@ function show(event) {
 
 async function refresh() {
   waiting = null;
-  const open = [...document.querySelectorAll("#state details")].map((one) => one.open);
   const answer = await fetch("/", { credentials: "same-origin" });
   if (!answer.ok) return;
-  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("state");
-  if (!fresh) return;
-  document.getElementById("state").replaceWith(fresh);
-  document.querySelectorAll("#state details").forEach((one, index) => { one.open = Boolean(open[index]); });
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  document.querySelectorAll("[data-fresh]").forEach((old) => {
+    const fresh = page.getElementById(old.id);
+    if (!fresh) return;
+    const open = [...old.querySelectorAll("details")].map((one) => one.open);
+    old.replaceWith(fresh);
+    fresh.querySelectorAll("details").forEach((one, index) => { one.open = Boolean(open[index]); });
+  });
 }
 
 function soon(ms) {
