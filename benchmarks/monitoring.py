@@ -38,8 +38,9 @@ from results_file import Figure, compare, write
 
 from mlops.contracts.gateway import Label, LabelRecorded
 from mlops.contracts.message import Message
+from mlops.contracts.monitor_settings import MonitorSettings
 from mlops.contracts.serving import DeploymentCompleted, Prediction, PredictionLogged
-from mlops.contracts.settings import EvaluateSettings, Goal, MonitorSettings, ProjectSettings
+from mlops.contracts.settings import EvaluateSettings, Goal, ProjectSettings
 from mlops.contracts.workspaces import ProjectRegistered
 from mlops.monitoring.model.windows import ModelKey
 

@@ -33,8 +33,9 @@ from results_file import Figure, compare, write
 from mlops.chassis.bus_memory import MemoryBus
 from mlops.contracts.gateway import Label, LabelRecorded
 from mlops.contracts.message import Message
+from mlops.contracts.monitor_settings import MonitorSettings
 from mlops.contracts.serving import Prediction, PredictionLogged
-from mlops.contracts.settings import EvaluateSettings, Goal, MonitorSettings
+from mlops.contracts.settings import EvaluateSettings, Goal
 from mlops.monitoring.adapters.memory import MemoryReports
 from mlops.monitoring.adapters.sqlite import SqliteLedger
 from mlops.monitoring.handlers.heat import HeatLog

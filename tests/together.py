@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Several workers (`-n 2`): the tests of one file stay together, those that load the machine run in two chains.
+"""Several workers (`-n 3`): the tests of one file stay together, those that load the machine run in two chains.
 
-A whole Ray and a whole Airflow at once on two cores would measure each other. The chain with Ray begins first, the one
-with Airflow follows on the same worker, and what is light goes beside either.
+Each chain has one Ray or one Airflow, for its files only. Both wait much of their time, so with three workers they run
+beside each other and what is light fills the cores; with two, the chain with Airflow follows the one with Ray.
 What a worker knows at its end, which servers it used and which processes it left, comes to the run's own summary.
 """
 
@@ -27,21 +27,29 @@ CHAINS = {
     "tests/conformance/test_pipelines.py": NEXT,
     "tests/integration/orchestration/": NEXT,
 }
+# Of more workers than so many, one has the chain with Airflow from the beginning.
+_BESIDE = 2
 _SERVERS = "servers"
 
 
 class FilesTogether(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
     """Hands out files, for the servers that the tests of a file share; each chain is handed out as one."""
 
+    def __init__(self, config: pytest.Config, log: Any) -> None:
+        # As collected, integration comes before units: no long file is left for the end. By the number of tests, which
+        # says nothing of how long they take, it would be the other way round.
+        config.option.loadscopereorder = False
+        super().__init__(config, log)
+
     def _split_scope(self, nodeid: str) -> str:
         return _chain_of(nodeid) or nodeid.partition("::")[0]
 
     def _assign_work_unit(self, node: Any) -> None:
-        # xdist has sorted by the number of tests, which says nothing of how long they take.
-        has_begun = FIRST in self.assigned_work[node]
-        for scope, is_last in ((FIRST, False), (NEXT, not has_begun)):
-            if scope in self.workqueue:
-                self.workqueue.move_to_end(scope, last=is_last)
+        if FIRST in self.workqueue:
+            self.workqueue.move_to_end(FIRST, last=False)
+        elif NEXT in self.workqueue:
+            begins = FIRST in self.assigned_work[node] or len(self.nodes) > _BESIDE
+            self.workqueue.move_to_end(NEXT, last=not begins)
         super()._assign_work_unit(node)
 
 

@@ -22,13 +22,9 @@ from mlops.chassis.bus_nats import NatsBus
 from mlops.chassis.errors import UnavailableError
 from mlops.contracts.gateway import Label, LabelRecorded
 from mlops.contracts.message import Message
+from mlops.contracts.monitor_settings import MonitorSettings
 from mlops.contracts.serving import DeploymentCompleted, Prediction, PredictionLogged
-from mlops.contracts.settings import (
-    MonitorSettings,
-    ProjectSettings,
-    RetrainSettings,
-    TrainSettings,
-)
+from mlops.contracts.settings import ProjectSettings, RetrainSettings, TrainSettings
 from mlops.contracts.workspaces import ProjectRegistered
 from mlops.orchestration_bridge.adapters.memory import FakePipelines
 from mlops.orchestration_bridge.app import wire

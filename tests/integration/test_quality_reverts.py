@@ -13,8 +13,9 @@ import pytest
 
 from mlops.chassis.bus_nats import NatsBus
 from mlops.contracts.gateway import Label, LabelRecorded
+from mlops.contracts.monitor_settings import MonitorSettings
 from mlops.contracts.serving import Prediction, PredictionLogged
-from mlops.contracts.settings import MonitorSettings, ProjectSettings, ServeSettings
+from mlops.contracts.settings import ProjectSettings, ServeSettings
 from mlops.contracts.tracking import ModelPromoted
 from mlops.contracts.workspaces import ProjectRegistered
 from mlops.serving.adapters.memory import MemoryPackages, MemoryReplicas, MemoryTraffic

@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from mlops.orchestration_bridge.adapters.memory import FakePipelines
-from mlops.orchestration_bridge.errors import PipelineNotReadyError
+from mlops.orchestration_bridge.errors import OrchestratorAwayError, PipelineNotReadyError
 from mlops.orchestration_bridge.model.cohort import Cohort
 from mlops.orchestration_bridge.model.lifecycle import Run
 from mlops.orchestration_bridge.model.workers import Work, Worker
@@ -24,6 +24,7 @@ from mlops.orchestration_bridge.ports.pipelines import Orchestrator, Order, Outc
 
 # Stands where `python` stands: the step's work is not the orchestrator's, only how it ends is.
 STEP = """#!/bin/sh
+echo "$MLOPS_PROJECT" >> "$0.begun"
 case "$MLOPS_PROJECT" in
   fails*) echo "out of luck"; echo "exit status 65"; exit 65;;
   leaves*) echo "mlops: $MLOPS_WORKFLOW_KEY attempt $MLOPS_WORKFLOW_ATTEMPT left"; exit 75;;
@@ -60,6 +61,7 @@ class Bench:
     pipelines: Orchestrator
     fake: FakePipelines | None = None
     server: Any = None
+    step_program: Path | None = None
 
     async def provisioned(self, kind: str) -> str:
         project = f"{kind}-{uuid.uuid4().hex[:6]}"
@@ -92,7 +94,7 @@ class Bench:
             while True:
                 try:
                     return await self.pipelines.start(order)
-                except PipelineNotReadyError:
+                except (PipelineNotReadyError, OrchestratorAwayError):
                     await asyncio.sleep(0.3)
 
     async def ended(self, order: Order) -> Outcome:
@@ -100,11 +102,20 @@ class Bench:
             self._play(self.fake, order)
         async with asyncio.timeout(120):
             while True:
-                outcome = await self.pipelines.look(order.project, order.key, order.attempt)
-                assert outcome is not None
-                if outcome.completed is not None:
-                    return outcome
+                # Away, as where the machine is busy with others, means: ask again.
+                with contextlib.suppress(OrchestratorAwayError):
+                    outcome = await self.pipelines.look(order.project, order.key, order.attempt)
+                    assert outcome is not None
+                    if outcome.completed is not None:
+                        return outcome
                 await asyncio.sleep(0.3)
+
+    def steps_begun(self, order: Order) -> int:
+        """Return how many steps of an order's project were begun; all of a run of the fake is one."""
+        if self.step_program is None:
+            return len(self.fake.started) if self.fake is not None else 0
+        begun = Path(f"{self.step_program}.begun").read_text().split()
+        return begun.count(order.project)
 
     @staticmethod
     def _play(fake: FakePipelines, order: Order) -> None:

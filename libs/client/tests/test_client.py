@@ -260,7 +260,8 @@ def test_labels_of_numpy_and_times_are_sent_as_json_knows_them(
     client.log_labels(dict(zip(["day-1"], labels, strict=False)), "rain")
     client.log_labels([{"request_id": "day-1", "label": np.float32(0.5), "at": at}], "rain")
 
-    client.log_labels({"day-1": np.array([0.5, math.nan]), "day-2": [1, None, 2.5]}, "rain")
+    several: dict[str, Any] = {"day-1": np.array([0.5, math.nan]), "day-2": [1, None, 2.5]}
+    client.log_labels(several, "rain")
 
     assert script.seen[2][2]["labels"] == {"day-1": [0.5, None], "day-2": [1, None, 2.5]}
     assert script.seen[0][2]["labels"] == {"day-1": 1}

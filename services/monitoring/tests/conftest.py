@@ -20,6 +20,7 @@ from mlops.contracts.alerts import AlertSettings
 from mlops.contracts.energy import EnergyUse
 from mlops.contracts.gateway import Label, LabelRecorded
 from mlops.contracts.message import Message
+from mlops.contracts.monitor_settings import MonitorSettings
 from mlops.contracts.monitoring import (
     DriftCleared,
     DriftDetected,
@@ -29,7 +30,7 @@ from mlops.contracts.monitoring import (
 )
 from mlops.contracts.orchestration_bridge import WorkflowCompleted, WorkflowKind
 from mlops.contracts.serving import DeploymentCompleted, Prediction, PredictionLogged, Scalar
-from mlops.contracts.settings import MonitorSettings, ProjectSettings
+from mlops.contracts.settings import ProjectSettings
 from mlops.contracts.workspaces import ProjectArchived, ProjectRegistered
 from mlops.monitoring.adapters.memory import MemoryLedger, MemoryReports
 from mlops.monitoring.adapters.memory_channels import MemoryChannels

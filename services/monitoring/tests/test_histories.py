@@ -13,8 +13,9 @@ from mlops.chassis.bus_memory import MemoryBus
 from mlops.chassis.sidecar import Sidecar
 from mlops.contracts.gateway import Label, LabelRecorded
 from mlops.contracts.message import Message
+from mlops.contracts.monitor_settings import MonitorSettings
 from mlops.contracts.serving import DeploymentCompleted, Prediction, PredictionLogged
-from mlops.contracts.settings import MonitorSettings, ProjectSettings
+from mlops.contracts.settings import ProjectSettings
 from mlops.contracts.workspaces import ProjectRegistered
 from mlops.monitoring.adapters.memory import MemoryLedger, MemoryReports
 from mlops.monitoring.adapters.tables import FileTables

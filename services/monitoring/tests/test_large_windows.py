@@ -15,8 +15,8 @@ import numpy as np
 
 from mlops.chassis.bus_memory import MemoryBus
 from mlops.contracts.message import Message
+from mlops.contracts.monitor_settings import MonitorSettings
 from mlops.contracts.serving import Prediction, PredictionLogged
-from mlops.contracts.settings import MonitorSettings
 from mlops.monitoring.adapters.memory import MemoryReports
 from mlops.monitoring.adapters.sqlite import SqliteLedger
 from mlops.monitoring.handlers.heat import HeatLog

@@ -15,9 +15,10 @@ import pytest
 from sklearn import metrics
 
 from mlops.contracts.gateway import Label, LabelRecorded
+from mlops.contracts.monitor_settings import MonitorSettings
 from mlops.contracts.monitoring import PerformanceDegraded, PerformanceMeasured
 from mlops.contracts.serving import DeploymentCompleted, Prediction, Vector
-from mlops.contracts.settings import EvaluateSettings, Goal, MonitorSettings, ProjectSettings
+from mlops.contracts.settings import EvaluateSettings, Goal, ProjectSettings
 from mlops.contracts.workspaces import ProjectRegistered
 from mlops.monitoring.adapters.sqlite import SqliteLedger
 from mlops.monitoring.model.measured import Measured

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from mlops.contracts.gateway import Label, LabelRecorded
 from mlops.contracts.message import MAX_BYTES
+from mlops.contracts.monitor_settings import MonitorSettings
 from mlops.contracts.monitoring import EvaluateWindow, PerformanceMeasured
-from mlops.contracts.settings import EvaluateSettings, Goal, MonitorSettings, ProjectSettings
+from mlops.contracts.settings import EvaluateSettings, Goal, ProjectSettings
 from mlops.contracts.workspaces import ProjectRegistered
 from mlops.monitoring.handlers.telling import drift_detected
 from mlops.monitoring.model.alarm import Alarm, Kind

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mlops.contracts.message import Message
-from mlops.contracts.monitoring import AlertRaised, AlertResolved
+from mlops.contracts.monitoring import AlertRaised, AlertResolved, ReferenceChosen
 from mlops.contracts.orchestration_bridge import WorkflowFailed, WorkflowKind
 from mlops.contracts.serving import (
     DeploymentCompleted,
@@ -104,6 +104,21 @@ async def test_a_remote_that_cannot_be_used_is_an_alert_until_it_can(office: Any
     assert "name another with" in raised.suggestion
     assert (raised.dedup_key, raised.severity) == ("rainfall.-.data-remote", "warning")
     assert resolved.alert_id == raised.alert_id
+
+
+async def test_a_reference_that_cannot_be_used_is_an_alert_until_the_version_has_another(
+    office: Any,
+) -> None:
+    chosen = {"model": "rain", "version": 2}
+    problem = "there is no file 'held_out.csv'"
+    await office.hear(ReferenceChosen, **chosen, origin="the next 2 windows", problem=problem)
+    await office.hear(ReferenceChosen, **chosen, origin="mended.csv", rows=1000)
+
+    (raised,), (resolved,) = office.heard(AlertRaised), office.heard(AlertResolved)
+    assert raised.title == f"rain v2 has not the reference that its project names: {problem}"
+    assert "`mlops monitor reference FILE --model rain -p rainfall`" in raised.suggestion
+    assert (raised.dedup_key, raised.severity) == ("rainfall.rain.reference", "warning")
+    assert (resolved.alert_id, resolved.reason) == (raised.alert_id, "its reference is mended.csv")
 
 
 async def test_a_workflow_without_a_model_makes_a_key(office: Any) -> None:

@@ -13,6 +13,7 @@ import pytest
 from sklearn import metrics
 
 from mlops.contracts.gateway import Label, LabelRecorded
+from mlops.contracts.monitor_settings import MonitorSettings
 from mlops.contracts.monitoring import (
     DriftDetected,
     DriftKind,
@@ -20,7 +21,7 @@ from mlops.contracts.monitoring import (
     PerformanceUnmeasured,
 )
 from mlops.contracts.serving import Prediction, Vector
-from mlops.contracts.settings import EvaluateSettings, MonitorSettings, ProjectSettings
+from mlops.contracts.settings import EvaluateSettings, ProjectSettings
 from mlops.contracts.workspaces import ProjectRegistered
 from mlops.monitoring.adapters.sqlite import SqliteLedger
 from mlops.monitoring.model.bins import Value

@@ -13,8 +13,9 @@ import pytest
 
 from mlops.chassis.bus_nats import NatsBus
 from mlops.contracts.gateway import Label, LabelRecorded
+from mlops.contracts.monitor_settings import MonitorSettings, PerformanceSettings
 from mlops.contracts.serving import DeploymentCompleted, Prediction, PredictionLogged
-from mlops.contracts.settings import MonitorSettings, PerformanceSettings, ProjectSettings
+from mlops.contracts.settings import ProjectSettings
 from mlops.contracts.workspaces import ProjectRegistered
 from servers.services import ServiceProcess
 

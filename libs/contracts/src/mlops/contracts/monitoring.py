@@ -185,6 +185,11 @@ class ReferenceChosen(_ModelWatched):
         default=None,
         description="The metric over these rows, where they hold the model's answers and the truth.",
     )
+    problem: str | None = Field(
+        default=None,
+        max_length=1000,
+        description="Why the file of `[monitor] reference` was not taken, and the fix.",
+    )
 
 
 class ReportPublished(ProjectEvent):

@@ -11,6 +11,7 @@ from pydantic import Field, WithJsonSchema, model_validator
 from mlops.contracts.alerts import AlertSettings
 from mlops.contracts.datasets import DataSettings
 from mlops.contracts.message import Part, Scope
+from mlops.contracts.monitor_settings import MonitorSettings
 from mlops.contracts.units import Duration, OpenEnum, Ratio
 
 
@@ -264,62 +265,6 @@ class ServeSettings(Part):
         if self.min_replicas > self.max_replicas:
             raise ValueError("min_replicas must not exceed max_replicas")
         return self
-
-
-class DriftSettings(Part):
-    """`drift` of `[monitor]`: when a window counts as drifted."""
-
-    share: Ratio = Field(
-        default=0.5,
-        description="Share of columns whose drift makes the whole window a drifted one.",
-    )
-    alpha: float = Field(
-        default=0.05, gt=0, lt=1, description="False-discovery rate over the columns of a window."
-    )
-    persist_windows: int = Field(
-        default=2, ge=1, le=20, description="Windows that must alarm before the event goes out."
-    )
-    cycle: str = Field(
-        default="auto",
-        pattern=r"^(auto|none|[1-9][0-9]{0,2}[hd])$",
-        description="Rhythm of the rows, `24h` or `7d`: windows are compared with the same hours of the reference. "
-        "`auto` takes the day or the week where the reference shows it, `none` forbids it.",
-    )
-
-
-class PerformanceSettings(Part):
-    """`accuracy` of `[monitor]`: when labelled performance counts as degraded."""
-
-    min: float | None = Field(
-        default=None, description="Absolute floor of the metric of [evaluate]."
-    )
-    drop: float | None = Field(
-        default=0.05,
-        gt=0,
-        description="Allowed loss against the metric the version was promoted with, or showed in its first windows if that was better.",
-    )
-    label_horizon: Duration | None = Field(
-        default=None,
-        description="How long the labels of a full window are waited for; then it is measured with those there are, or "
-        "given up. None: until 80 % are there, for as long as its rows are kept.",
-    )
-
-
-class MonitorSettings(Part):
-    """`[monitor]`: windows and thresholds."""
-
-    window: int = Field(default=500, ge=50, le=1_000_000, description="Predictions per window.")
-    window_max_age: Duration | None = Field(
-        default=timedelta(days=1),
-        description="A window that has been open for so long is judged as it is, once it has 200 rows; only time in "
-        "which the service runs counts. None: however long it takes to fill.",
-    )
-    drift: DriftSettings = Field(
-        default=DriftSettings(), description="When a window counts as drifted."
-    )
-    accuracy: PerformanceSettings = Field(
-        default=PerformanceSettings(), description="When labelled performance counts as degraded."
-    )
 
 
 class RetrainSettings(Part):

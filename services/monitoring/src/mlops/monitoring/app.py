@@ -29,6 +29,7 @@ from mlops.contracts.monitoring import (
     MakeReport,
     PerformanceDegraded,
     PerformanceRecovered,
+    ReferenceChosen,
     SetReference,
     SilenceAlerts,
     UnsilenceAlerts,
@@ -143,8 +144,8 @@ def wire(
     judge = Judge(reports, heat)
     listening = Listening(elapsed_s)
     rows = RowHandlers(projects, ledger, judge, keep_windows, listening, waiting_rows)
-    deployments = DeploymentHandlers(projects, ledger, judge)
     brought = TableHandlers(projects, ledger, judge, tables)
+    deployments = DeploymentHandlers(projects, ledger, judge, brought)
     settings = ProjectHandlers(projects, reports)
     alarms = alarms_of(bus, ring)
     declines = DeclineHandlers(bus.documents("monitoring_declines", Declines), alarms)
@@ -252,6 +253,7 @@ def _wire_troubles(bus: Bus, alarms: AlertHandlers, declines: DeclineHandlers) -
     bus.on(NAME, WorkflowCancelled, alarms.on(waiting.of_decided), in_order)
     bus.on(NAME, ModelNominated, alarms.on(waiting.of_nominated), in_order)
     bus.on(NAME, ModelPromoted, alarms.on(waiting.of_promoted), in_order)
+    bus.on(NAME, ReferenceChosen, alarms.on(troubles.of_reference), in_order)
     bus.on(NAME, RemoteLost, alarms.on(troubles.of_remote_lost), in_order)
     bus.on(NAME, RemoteRegained, alarms.on(troubles.of_remote_regained), in_order)
     bus.on(NAME, AcknowledgeAlert, alarms.do_acknowledge_alert)

@@ -102,10 +102,8 @@ def _checked(name: str, text: str) -> object:
     """Return the value as JSON has it; the settings' own types say whether it fits."""
     from pydantic import ValidationError  # noqa: PLC0415 - slow to import; help does without
 
-    from mlops.contracts.settings import (  # noqa: PLC0415 - as above
-        PerformanceSettings,
-        RetrainSettings,
-    )
+    from mlops.contracts.monitor_settings import PerformanceSettings  # noqa: PLC0415 - as above
+    from mlops.contracts.settings import RetrainSettings  # noqa: PLC0415 - as above
     from mlops.contracts.units import unknown_words  # noqa: PLC0415 - as above
 
     field = name.rpartition(".")[2]

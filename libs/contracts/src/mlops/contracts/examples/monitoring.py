@@ -115,7 +115,14 @@ EXAMPLES: tuple[Message, ...] = (
         suggestion="Retrain on the newest rows.",
     ),
     PerformanceRecovered(**_MODEL, **_WINDOW, metric="accuracy", value=0.78, threshold=0.69),
-    ReferenceChosen(**_MODEL, origin=_REFERENCE, rows=3000, metric="accuracy", value=0.91),
+    ReferenceChosen(
+        **_MODEL,
+        origin=_REFERENCE,
+        rows=3000,
+        metric="accuracy",
+        value=0.91,
+        problem="'held_out.csv' has 100 rows; a reference needs 500, in time order",
+    ),
     ReportPublished(
         project="rainfall",
         kind="drift",

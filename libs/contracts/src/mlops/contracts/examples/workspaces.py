@@ -8,26 +8,8 @@ from datetime import timedelta
 from mlops.contracts.alerts import AlertSettings
 from mlops.contracts.datasets import DataSettings
 from mlops.contracts.message import Message
-from mlops.contracts.settings import (
-    Accelerator,
-    CheckpointSettings,
-    CheckpointSignal,
-    Consent,
-    DriftSettings,
-    EvaluateSettings,
-    FederatedSettings,
-    Goal,
-    MonitorSettings,
-    PerformanceSettings,
-    Priority,
-    ProjectSettings,
-    Resources,
-    RetrainSettings,
-    RolloutKind,
-    ServeSettings,
-    ShareSettings,
-    TrainSettings,
-)
+from mlops.contracts.monitor_settings import DriftSettings, MonitorSettings, PerformanceSettings, ReferenceSettings
+from mlops.contracts.settings import Accelerator, CheckpointSettings, CheckpointSignal, Consent, EvaluateSettings, FederatedSettings, Goal, Priority, ProjectSettings, Resources, RetrainSettings, RolloutKind, ServeSettings, ShareSettings, TrainSettings
 from mlops.contracts.workspaces import (
     ArchiveProject,
     ProjectArchived,
@@ -97,6 +79,9 @@ _SETTINGS = ProjectSettings(
     monitor=MonitorSettings(
         window=500,
         window_max_age=timedelta(hours=12),
+        reference=ReferenceSettings(
+            file="data/out_of_fold.parquet", prediction="answer", target="rain"
+        ),
         drift=DriftSettings(share=0.5, alpha=0.05, persist_windows=2, cycle="24h"),
         accuracy=PerformanceSettings(min=0.6, drop=0.05, label_horizon=timedelta(days=7)),
     ),

@@ -19,7 +19,7 @@ from mlops.contracts.serving import (
 )
 from mlops.monitoring.handlers import labels, telling
 from mlops.monitoring.handlers.judging import Judge, promise_of
-from mlops.monitoring.handlers.tables import version_of
+from mlops.monitoring.handlers.tables import TableHandlers, version_of
 from mlops.monitoring.handlers.troubles import Meaning, of_removed
 from mlops.monitoring.handlers.turn import Turn, checked_version
 from mlops.monitoring.model.candidates import Candidate
@@ -33,10 +33,17 @@ Ended = DeploymentFailed | DeploymentReverted
 class DeploymentHandlers:
     """What happens when a version or a judgement is asked for."""
 
-    def __init__(self, projects: Documents[WatchedProject], ledger: Ledger, judge: Judge) -> None:
+    def __init__(
+        self,
+        projects: Documents[WatchedProject],
+        ledger: Ledger,
+        judge: Judge,
+        tables: TableHandlers,
+    ) -> None:
         self._projects = projects
         self._ledger = ledger
         self._judge = judge
+        self._tables = tables
 
     async def on_deployment_started(self, event: DeploymentStarted) -> Sequence[Message]:
         """Hold the new version against the one that answers, for as long as both do."""
@@ -87,6 +94,7 @@ class DeploymentHandlers:
         """Watch the new version: its promise, its own windows, its own reference."""
         project = await self._projects.get(event.project) or WatchedProject()
         version = checked_version(event.version)
+        brought = await self._tables.of_project(project)
 
         def change(page: Page) -> Sequence[Message]:
             turn = Turn(page, event, ModelKey(event.project, event.model), project)
@@ -99,6 +107,9 @@ class DeploymentHandlers:
             page.models.put(after.rolled_out(version, event.time))
             for forgotten in before.expected.keys() - after.expected.keys():
                 page.baselines.drop(turn.key, forgotten)
+            # One that answers again has its own reference; the file is of a later training by now.
+            if brought is not None and version in after.expected.keys() - before.expected.keys():
+                self._tables.take(turn, version, brought)
             self._judge.catch_up(turn)
             self._judge.advance(turn)
             return turn.told

@@ -9,6 +9,7 @@ from mlops.monitoring.handlers.troubles import (
     DEPLOYMENT,
     LATENCY,
     PERFORMANCE,
+    REFERENCE,
     REMOTE,
     REPLICAS,
     ROLLOUT,
@@ -18,7 +19,7 @@ from mlops.monitoring.model.alarm import Kind
 
 KINDS = (
     *(kind.value for kind in Kind if kind is not Kind.CONCEPT),
-    *(PERFORMANCE, LATENCY, REPLICAS, CANDIDATE, ROLLOUT, DEPLOYMENT, REMOTE),
+    *(PERFORMANCE, LATENCY, REPLICAS, CANDIDATE, ROLLOUT, DEPLOYMENT, REMOTE, REFERENCE),
     *("training", "evaluation", APPROVAL, PROMOTION, DECLINED, "dead-letters"),
 )
 KINDS_OF_THINGS = ("heat-", "service-", "silent-", "disk-")

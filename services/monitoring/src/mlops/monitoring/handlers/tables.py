@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mlops.chassis.bus import Documents, Question
@@ -41,6 +41,24 @@ _LONGEST_SHOWN = 64
 _MANY = 20_000
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """A file that is to become a reference, and its columns of answers and truths where somebody named them."""
+
+    uri: str
+    prediction: str | None
+    target: str | None
+
+
+@dataclass(frozen=True)
+class Brought:
+    """What was read of it: rows, or why they cannot be used."""
+
+    wanted: Wanted
+    parts: Parts | None
+    problem: str = ""
+
+
 class TableHandlers:
     """What happens to a table."""
 
@@ -55,22 +73,49 @@ class TableHandlers:
     async def do_set_reference(self, command: SetReference) -> Sequence[Message]:
         """Take the next windows, or the rows of a table, as the reference of the version that answers."""
         project = await self._projects.get(command.project) or WatchedProject()
-        parts = None if command.uri is None else await self._parts_of(command, project)
+        wanted = None
+        if command.uri is not None:
+            wanted = Wanted(command.uri, command.prediction, command.target)
+        parts = None if wanted is None else await self._parts_of(wanted, project)
 
         def change(page: Page) -> Sequence[Message]:
             turn = Turn(page, command, ModelKey(command.project, command.model), project)
             version = version_of(turn)
             self._judge.clear_alarms(turn)
-            if parts is None:
+            if wanted is None or parts is None:
                 page.baselines.drop(turn.key, version)
                 model = turn.model.referring(version, project.evaluate.metric, None)
                 page.models.put(replace(model, reference_from=model.windows_full))
                 turn.tell(telling.reference_to_come(turn.key, version, project.monitor.window))
             else:
-                self._take(turn, version, command, parts)
+                self._take(turn, version, wanted, parts)
             return turn.told
 
         return await self._ledger.apply(command.id, change)
+
+    async def of_project(self, project: WatchedProject) -> Brought | None:
+        """Return the rows of the file that a project names for its new versions; None when it names none."""
+        told = project.monitor.reference
+        if told.file is None:
+            return None
+        wanted = Wanted(told.file, told.prediction, told.target)
+        try:
+            return Brought(wanted, await self._parts_of(wanted, project))
+        except RejectedError as error:
+            return Brought(wanted, None, str(error))
+
+    def take(self, turn: Turn, version: int, brought: Brought) -> None:
+        """Make them the reference of a new version; where they cannot be, say why: its first requests become it."""
+        problem = brought.problem
+        if brought.parts is not None:
+            try:
+                self._take(turn, version, brought.wanted, brought.parts)
+            except RejectedError as error:
+                problem = str(error)
+            else:
+                return
+        window = turn.project.monitor.window
+        turn.tell(telling.reference_to_come(turn.key, version, window, problem))
 
     async def judge(self, question: Question) -> Mapping[str, Any]:
         """Answer `query.monitoring.judge {project, model, uri, prediction?, target?}`; it changes nothing."""
@@ -92,20 +137,19 @@ class TableHandlers:
         found = await asyncio.to_thread(judge_table, parts, sample, by)
         return answer(found, table, baseline, promise)
 
-    def _take(self, turn: Turn, version: int, command: SetReference, parts: Parts) -> None:
-        rows = _rows_of(turn, command, parts)
-        origin, metric = command.uri or "", turn.project.evaluate.metric
-        baseline = baseline_of(turn, version, rows, turn.project.monitor.window, origin)
+    def _take(self, turn: Turn, version: int, wanted: Wanted, parts: Parts) -> None:
+        rows = _rows_of(turn, wanted, parts)
+        metric = turn.project.evaluate.metric
+        baseline = baseline_of(turn, version, rows, turn.project.monitor.window, wanted.uri)
         shown = measure(metric, parts.pairs)
         turn.page.baselines.put(turn.key, baseline)
         labels.refer(turn, version, parts.labels or ())
         turn.page.models.put(turn.model.referring(version, metric, shown))
         turn.tell(telling.reference_chosen(turn.key, baseline, metric, shown))
 
-    async def _parts_of(self, command: SetReference, project: WatchedProject) -> Parts:
-        uri = command.uri or ""
-        table = await self._tables.read(uri, project.path)
-        return _parts(uri, table.columns, command.prediction, command.target)
+    async def _parts_of(self, wanted: Wanted, project: WatchedProject) -> Parts:
+        table = await self._tables.read(wanted.uri, project.path)
+        return _parts(wanted.uri, table.columns, wanted.prediction, wanted.target)
 
 
 def version_of(turn: Turn) -> int:
@@ -169,24 +213,24 @@ def _check_fit(uri: str, parts: Parts, baseline: Baseline) -> None:
     )
 
 
-def _rows_of(turn: Turn, command: SetReference, parts: Parts) -> list[Row]:
+def _rows_of(turn: Turn, wanted: Wanted, parts: Parts) -> list[Row]:
     """Return the table's rows, with the columns the model is known to get.
 
-    Before its first request nobody knows these: then all are taken that are neither answers nor truth, if the
-    command says which those are; otherwise a label or a date would pass for an input.
+    Before its first request nobody knows these: then all are taken that are neither answers nor truth, if somebody
+    said which those are; otherwise a label or a date would pass for an input.
     """
     seen, given = _features_seen(turn), parts.features.keys()
-    said = command.prediction is not None or command.target is not None
+    said = wanted.prediction is not None or wanted.target is not None
     names = sorted(given if said and not seen else seen & given)
     if not names:
         raise RejectedError(
-            f"{command.uri!r} has no column that model {turn.key.model!r} gets: the file has "
+            f"{wanted.uri!r} has no column that model {turn.key.model!r} gets: the file has "
             f"{_shown(parts.features)}, the newest requests have {_shown(seen) or 'not come yet'}; "
             "name the columns of target and prediction, and all others are taken"
         )
     if parts.rows < MIN_ROWS:
         raise RejectedError(
-            f"{command.uri!r} has {parts.rows} rows; a reference needs {MIN_ROWS}, in time order"
+            f"{wanted.uri!r} has {parts.rows} rows; a reference needs {MIN_ROWS}, in time order"
         )
     answers = parts.predictions or [None] * parts.rows
     columns = {name: parts.features[name] for name in names}

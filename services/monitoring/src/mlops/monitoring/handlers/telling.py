@@ -38,6 +38,7 @@ from mlops.monitoring.ports import Baseline
 _MOST_COLUMNS = 64
 _MOST_BYTES = 40_000  # of the columns in one message, which may have 64 KiB
 _LONGEST_SUGGESTION = 1000
+_LONGEST_PROBLEM = 1000
 _LONGEST_NAME, _MOST_NEW = 256, 16
 _MOST_OF_A_NAME = 64  # in a sentence
 _ADVICE = {
@@ -140,10 +141,17 @@ def reference_chosen(
     )
 
 
-def reference_to_come(key: ModelKey, version: int, window_rows: int) -> ReferenceChosen:
-    """Say that the next windows become the reference of a version."""
-    origin = f"the next {reference_windows(window_rows)} windows of {window_rows} rows"
-    return ReferenceChosen(project=key.project, model=key.model, version=version, origin=origin)
+def reference_to_come(
+    key: ModelKey, version: int, window_rows: int, problem: str | None = None
+) -> ReferenceChosen:
+    """Say that the next windows become the reference of a version; *problem*: why the file it should have did not."""
+    return ReferenceChosen(
+        project=key.project,
+        model=key.model,
+        version=version,
+        origin=f"the next {reference_windows(window_rows)} windows of {window_rows} rows",
+        problem=None if problem is None else problem[:_LONGEST_PROBLEM],
+    )
 
 
 def measured(

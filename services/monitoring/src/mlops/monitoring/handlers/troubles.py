@@ -12,6 +12,7 @@ from mlops.contracts.monitoring import (
     DriftKind,
     PerformanceDegraded,
     PerformanceRecovered,
+    ReferenceChosen,
     Severity,
 )
 from mlops.contracts.orchestration_bridge import WorkflowCompleted, WorkflowFailed, WorkflowKind
@@ -27,6 +28,7 @@ from mlops.contracts.versioning import RemoteLost, RemoteRegained
 
 CANDIDATE, DEPLOYMENT, PERFORMANCE = "candidate", "deployment", "performance"
 LATENCY, REPLICAS, ROLLOUT, REMOTE = "latency", "replicas", "rollout", "data-remote"
+REFERENCE = "reference"
 _DRIFTS = tuple(
     kind.value
     for kind in (DriftKind.DATA, DriftKind.PREDICTION, DriftKind.LABEL, DriftKind.MISSING)
@@ -232,6 +234,18 @@ def of_cooled(event: ThermalRecovered) -> Meaning:
     """Return that a machine has cooled down."""
     reason = f"{event.node} has cooled down to {LADDER[event.level]}"
     return _over("", (_heat(event),), reason)
+
+
+def of_reference(event: ReferenceChosen) -> Meaning:
+    """Return the trouble of a version that does not get the reference that its project names."""
+    if event.problem is None:
+        return _over(event.model, (REFERENCE,), f"its reference is {event.origin}")
+    title = f"{event.model} v{event.version} has not the reference that its project names: {_first_line(event.problem)}"
+    advice = (
+        f"{event.problem}\nMeanwhile its first requests become its reference. Mend the file and say "
+        f"`mlops monitor reference FILE --model {event.model} -p {event.project}`, or correct `[monitor] reference`."
+    )
+    return Meaning(Trouble(event.model, REFERENCE, Severity.WARNING, _short(title), advice))
 
 
 def of_remote_lost(event: RemoteLost) -> Meaning:

@@ -9,8 +9,9 @@ from pydantic import AwareDatetime, Field
 
 from mlops.contracts.alerts import AlertSettings
 from mlops.contracts.message import Part
+from mlops.contracts.monitor_settings import MonitorSettings
 from mlops.contracts.monitoring import Severity
-from mlops.contracts.settings import EvaluateSettings, MonitorSettings
+from mlops.contracts.settings import EvaluateSettings
 from mlops.monitoring.model.notices import Notice
 from mlops.monitoring.model.speed import Pace
 

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 
+from mlops.contracts.monitor_settings import PerformanceSettings
 from mlops.contracts.monitoring import PerformanceMeasured
 from mlops.contracts.serving import DeploymentCompleted
-from mlops.contracts.settings import EvaluateSettings, Goal, PerformanceSettings
+from mlops.contracts.settings import EvaluateSettings, Goal
 from mlops.monitoring.model.measured import Measured, share_of
 from mlops.monitoring.model.performance import Promise
 

@@ -11,13 +11,14 @@ from pathlib import Path
 
 from mlops.contracts.errors import MessageError
 from mlops.contracts.message import Message, follow_up_id
+from mlops.contracts.monitor_settings import PerformanceSettings
 from mlops.contracts.monitoring import (
     PerformanceDegraded,
     PerformanceMeasured,
     PerformanceUnmeasured,
 )
 from mlops.contracts.serving import DeploymentCompleted
-from mlops.contracts.settings import PerformanceSettings, ProjectSettings
+from mlops.contracts.settings import ProjectSettings
 from mlops.contracts.workspaces import ProjectRegistered, ProjectUpdated
 from mlops.monitoring.replay.again import Again
 
