@@ -72,7 +72,7 @@ async def names_of(ledger: Ledger, which: Which, window: int = 0) -> str:
         (Which(every=2), "aceg"),
         (Which(after="a", every=4), "bf"),
         (Which(labelled=True), "abef"),
-        (Which(labelled=True, every=2), "ae"),
+        (Which(labelled=True, every=2), "aef"),
     ],
 )
 async def test_only_those_rows_come_that_are_asked_for(

@@ -246,3 +246,13 @@ async def test_the_page_says_when_nobody_knows_what_is_silenced(house: House) ->
     page = (await house.client.get("/")).text
 
     assert "what is silenced cannot be told" in page
+
+
+async def test_an_alert_that_was_seen_as_it_ended_is_over(watched: House) -> None:
+    about = {"project": "rainfall", "alert_id": "a-1"}
+    await watched.say(AlertRaised(**RAISED), AlertResolved(**about, reason="it works again"))
+    await watched.say(AlertAcknowledged(**about, by="ada"))
+
+    alert = watched.gateway.memory.world.alerts["a-1"]
+
+    assert (alert.state, alert.over, alert.by) == ("resolved", "it works again", "ada")

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from services.gateway.tests.conftest import ROW, House, Replica, bearer
 
+from mlops.chassis.errors import RejectedError
 from mlops.contracts.gateway import Label, LabelRecorded
 from mlops.contracts.serving import DeploymentStarted
 from mlops.contracts.workspaces import ProjectRegistered
@@ -244,3 +245,22 @@ async def test_a_story_shows_nothing_of_another_project(house: House) -> None:
     assert mine.json()["tree"]["children"] == []
     assert len(whole.json()["tree"]["children"]) == 1
     assert other.status_code == 403
+
+
+async def test_what_does_not_exist_names_only_the_callers_own_projects(house: House) -> None:
+    await two_projects(house)
+    mine = bearer("read", "write", projects=["rainfall", "typo"])
+
+    async def unknown(_: Mapping[str, Any]) -> dict[str, Any]:
+        raise RejectedError("no such project")
+
+    house.bus.answer("workspaces", "get", unknown)
+
+    asked = await house.client.get("/api/v1/projects/typo", headers=mine)
+    labels = {"project": "typo", "model": "m", "labels": {"a": 1}}
+    told = await house.client.post("/api/v1/labels", json=labels, headers=mine)
+    whole = await house.client.get("/api/v1/projects/typo")
+
+    fixes = [one.json()["error"]["fix"] for one in (asked, told, whole)]
+    named = [fix.rpartition("registered are: ")[2] for fix in fixes]
+    assert named == ["rainfall", "rainfall", "rainfall, tropics"]

@@ -164,6 +164,19 @@ async def test_a_browser_with_a_token_of_a_project_sees_its_reports_and_no_other
 
 
 @pytest.mark.usefixtures("shelf")
+async def test_a_link_with_a_token_of_a_project_leaves_the_installations_cookie(
+    house: House,
+) -> None:
+    whole = Keys("correct-horse-battery-staple").cookie
+    house.client.cookies.set("mlops_visitor", whole)
+    entered = await let_in(house)
+
+    assert (entered.status_code, entered.headers["location"]) == (303, "/reports")
+    assert "set-cookie" not in entered.headers
+    assert (await house.client.get("/api/v1/status")).status_code == 200
+
+
+@pytest.mark.usefixtures("shelf")
 async def test_the_cookie_of_a_project_is_no_token_and_writes_nothing(house: House) -> None:
     await let_in(house)
     cookie = house.client.cookies["mlops_visitor"]

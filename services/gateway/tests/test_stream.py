@@ -5,15 +5,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
 import pytest
-from services.gateway.tests.conftest import BEARER, House, drain
+from services.gateway.tests.conftest import BEARER, House, bearer, drain
 
 from mlops.chassis.health import HealthServer
+from mlops.chassis.tokens import LEEWAY
 from mlops.contracts.message import Message
 from mlops.contracts.tracking import RunStarted
 from mlops.contracts.workspaces import ProjectArchived
@@ -29,9 +30,9 @@ async def door(house: House) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def listening(
-    url: str, last_id: str = "", **params: str
+    url: str, last_id: str = "", caller: Mapping[str, str] = BEARER, **params: str
 ) -> AsyncIterator[AsyncIterator[str]]:
-    headers = {**BEARER, **({"Last-Event-ID": last_id} if last_id else {})}
+    headers = {**caller, **({"Last-Event-ID": last_id} if last_id else {})}
     async with (
         httpx.AsyncClient(base_url=url, headers=headers, timeout=5) as client,
         client.stream("GET", "/api/v1/events/stream", params=params) as answer,
@@ -106,6 +107,18 @@ async def test_listeners_are_let_go_when_the_service_stops(house: House, door: s
         closing.cancel()
         async with asyncio.timeout(30):
             rest = [line async for line in lines]
+
+    assert not any(line.startswith("data: ") for line in rest)
+
+
+async def test_a_stream_ends_with_its_callers_token(house: House, door: str) -> None:
+    # Tokens end on whole seconds: this one lets its caller in for one more second or two.
+    lasts = 2 - LEEWAY.total_seconds()
+
+    async with listening(door, caller=bearer("read", lasts=lasts)) as lines:
+        async with asyncio.timeout(30):
+            rest = [line async for line in lines]
+    await house.say(run("late"))
 
     assert not any(line.startswith("data: ") for line in rest)
 

@@ -86,6 +86,14 @@ def test_hours_that_never_come_are_waited_for_two_weeks(days: int, state: State)
     assert grown(MONDAY, 9 * days, a_day=9).state is state
 
 
+@pytest.mark.parametrize("earlier", [datetime(1970, 1, 1, tzinfo=UTC), MONDAY - timedelta(days=40)])
+def test_an_unset_clock_or_rows_from_long_ago_are_no_waiting(earlier: datetime) -> None:
+    known = Growth().with_rows([earlier, earlier + timedelta(hours=1), MONDAY])
+
+    assert known.after(MONDAY + timedelta(hours=3)).state is State.GROWS
+    assert known.after(MONDAY + timedelta(days=15)).state is State.GROWS  # of one day only
+
+
 def test_what_it_has_seen_is_said() -> None:
     assert grown(MONDAY, 9).told == "still grows: seen 9 of 24 hours, no weekend yet"
     assert Growth(state=State.NEEDLESS).told is None

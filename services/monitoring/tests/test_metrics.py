@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 from sklearn import metrics
 
 from mlops.monitoring.model.bins import Value
+from mlops.monitoring.model.early import errors
 from mlops.monitoring.model.measured import Measured
 from mlops.monitoring.model.metrics import can_measure, measure, measure_rows, names, plain_name
 from mlops.monitoring.model.windows import Row
@@ -221,3 +223,15 @@ def test_rows_without_a_label_are_left_out() -> None:
     unlabelled = Row("r9:0", rows[0].at, {}, 0.4)
 
     assert measure_rows("mrr", [*rows, unlabelled]) == measure_rows("mrr", rows)
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "f1_macro", "log_loss", "mrr"])
+def test_a_truth_of_several_numbers_is_no_class_and_makes_no_answer_wrong(metric: str) -> None:
+    at = datetime(2026, 5, 1, tzinfo=UTC)
+    one_hot = [Row(f"r{i}", at, {}, i % 3, labelled=True, truth=(0.0, 1.0)) for i in range(300)]
+    plain = [Row(f"p{i}", at, {}, 1, label=1, labelled=True) for i in range(300)]
+
+    assert measure_rows(metric, one_hot) is None
+    if metric == "accuracy":
+        assert measure_rows(metric, [*one_hot, *plain]) == measure_rows(metric, plain)
+        assert all(math.isnan(error) for error in errors(metric, [(1, None)]))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from mlops.contracts.monitoring import DriftDetected, ReferenceChosen, SetReference
+from mlops.monitoring.model.windows import ModelKey
 
 NAMED = {"file": "held_out.csv", "prediction": "answer", "target": "truth"}
 
@@ -74,6 +75,35 @@ async def test_a_version_that_answers_again_keeps_its_own(world: Any, tmp_path: 
     await world.deploy(1)
 
     assert (await reference(world))["origin"] == "better.csv"
+
+
+async def test_a_version_with_other_columns_is_compared_in_its_own(
+    world: Any, tmp_path: Path
+) -> None:
+    held_out(tmp_path)
+    await world.register(tmp_path, reference=NAMED)
+    await world.deploy(1)
+    await world.window()
+    text = (tmp_path / "held_out.csv").read_text()
+    (tmp_path / "held_out.csv").write_text(text.replace("wind,heat", "gusts,heat", 1))
+    await world.deploy(2)
+
+    baseline = world.ledger.page.baselines.get(ModelKey("rainfall", "rain"), 2)
+    assert baseline.features.keys() == {"gusts", "heat", "sky"}
+
+
+async def test_a_file_that_cannot_be_read_for_now_leaves_the_version_watched(
+    world: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "held_out.parquet").write_bytes(b"PAR1")
+    await world.register(tmp_path, reference={**NAMED, "file": "held_out.parquet"})
+    await world.deploy()
+
+    (chosen,) = world.heard(ReferenceChosen)
+    assert chosen.problem
+    assert chosen.rows is None
+    assert world.ledger.page.models.get(ModelKey("rainfall", "rain")).version == 1
+    assert world.bus.dead == []
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,9 @@ def _moved(name: str) -> ColumnVerdict:
 def test_columns_with_endless_names_can_be_told(character: str) -> None:
     names = [f"{i}{character * 5000}" for i in range(90)]
     window = Window(9, 1, 500, rows=500, first_at=NOON, last_at=NOON, index=9)
-    moved = WindowVerdict(columns=tuple(_moved(name) for name in names))
+    moved = WindowVerdict(
+        columns=tuple(_moved(name) for name in names), unexpected=tuple(reversed(names))
+    )
     turned = WindowVerdict(pairs=((names[0], names[1]), (names[2], names[3])))
 
     for verdict in (moved, turned):

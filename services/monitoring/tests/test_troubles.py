@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 
 from mlops.contracts.message import Message
-from mlops.contracts.monitoring import AlertRaised, AlertResolved, ReferenceChosen
+from mlops.contracts.monitoring import (
+    AlertRaised,
+    AlertResolved,
+    PerformanceDegraded,
+    ReferenceChosen,
+    Window,
+)
 from mlops.contracts.orchestration_bridge import WorkflowFailed, WorkflowKind
 from mlops.contracts.serving import (
     DeploymentCompleted,
@@ -72,7 +78,6 @@ async def test_a_rollout_that_went_wrong_is_an_alert_until_one_works(
         (DeploymentCompleted, {"endpoint": "/v2/x"}, "the rollout of version 2 has ended: completed"),
         (DeploymentReverted, {"reason": "slow"}, "the rollout of version 2 has ended: reverted"),
         (DeploymentFailed, {"reason": "gone"}, "the rollout of version 2 has ended: failed"),
-        (DeploymentRemoved, {}, "the rollout of version 2 has ended: removed"),
     ],
 )  # fmt: skip
 async def test_a_rollout_that_is_held_is_an_alert_until_it_goes_on_or_ends(
@@ -89,9 +94,33 @@ async def test_a_rollout_that_is_held_is_an_alert_until_it_goes_on_or_ends(
     resolved = [one.reason for one in office.heard(AlertResolved) if one.alert_id == raised.alert_id]  # fmt: skip
 
     assert raised.title == f"the rollout of rain v2 is held: {why}"
+    assert raised.suggestion.startswith("What answered before still answers.")
     assert "`mlops deploy rain 2 -p rainfall`" in raised.suggestion
     assert (raised.dedup_key, raised.severity) == ("rainfall.rain.rollout", "warning")
     assert resolved == [reason]
+
+
+async def test_a_drained_version_ends_nothing_of_the_rollout_of_another(office: Any) -> None:
+    old = {"deployment_id": "d-1", "model": "rain", "version": 1}
+    await office.hear(DeploymentCompleted, **old, endpoint="/v2/x")
+    await office.hear(DeploymentCompleted, **DEPLOYMENT, endpoint="/v2/x")
+    new = {"deployment_id": "d-3", "model": "rain", "version": 3}
+    await office.hear(DeploymentProgressed, **new, phase="held", reason="waits for a person")
+    await office.hear(
+        PerformanceDegraded,
+        model="rain",
+        version=3,
+        against_version=2,
+        metric="accuracy",
+        value=0.6,
+        threshold=0.7,
+        window=Window(index=1, rows=100, first_at=office.now, last_at=office.now),
+    )
+
+    await office.hear(DeploymentRemoved, **old, reason="replaced by version 2")
+
+    assert [one.kind for one in office.heard(AlertRaised)] == ["rollout", "candidate"]
+    assert office.heard(AlertResolved) == []
 
 
 async def test_a_remote_that_cannot_be_used_is_an_alert_until_it_can(office: Any) -> None:
@@ -102,6 +131,8 @@ async def test_a_remote_that_cannot_be_used_is_an_alert_until_it_can(office: Any
     (raised,), (resolved,) = office.heard(AlertRaised), office.heard(AlertResolved)
     assert raised.title == "data remote store cannot be used: s3://data does not answer"
     assert "name another with" in raised.suggestion
+    # The reason says what is lacking: a remote may answer and not have an object.
+    assert "pushed" not in raised.suggestion
     assert (raised.dedup_key, raised.severity) == ("rainfall.-.data-remote", "warning")
     assert resolved.alert_id == raised.alert_id
 

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import pytest
 
+from mlops.monitoring.handlers.labels import measured_on
 from mlops.monitoring.model.alarm import Alarm
 from mlops.monitoring.model.measured import Measured
 from mlops.monitoring.model.suspects import Heat, advice, suspects
@@ -23,6 +24,7 @@ from mlops.monitoring.model.windows import (
     evenly,
     every,
     in_parts,
+    is_spread,
     reference_windows,
 )
 
@@ -191,3 +193,23 @@ def test_a_large_window_is_counted_with_every_thousandth_row(
 @pytest.mark.parametrize("items", [0, 1, 7, 8, 15, 16, 17, 100, 1000])
 def test_every_names_the_items_that_are_evenly_spaced(items: int) -> None:
     assert list(range(items))[:: every(items, 8)] == evenly(range(items), 8)
+
+
+@pytest.mark.parametrize("rhythm", [1, 2, 3, 4, 5, 8, 16])
+@pytest.mark.parametrize("step", [1, 2, 4, 16])
+def test_of_whatever_rhythm_rows_are_labelled_as_many_are_taken(step: int, rhythm: int) -> None:
+    labelled = range(rhythm - 1, 200_000, rhythm)
+    taken = sum(is_spread(place, step) for place in labelled)
+
+    assert taken == pytest.approx(len(labelled) / step, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("metric", "step"), [("accuracy", 8), ("rmse", 8), ("ndcg@10", 1), ("mrr", 1)]
+)
+def test_a_ranking_is_measured_on_whole_requests_however_many_rows_there_are(
+    metric: str, step: int
+) -> None:
+    window = Window(0, 1, 500_000, rows=500_000, labelled=400_000)
+
+    assert measured_on(window, metric).every == step

@@ -5,7 +5,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from mlops.contracts.serving import DeploymentFailed, DeploymentProgressed, DeployModel
+from mlops.contracts.serving import (
+    DeploymentFailed,
+    DeploymentProgressed,
+    DeployModel,
+    UndeployModel,
+)
 from mlops.contracts.settings import ProjectSettings, ServeSettings
 from mlops.contracts.workspaces import ProjectRegistered, ProjectUpdated
 
@@ -108,8 +113,7 @@ async def test_an_idle_version_sleeps_to_make_room(begun: Any) -> None:
         for one in stage.bus.published
         if isinstance(one, DeploymentProgressed) and one.phase in ("asleep", "held")
     ]
-    assert ("fog", "asleep", "makes room for snow.snow.v1") in phases
-    assert [one for one in phases if one[:2] == ("snow", "held")]
+    assert phases == [("fog", "asleep", "makes room for another project")]
     assert "v1 completed" in stage.said()
 
 
@@ -138,6 +142,23 @@ async def test_extra_replicas_go_when_another_version_needs_their_room(begun: An
 
     assert (before, stage.replicas.apps["fog.fog.v1"].max_replicas) == (3, 2)
     assert "hail.hail.v1" in stage.replicas.apps
+
+
+async def test_a_want_of_room_is_told_when_it_lasts_for_minutes(begun: Any) -> None:
+    stage = await limited(begun, ONE)
+    await serve(stage, "fog")
+    stage.replicas.leaving = {"fog.fog.v1"}
+    await stage.tell(UndeployModel(project="fog", model="fog", time=stage.now))
+    await stage.turn(10, times=5)
+
+    await serve(stage, "hail")
+    soon = [one for one in stage.said() if "held" in one]
+    await stage.turn(30, times=7)
+
+    assert soon == []
+    assert [one for one in stage.said() if "held" in one] == ["v1 held 0"]
+    told = [one for one in stage.bus.published if getattr(one, "phase", "") == "held"]
+    assert [one.reason.partition(";")[0] for one in told] == ["waits for versions that leave"]
 
 
 async def test_what_answers_is_let_in_first_after_all_replicas_were_lost(begun: Any) -> None:

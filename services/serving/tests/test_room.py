@@ -72,15 +72,17 @@ def test_what_fits_is_let_in() -> None:
 
 
 def test_what_does_not_fit_is_refused_with_the_numbers_and_the_fix() -> None:
-    packed = pack(house(250), [tenant("a", 120), tenant("b", 90), newcomer(mib=100)])
+    packed = pack(
+        house(250), [tenant("new.v1", 120, project="new"), tenant("b", 90), newcomer(mib=100)]
+    )
 
     refusal = packed.refused["new"]
     assert not refusal.waits
     assert refusal.reason == (
-        "needs 0.10 GiB for 1 replica(s), free 0.04 of 0.24 GiB; held: a 0.12, b 0.09; "
+        "needs 0.10 GiB for 1 replica(s), free 0.04 of 0.24 GiB; held: new.v1 0.12, other projects 0.09; "
         "undeploy a model, let idle ones sleep ([serve] min_replicas = 0), or raise SERVING_MEMORY_GB"
     )
-    assert packed.replicas == {"a": 1, "b": 1}
+    assert packed.replicas == {"new.v1": 1, "b": 1}
 
 
 def test_the_version_used_longest_ago_sleeps_first_and_no_more_than_needed() -> None:
@@ -88,7 +90,7 @@ def test_the_version_used_longest_ago_sleeps_first_and_no_more_than_needed() -> 
 
     assert packed.to_sleep == ("b",)
     assert packed.refused["new"].waits
-    assert "until b sleeps" in packed.refused["new"].reason
+    assert packed.refused["new"].reason.startswith("waits for versions of other projects to sleep")
 
 
 def test_nobody_sleeps_for_what_would_not_fit_even_then() -> None:
@@ -136,10 +138,12 @@ def test_nobody_sleeps_for_room_that_is_about_to_be_free() -> None:
 
 
 def test_more_sleep_where_what_leaves_is_not_enough() -> None:
-    packed = pack(house(300), [idle("a", 5), idle("b", 60, leaves=True), newcomer(mib=250)])
+    mine = idle("a", 5, project="new")
+
+    packed = pack(house(300), [mine, idle("b", 60, leaves=True), newcomer(mib=250)])
 
     assert packed.to_sleep == ("a",)
-    assert "until a sleeps" in packed.refused["new"].reason
+    assert packed.refused["new"].reason.startswith("waits for a to sleep")
 
 
 def test_what_has_been_stopped_counts_until_it_is_gone() -> None:

@@ -108,6 +108,7 @@ async def _fits_its_window(tab: Tab, folder: Path) -> None:
 
 async def _a_project_sees_its_own(tab: Tab, platform: Platform) -> None:
     token = Tokens(platform.token).sign("ada", ["sunshine"], ["read"], utc_now(), HOUR)
+    await tab.call("Network.clearBrowserCookies")  # that of the installation would be kept
     await tab.open(f"{platform.url}/?token={token}&next=/reports")
     await tab.until("document.body.innerText.includes('There is no report yet')")
     assert await tab.run("location.href") == f"{platform.url}/reports"
@@ -115,3 +116,6 @@ async def _a_project_sees_its_own(tab: Tab, platform: Platform) -> None:
     await tab.until("document.getElementById('live').textContent === 'live'")
     text = await tab.run("document.body.innerText")
     assert ("Alerts" in text, "rainfall" in text, "Services" in text) == (True, False, False)
+    await tab.call("Network.clearBrowserCookies")
+    await tab.run("refresh()")
+    assert (await tab.run("live.textContent")).startswith("no longer let in")

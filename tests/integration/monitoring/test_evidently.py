@@ -81,7 +81,7 @@ def columns(rows: int, shift: float) -> dict[str, Sequence[Value]]:
     numbers: list[Value] = (rng.normal(size=rows) + shift).tolist()
     return {
         "wind": [None if i % 9 == 0 else value for i, value in enumerate(numbers)],
-        "sky": [str(value) for value in rng.choice(["blue", "grey"], rows)],
+        "sky": [str(value) for value in rng.choice(["blue", "grey<body>"], rows)],
         "calm": [bool(value) for value in rng.integers(0, 2, rows)],
         "constant": [1.0] * rows,
         "gone": [None] * rows if shift else [0.5] * rows,

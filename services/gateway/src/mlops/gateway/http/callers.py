@@ -79,6 +79,10 @@ class Callers:
             raise no_token(path)
         return self._judged(self._visitors, cookie)
 
+    def opens_everything(self, cookie: str) -> bool:
+        """Return whether a cookie of the page is the installation's."""
+        return self._keys.visitor(cookie) is Entry.OPEN
+
     def of_a_project(self, header: str, cookie: str) -> Caller | ExpiredTokenError | None:
         """Return whom a header, or else a cookie, lets into projects, or that it did once; None where it never did."""
         try:

@@ -20,7 +20,7 @@ from mlops.contracts.message import MAX_BYTES, Scope
 from mlops.contracts.serving import MOST_OF_A_VECTOR, Scalar
 from mlops.gateway.errors import CallerError
 from mlops.gateway.http.answers import json_answer, object_of, trace_of
-from mlops.gateway.http.callers import allow
+from mlops.gateway.http.callers import allow, caller_of
 from mlops.gateway.http.known import KnownProjects
 from mlops.gateway.http.reading import read, read_command
 from mlops.gateway.model.labels import batches
@@ -104,7 +104,7 @@ class Intake:
         given = read(LabelsIn, await object_of(request, self._most_bytes), "not a list of labels")
         allow(request.scope, given.project, "write")
         labels = _labels(given, self._clock())
-        await self._known.check(given.project)
+        await self._known.check(given.project, caller_of(request.scope))
         messages = _messages(given, labels)
         for message in messages:
             await self._bus.publish(message)

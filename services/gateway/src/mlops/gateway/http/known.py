@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from mlops.chassis.bus import Bus
 from mlops.chassis.errors import RejectedError, UnavailableError
+from mlops.chassis.tokens import Caller
 from mlops.gateway.errors import CallerError
 from mlops.gateway.ports import Memory
 
@@ -16,7 +17,7 @@ class KnownProjects:
         self._bus = bus
         self._memory = memory
 
-    async def check(self, project: str) -> None:
+    async def check(self, project: str, caller: Caller) -> None:
         """Return when the project is registered, or nobody can tell; CallerError 404 when it is not."""
         projects = self._memory.world.projects
         if project in projects:
@@ -24,7 +25,7 @@ class KnownProjects:
         try:
             await self._bus.ask("workspaces", "get", {"project": project})
         except RejectedError as error:
-            known = ", ".join(sorted(projects)) or "none yet"
+            known = ", ".join(sorted(filter(caller.sees, projects))) or "none yet"
             raise CallerError(
                 404,
                 "no such project",

@@ -16,7 +16,7 @@ from mlops.chassis.clock import Clock
 from mlops.contracts.message import MAX_BYTES, Event
 from mlops.gateway.errors import CallerError
 from mlops.gateway.http.answers import body_of, json_answer
-from mlops.gateway.http.callers import allow
+from mlops.gateway.http.callers import allow, caller_of
 from mlops.gateway.http.known import KnownProjects
 from mlops.gateway.http.reading import read_event
 from mlops.gateway.model.cloud_events import Mode, attributes_of, media_type, mode_of
@@ -123,7 +123,7 @@ class OutsideEvents:
                 "set the clock of the machine that tells it",
             )
         if event.scope not in known:
-            await self._known.check(event.scope)
+            await self._known.check(event.scope, caller_of(request.scope))
             known.add(event.scope)
         return event
 

@@ -130,7 +130,8 @@ class Queries:
         """Return all that is known of one project."""
         allow(request.scope, project, "read")
         if project not in self._memory.world.projects:
-            known = ", ".join(sorted(self._memory.world.projects)) or "none yet"
+            caller, projects = caller_of(request.scope), self._memory.world.projects
+            known = ", ".join(sorted(filter(caller.sees, projects))) or "none yet"
             raise CallerError(404, "no such project", project, f"registered are: {known}")
         return json_answer(self._world(request, project))
 

@@ -17,10 +17,11 @@ from starlette.responses import Response
 
 from mlops.chassis.bus import History, Recorded
 from mlops.chassis.clock import Clock
+from mlops.chassis.tokens import LEEWAY, Caller
 from mlops.contracts.message import Message
 from mlops.gateway.errors import CallerError
 from mlops.gateway.http.answers import as_json
-from mlops.gateway.http.callers import readable
+from mlops.gateway.http.callers import caller_of, readable
 from mlops.gateway.http.queries import known_types, summarised
 
 _HEARTBEAT_S = 15
@@ -74,7 +75,10 @@ class Streams:
         project: str = "",
         summary: bool = False,  # noqa: FBT001, FBT002 - a query parameter
     ) -> Response:
-        """Send events as they come, as CloudEvents; `Last-Event-ID` sends what was missed first."""
+        """Send events as they come, as CloudEvents; `Last-Event-ID` sends what was missed first.
+
+        The stream ends when the caller's token does.
+        """
         if self._open >= _MOST_STREAMS:
             raise CallerError(
                 503, "too many live streams", str(self._open), "close one", retry_after_s=10
@@ -83,7 +87,8 @@ class Streams:
         place = _place(request.headers.get("last-event-id", ""))
         # From now on, not from when the first byte is asked for: what happens in between would be missed.
         since = place.stored_at - _ROUNDING if place else self._clock()
-        content = self._events(wanted, projects, since, place, summary=summary)
+        until = _end_of(caller_of(request.scope))
+        content = self._events(wanted, projects, since, place, until, summary=summary)
         return EventSourceResponse(content, ping=_HEARTBEAT_S, send_timeout=30)
 
     async def _events(
@@ -92,13 +97,14 @@ class Streams:
         projects: tuple[str, ...] | None,
         since: datetime,
         place: Place | None,
+        until: datetime | None,
         *,
         summary: bool,
     ) -> AsyncIterator[ServerSentEvent]:
         self._open += 1
         scope = projects[0] if projects is not None and len(projects) == 1 else "*"
         try:
-            async with aclosing(self._until_closed(types, scope, since)) as said:
+            async with aclosing(self._until_closed(types, scope, since, until)) as said:
                 missed = place is None
                 async for recorded in said:
                     if missed or _is_after(recorded, place):
@@ -111,7 +117,7 @@ class Streams:
             self._open -= 1
 
     async def _until_closed(
-        self, types: tuple[str, ...], scope: str, since: datetime
+        self, types: tuple[str, ...], scope: str, since: datetime, until: datetime | None
     ) -> AsyncGenerator[Recorded, None]:
         closing = asyncio.ensure_future(self._closing.wait())
         said = self._history.follow(types, scope, since=since, live=True)
@@ -119,8 +125,9 @@ class Streams:
         try:
             while True:
                 following = asyncio.ensure_future(anext(said))
-                await asyncio.wait({following, closing}, return_when=asyncio.FIRST_COMPLETED)
-                if not following.done():
+                first, left_s = asyncio.FIRST_COMPLETED, self._left_s(until)
+                await asyncio.wait({following, closing}, timeout=left_s, return_when=first)
+                if not following.done() or self._left_s(until) == 0:
                     return
                 yield following.result()
         except StopAsyncIteration:
@@ -130,6 +137,13 @@ class Streams:
             await _ended(following)
             if isinstance(said, AsyncGenerator):
                 await said.aclose()
+
+    def _left_s(self, until: datetime | None) -> float | None:
+        return None if until is None else max(0.0, (until - self._clock()).total_seconds())
+
+
+def _end_of(caller: Caller) -> datetime | None:
+    return None if caller.expires_at is None else caller.expires_at + LEEWAY
 
 
 async def _ended(task: asyncio.Future[Recorded] | None) -> None:

@@ -27,7 +27,9 @@ def changed(world: World, fact: Fact) -> None:
     if fact.type == "alert.raised":
         known = _raised(known, fact)
     elif fact.type == "alert.acknowledged":
-        known = replace(known, state="acknowledged", by=fact.data.text("by"))
+        # It may have ended while somebody said so: it is over all the same.
+        state = known.state if known.state == "resolved" else "acknowledged"
+        known = replace(known, state=state, by=fact.data.text("by"))
     else:
         known = replace(known, state="resolved", over=fact.data.text("reason"))
     put(world.alerts, name, replace(known, at=fact.time))

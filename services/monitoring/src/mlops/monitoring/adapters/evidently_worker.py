@@ -203,7 +203,8 @@ def _with(remarks: Sequence[str], html: str, title: str) -> str:
         return html
     lines = "".join(f"<p>{escape(one)}</p>" for one in remarks)
     note = "Evidently's tests below compare by rules of their own; the above is what alerts are made of."
-    head, body, rest = html.partition("<body>")
+    # The last one: those before it stand in Evidently's scripts, which hold the values of the rows.
+    head, body, rest = html.rpartition("<body>")
     return f'{head}{body}<section style="{_NOTE}"><h1>{escape(title)}</h1>{lines}<p>{note}</p></section>{rest}'
 
 

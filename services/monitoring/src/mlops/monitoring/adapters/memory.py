@@ -16,7 +16,15 @@ from mlops.monitoring.model.bins import Value, is_missing
 from mlops.monitoring.model.early import Watch
 from mlops.monitoring.model.growth import Growth
 from mlops.monitoring.model.tally import Counted
-from mlops.monitoring.model.windows import ModelKey, Phase, Row, Truth, Watched, Window
+from mlops.monitoring.model.windows import (
+    ModelKey,
+    Phase,
+    Row,
+    Truth,
+    Watched,
+    Window,
+    is_spread,
+)
 from mlops.monitoring.ports import ALL, Baseline, Columns, Made, Page, Pair, ReportJob, T, Which
 
 
@@ -125,8 +133,10 @@ class _Rows:
         known = self.truths.get(key, {})
         rows = [row for number, row in self.kept.get(key, {}).values() if number == window]
         begin = next((i + 1 for i, row in enumerate(rows) if row.request_id == which.after), 0)
-        for row in rows[begin:][-which.newest :][:: which.every]:
+        for place, row in enumerate(rows[begin:][-which.newest :]):
             if which.labelled and row.request_id not in known:
+                continue
+            if not is_spread(place, which.every) if which.labelled else place % which.every:
                 continue
             truth = known.get(row.request_id)
             yield row if truth is None else _labelled(row, truth)

@@ -13,7 +13,7 @@ from pydantic_core import from_json, to_json
 
 from mlops.monitoring.model.bins import Value
 from mlops.monitoring.model.vectors import Answer, Numbers
-from mlops.monitoring.model.windows import ModelKey, Row, Truth
+from mlops.monitoring.model.windows import SPREAD, ModelKey, Row, Truth
 from mlops.monitoring.ports import ALL, Pair, Which
 
 # Labels of predictions that were never seen (or are forgotten) are kept until this many newer ones have come.
@@ -28,8 +28,10 @@ _ROWS = (
 # Where the rows are is in an index; they themselves, a hundred times larger, are read only where they are wanted.
 _EACH = (
     " AND p.seq IN (SELECT seq FROM (SELECT seq, row_number() OVER (ORDER BY seq) - 1 AS place FROM predictions"
-    " WHERE project = :project AND model = :model AND number = :window AND seq > :seq) WHERE place % :every = 0)"
+    " WHERE project = :project AND model = :model AND number = :window AND seq > :seq) WHERE {place})"
 )
+_EVENLY = "place % :every = 0"
+_SPREAD = f"((place * {SPREAD}) & 65535) * :every <= 65535"  # model.windows.is_spread
 
 
 class SqliteRows:
@@ -91,7 +93,9 @@ class SqliteRows:
             return
         asked = _ROWS.format(
             joined="JOIN" if which.labelled else "LEFT JOIN",
-            chosen=_EACH if which.every > 1 else "",
+            chosen=_EACH.format(place=_SPREAD if which.labelled else _EVENLY)
+            if which.every > 1
+            else "",
         )
         found = self._db.execute(
             asked,

@@ -85,7 +85,7 @@ class DeploymentHandlers:
         return await self._ledger.apply(event.id, change)
 
     async def meaning_of_removed(self, event: DeploymentRemoved) -> Meaning:
-        """Return what is over for people: a rollout, and everything that was wrong with a version that answered."""
+        """Return what is over for people: everything that was wrong with a version that answered."""
         key = ModelKey(event.project, event.model)
         model = await self._ledger.look(lambda page: page.models.get(key) or Watched(key))
         return of_removed(event, answered=model.answered(event.version, event.time))
@@ -130,7 +130,7 @@ class DeploymentHandlers:
 
     def _evaluate(self, turn: Turn, window: Window) -> None:
         promise = promise_of(turn.project, turn.model, window.version)
-        found = measure_rows(promise.metric, labels.rows_of(turn, window))
+        found = measure_rows(promise.metric, labels.rows_of(turn, window, promise.metric))
         if found is not None:
             judged = replace(window, degraded=promise.broken_by(found, ()))
             index = turn.model.windows_full

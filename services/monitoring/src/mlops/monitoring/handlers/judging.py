@@ -141,7 +141,7 @@ class Judge:
 
     def _measure(self, turn: Turn, window: Window) -> None:
         promise = promise_of(turn.project, turn.model, window.version)
-        found = measure_rows(promise.metric, labels.rows_of(turn, window))
+        found = measure_rows(promise.metric, labels.rows_of(turn, window, promise.metric))
         if found is None:
             turn.page.windows.put(turn.key, replace(window, phase=Phase.MEASURED))
             if can_measure(promise.metric):

@@ -16,6 +16,7 @@ from mlops.monitoring.handlers.turn import Turn
 from mlops.monitoring.model.alarm import Alarm, Edge, Kind, Sign, step
 from mlops.monitoring.model.bins import Value, is_missing
 from mlops.monitoring.model.drift import WindowVerdict, judge
+from mlops.monitoring.model.metrics import Answered, answered_with
 from mlops.monitoring.model.reference import freeze
 from mlops.monitoring.model.windows import LABELLED_ENOUGH, Row, Window, every, reference_windows
 from mlops.monitoring.ports import Which
@@ -32,10 +33,18 @@ def refer(turn: Turn, version: int, truths: Sequence[Value]) -> None:
         turn.page.baselines.keep_truths(turn.key, version, known[-_MOST:])
 
 
-def rows_of(turn: Turn, window: Window) -> Iterator[Row]:
-    """Yield the labelled rows of a window; where they are very many, evenly spaced ones that are many, too."""
-    which = Which(every=every(window.labelled, _MANY), labelled=True)
-    return turn.page.rows.of(turn.key, window.number, which)
+def rows_of(turn: Turn, window: Window, metric: str = "") -> Iterator[Row]:
+    """Yield the labelled rows of a window that a *metric* is measured on."""
+    return turn.page.rows.of(turn.key, window.number, measured_on(window, metric))
+
+
+def measured_on(window: Window, metric: str = "") -> Which:
+    """Return the labelled rows of a window; where they are very many, spread ones that are many, too.
+
+    For rankings all: a request of which some rows are missing is ranked otherwise.
+    """
+    whole = answered_with(metric) is Answered.RANK
+    return Which(every=1 if whole else every(window.labelled, _MANY), labelled=True)
 
 
 def inspect(turn: Turn, window: Window) -> None:

@@ -81,7 +81,9 @@ def _first_name(turn: Turn, version: int) -> str | None:
     made = turn.page.baselines.made(turn.key, version)
     if made is None:
         return None
-    return f"{made.made_at.isoformat()} {made.origin} {turn.project.monitor.drift.cycle}"
+    return (
+        f"{made.made_at.isoformat()} {made.origin} {made.rows} {turn.project.monitor.drift.cycle}"
+    )
 
 
 def _second_name(turn: Turn, version: int) -> str | None:

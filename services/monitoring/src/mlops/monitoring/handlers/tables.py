@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mlops.chassis.bus import Documents, Question
-from mlops.chassis.errors import RejectedError
+from mlops.chassis.errors import RejectedError, UnavailableError
 from mlops.contracts.message import Message
 from mlops.contracts.monitoring import SetReference
 from mlops.monitoring.handlers import labels, telling
@@ -101,7 +101,8 @@ class TableHandlers:
         wanted = Wanted(told.file, told.prediction, told.target)
         try:
             return Brought(wanted, await self._parts_of(wanted, project))
-        except RejectedError as error:
+        except (RejectedError, UnavailableError) as error:
+            # The version is watched all the same; who sees the alert can choose the file by hand.
             return Brought(wanted, None, str(error))
 
     def take(self, turn: Turn, version: int, brought: Brought) -> None:
@@ -138,7 +139,7 @@ class TableHandlers:
         return answer(found, table, baseline, promise)
 
     def _take(self, turn: Turn, version: int, wanted: Wanted, parts: Parts) -> None:
-        rows = _rows_of(turn, wanted, parts)
+        rows = _rows_of(turn, version, wanted, parts)
         metric = turn.project.evaluate.metric
         baseline = baseline_of(turn, version, rows, turn.project.monitor.window, wanted.uri)
         shown = measure(metric, parts.pairs)
@@ -213,14 +214,14 @@ def _check_fit(uri: str, parts: Parts, baseline: Baseline) -> None:
     )
 
 
-def _rows_of(turn: Turn, wanted: Wanted, parts: Parts) -> list[Row]:
-    """Return the table's rows, with the columns the model is known to get.
+def _rows_of(turn: Turn, version: int, wanted: Wanted, parts: Parts) -> list[Row]:
+    """Return the table's rows, with the columns that the version is known to get.
 
     Before its first request nobody knows these: then all are taken that are neither answers nor truth, if somebody
-    said which those are; otherwise a label or a date would pass for an input.
+    said which those are, else those of the versions before; otherwise a label or a date would pass for an input.
     """
-    seen, given = _features_seen(turn), parts.features.keys()
     said = wanted.prediction is not None or wanted.target is not None
+    seen, given = _features_seen(turn, version, others=not said), parts.features.keys()
     names = sorted(given if said and not seen else seen & given)
     if not names:
         raise RejectedError(
@@ -245,10 +246,11 @@ def _shown(names: Iterable[str]) -> list[str]:
     return [name[:_LONGEST_SHOWN] for name in sorted(names)[:_MOST_SHOWN]]
 
 
-def _features_seen(turn: Turn) -> set[str]:
-    newest: Sequence[Window] = [
-        w for w in turn.page.windows.latest(turn.key, 5) if w.rows and w.stored
-    ]
+def _features_seen(turn: Turn, version: int, *, others: bool) -> set[str]:
+    stored = [w for w in turn.page.windows.latest(turn.key, 5) if w.rows and w.stored]
+    newest: Sequence[Window] = [w for w in stored if w.version == version]
+    if not newest and others:
+        newest = stored
     if not newest:
         return set()
     some = Which(every=every(newest[-1].rows, _MANY))

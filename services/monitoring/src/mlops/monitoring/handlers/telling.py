@@ -39,8 +39,8 @@ _MOST_COLUMNS = 64
 _MOST_BYTES = 40_000  # of the columns in one message, which may have 64 KiB
 _LONGEST_SUGGESTION = 1000
 _LONGEST_PROBLEM = 1000
-_LONGEST_NAME, _MOST_NEW = 256, 16
-_MOST_OF_A_NAME = 64  # in a sentence
+_MOST_NEW = 16
+_MOST_OF_A_NAME = 64  # in a sentence, and of a column that the reference does not have
 _ADVICE = {
     Kind.DATA: "The inputs changed; that alone says nothing about the model. Look at the report, and wait for labels.",
     Kind.PREDICTION: "The model answers differently than when it was new; check it against labels or retrain.",
@@ -92,7 +92,7 @@ def drift_detected(
 
 def first_names(columns: Sequence[str]) -> tuple[str, ...]:
     """Return as many names as a message has room for."""
-    return tuple(name[:_LONGEST_NAME] for name in columns[:_MOST_NEW])
+    return tuple(name[:_MOST_OF_A_NAME] for name in columns[:_MOST_NEW])
 
 
 def change_suspected(

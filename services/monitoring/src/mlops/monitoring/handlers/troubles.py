@@ -167,7 +167,7 @@ def _lost(event: DeploymentProgressed) -> Trouble:
 def _held(event: DeploymentProgressed) -> Trouble:
     title = f"the rollout of {event.model} v{event.version} is held: {_first_line(event.reason)}"
     advice = (
-        "The version before answers meanwhile. What waits for a person goes on with "
+        "What answered before still answers. What waits for a person goes on with "
         f"`mlops deploy {event.model} {event.version} -p {event.project}`; what waits for memory, for a cooler machine "
         "or for answers to compare goes on by itself. `mlops deployments` shows where it stands."
     )
@@ -175,11 +175,13 @@ def _held(event: DeploymentProgressed) -> Trouble:
 
 
 def of_removed(event: DeploymentRemoved, *, answered: bool) -> Meaning:
-    """Return that a version is gone; with the one that answered, what was wrong with its answers is over."""
+    """Return that what was wrong with the answers is over, where the version that answered is gone.
+
+    A rollout ends with an event of its own; what was drained may be of another version than the one that waits.
+    """
     if not answered:
-        reason = f"the rollout of version {event.version} has ended: removed"
-        return _over(event.model, (CANDIDATE, ROLLOUT), reason)
-    kinds = (CANDIDATE, ROLLOUT, PERFORMANCE, LATENCY, REPLICAS, *_DRIFTS)
+        return Meaning()
+    kinds = (PERFORMANCE, LATENCY, REPLICAS, *_DRIFTS)
     return _over(event.model, kinds, f"version {event.version} no longer answers")
 
 
@@ -251,10 +253,7 @@ def of_reference(event: ReferenceChosen) -> Meaning:
 def of_remote_lost(event: RemoteLost) -> Meaning:
     """Return the trouble of a project whose data remote cannot be used."""
     title = f"data remote {event.remote} cannot be used: {_first_line(event.reason)}"
-    advice = (
-        f"{event.reason[:_DIAGNOSIS]}\nMeanwhile what is in the cache here can be read and restored; "
-        "nothing new is pushed, nor fetched from there."
-    )
+    advice = f"{event.reason[:_DIAGNOSIS]}\nMeanwhile what is in the cache here can be read and restored."
     return Meaning(Trouble("", REMOTE, Severity.WARNING, _short(title), advice))
 
 

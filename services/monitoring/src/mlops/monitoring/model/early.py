@@ -49,5 +49,8 @@ def errors(metric: str, pairs: Sequence[tuple[Value, Value]]) -> list[float]:
     if kind is Answered.RANK:
         return []
     if kind is Answered.CLASS:
-        return [float(not same(prediction, label)) for prediction, label in pairs]
+        return [
+            math.nan if label is None else float(not same(prediction, label))
+            for prediction, label in pairs
+        ]
     return [abs(as_number(prediction) - as_number(label)) for prediction, label in pairs]

@@ -25,6 +25,7 @@ _DAYS_OF_AN_HOUR = 3
 _WEEKEND_DAYS = 2
 _HOURS_OF_A_DAY = 18  # what is in between is no surprise
 _LONGEST_S = 14 * DAY_S  # hours that have not come until then are not needed
+_LOOKED_BACK_S = 2 * _LONGEST_S
 _HOUR_S = 3600.0
 _HOURS = 24
 _MOST_HOURS = 10_000
@@ -58,10 +59,13 @@ class Growth:
         days = Counter(hour for hour, _ in self.places)
         working = sum(days[hour] >= _DAYS_OF_AN_HOUR for hour in range(_HOURS))
         weekend = sum(days[_HOURS + hour] >= _WEEKEND_DAYS for hour in range(_HOURS))
-        first = min((day for _, day in self.places), default=0) * DAY_S
-        waited = bool(self.places) and at.timestamp() - first >= _LONGEST_S
-        whole = min(working, weekend) >= _HOURS_OF_A_DAY or waited
+        whole = min(working, weekend) >= _HOURS_OF_A_DAY or self._has_waited(at.timestamp())
         return replace(self, state=State.WHOLE) if whole else self
+
+    def _has_waited(self, now_s: float) -> bool:
+        # A row with the time of an unset clock, or days before the version was away for long, are no waiting.
+        days = {day for _, day in self.places if day * DAY_S >= now_s - _LOOKED_BACK_S}
+        return len(days) >= _DAYS_OF_AN_HOUR and now_s - min(days) * DAY_S >= _LONGEST_S
 
     @property
     def told(self) -> str | None:

@@ -106,18 +106,23 @@ def measure_rows(metric: str, rows: Iterable[Row]) -> Measured | None:
     labelled = (row for row in rows if row.labelled)
     found = _OF_PROBABILITIES.get(plain_name(metric))
     if found is not None:
-        return _measured_by_class(found, metric, labelled)
+        return _measured_by_class(found, metric, _of_one(labelled))
     if (output := _output_of(plain_name(metric))) is not None:
         return outputs.measure_outputs(output[0], _both_sides(labelled), output[1])
     if plain_name(metric) in outputs.METRICS:
         return _measured_by_output(metric, labelled)
     ranked = answered_with(metric) is Answered.RANK
     pairs, requests = [], []
-    for row in labelled:
+    for row in _of_one(labelled):
         pairs.append((row.prediction, row.label))
         if ranked:
             requests.append(request_of(row.request_id))
     return measure(metric, pairs, requests)
+
+
+def _of_one(labelled: Iterable[Row]) -> Iterator[Row]:
+    # Several numbers are no class: held against one, each answer would be wrong.
+    return (row for row in labelled if row.truth is None)
 
 
 def _output_of(name: str) -> tuple[str, int] | None:
@@ -133,15 +138,18 @@ def _both_sides(labelled: Iterable[Row]) -> list[outputs.Pair]:
 
 def _measured_by_output(metric: str, labelled: Iterable[Row]) -> Measured | None:
     pairs: list[tuple[Value, Value]] = []
+    lists = 0
 
     def noted() -> Iterator[Row]:
+        nonlocal lists
         for row in labelled:
             if row.truth is None:
                 pairs.append((row.prediction, row.label))
+            lists += row.truth is not None
             yield row
 
     several = _both_sides(noted())
-    if several and len(several) >= _ENOUGH * (len(several) + len(pairs)):
+    if several and lists >= _ENOUGH * (lists + len(pairs)):
         return outputs.measure_outputs(plain_name(metric), several)
     return measure(metric, pairs)
 

@@ -30,6 +30,7 @@ _REFERENCE_WINDOWS = 2
 _REFERENCE_ROWS = 1000
 MOST_REFERENCE_ROWS = 20_000
 ROWS_AT_ONCE = 10_000
+SPREAD, _MASK = 40_503, 0xFFFF
 _ROWS_BETWEEN = 1000
 _ON_REFERENCE = "reference_"
 
@@ -328,6 +329,14 @@ def every(items: int, most: int) -> int:
     while -(-items // step) >= 2 * most:
         step *= 2
     return step
+
+
+def is_spread(place: int, step: int) -> bool:
+    """Return whether the item at a *place* is one of each *step* in the long run, as no rhythm of the items can tell.
+
+    Multiples of an odd number near the golden section of 2^16 (Knuth, The Art of Computer Programming, vol. 3, 6.4).
+    """
+    return (place * SPREAD & _MASK) * step <= _MASK
 
 
 def _without_reference(known: Mapping[str, float]) -> dict[str, float]:

@@ -107,7 +107,8 @@ class Windows(Protocol):
 class Which:
     """Which rows of a window are wanted: those *after* a request id, or the *newest* so many (0: all).
 
-    Of these the first and each *every*-th from there, and *labelled* ones only.
+    Of these the first and each *every*-th from there. *labelled* ones only: then those of one place in *every*, spread
+    so that no rhythm of the labels falls in with them.
     """
 
     after: str = ""

@@ -160,8 +160,12 @@ def _verdict(
         return NoRoom(f"waits for versions that leave; {numbers}", waits=True)
     free += sum(other.least for other in to_sleep)
     if one.least <= free:
-        names = ", ".join(other.name for other in to_sleep)
-        return NoRoom(f"waits until {names} sleeps; {numbers}", waits=True)
+        own, strangers = _told_apart(one.project, to_sleep)
+        names = [
+            *(other.name for other in own),
+            *(["versions of other projects"] * bool(strangers)),
+        ]
+        return NoRoom(f"waits for {', '.join(names)} to sleep; {numbers}", waits=True)
     return NoRoom(f"{numbers}; {_FIX}", waits=False)
 
 
@@ -246,12 +250,27 @@ def _extras(house: House, inside: Sequence[Tenant], reserved: int) -> dict[str, 
 
 def _numbers(house: House, one: Tenant, inside: Sequence[Tenant], kept: int = 0) -> str:
     in_memory = sum(other.least for other in inside) + house.leaving
-    biggest = sorted(inside, key=lambda other: -other.least)
-    held = ", ".join(f"{other.name} {gib(other.least)}" for other in biggest[:_MOST_NAMED])
-    rest = f" and {len(biggest) - _MOST_NAMED} more" if len(biggest) > _MOST_NAMED else ""
     others = f", {gib(kept)} of it kept for projects that serve nothing yet" if kept else ""
     free = max(0, house.capacity - in_memory)
     return (
         f"needs {gib(one.least)} GiB for {one.fewest} replica(s), free {gib(free)} of "
-        f"{gib(house.capacity)} GiB{others}; held: {held or 'nothing'}{rest}"
+        f"{gib(house.capacity)} GiB{others}; held: {_holders(one.project, inside)}"
     )
+
+
+def _told_apart(project: str, tenants: Iterable[Tenant]) -> tuple[list[Tenant], list[Tenant]]:
+    found = list(tenants)
+    own = [one for one in found if one.project == project]
+    return own, [one for one in found if one.project != project]
+
+
+def _holders(project: str, inside: Iterable[Tenant]) -> str:
+    """Return who holds how much, for the eyes of a project: others' models are none of its business."""
+    own, strangers = _told_apart(project, inside)
+    biggest = sorted(own, key=lambda other: -other.least)
+    held = [f"{other.name} {gib(other.least)}" for other in biggest[:_MOST_NAMED]]
+    if len(biggest) > _MOST_NAMED:
+        held.append(f"{len(biggest) - _MOST_NAMED} more")
+    if strangers:
+        held.append(f"other projects {gib(sum(other.least for other in strangers))}")
+    return ", ".join(held) or "nothing"

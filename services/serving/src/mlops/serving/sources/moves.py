@@ -24,6 +24,7 @@ from mlops.serving.sources.writes import Writes
 _STEADY = timedelta(seconds=1)
 _PACK_AGAIN = timedelta(seconds=2)
 _HOT_PATIENCE = 2
+_ROOM_PATIENCE = timedelta(minutes=3)
 
 
 class Moves:
@@ -161,7 +162,9 @@ class Moves:
 
     async def _refuse(self, key: str, rollout: Rollout, refused: NoRoom) -> bool:
         if refused.waits:
-            await self._writes.hold(key, rollout, refused.reason)
+            # Most of it is over in seconds, and what is held makes an alert.
+            if self._clock() - rollout.since >= _ROOM_PATIENCE:
+                await self._writes.hold(key, rollout, refused.reason)
             return False
         await self._writes.give_up(key, rollout, Phase.FAILED, refused.reason)
         return True

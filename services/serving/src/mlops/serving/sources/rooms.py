@@ -158,11 +158,13 @@ class Rooms:
         return await self._naps.rest(guest.known) is Rest.ASLEEP
 
     async def _lay_down(self, guests: Sequence[_Guest], packing: Packing) -> None:
-        newcomers = ", ".join(name for name, one in packing.refused.items() if one.waits)
+        newcomers = [one.app for one in guests if _waits(packing.refused.get(one.app.name))]
         for guest in guests:
             name, verdict = guest.app.name, packing.refused.get(guest.app.name)
             if name in packing.to_sleep:
-                await self._naps.put_to_sleep(guest.known, f"makes room for {newcomers}")
+                await self._naps.put_to_sleep(
+                    guest.known, f"makes room for {_named(newcomers, guest.app.project)}"
+                )
             wakes = await self._naps.rest(guest.known) is Rest.WAKING
             if wakes and verdict is not None and not verdict.waits:
                 await self._naps.put_to_sleep(guest.known, f"cannot wake: {verdict.reason}")
@@ -215,6 +217,17 @@ class Rooms:
             most = replicas_at(found.least, app.min_replicas, app.max_replicas, busy, running)
             self._hot[app.name] = (asked, most)
         return replace(app, concurrency=found.least, max_replicas=most)
+
+
+def _waits(verdict: NoRoom | None) -> bool:
+    return verdict is not None and verdict.waits
+
+
+def _named(apps: Sequence[App], project: str) -> str:
+    """Return the versions as a project may read of them: those of others have no name."""
+    own = [one.name for one in apps if one.project == project]
+    strangers = ["another project"] if len(own) < len(apps) else []
+    return ", ".join([*own, *strangers])
 
 
 def _packages(known: Deployment, now: datetime) -> list[Package]:

@@ -6,6 +6,8 @@ const live = document.getElementById("live");
 const MOST = 200;
 const MANY = ["prediction.logged", "label.recorded", "telemetry.sampled"];
 let waiting = null;
+let source = null;
+let ticking = null;
 
 function piece(tag, text) {
   const made = document.createElement(tag);
@@ -27,7 +29,9 @@ function show(event) {
 async function refresh() {
   waiting = null;
   const answer = await fetch("/", { credentials: "same-origin" });
+  if (answer.status === 401 || answer.status === 403) shut();
   if (!answer.ok) return;
+  if (source !== null && source.readyState === EventSource.CLOSED) listen();
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   document.querySelectorAll("[data-fresh]").forEach((old) => {
     const fresh = page.getElementById(old.id);
@@ -80,14 +84,28 @@ document.addEventListener("submit", (event) => {
   fill(event.target).catch(() => soon(0));
 });
 
-if (list) {
-  const source = new EventSource("/api/v1/events/stream?summary=true");
+function shut() {
+  if (source === null) return;
+  source.close();
+  clearInterval(ticking);
+  live.textContent = "no longer let in: open the page with a token again";
+}
+
+function listen() {
+  source = new EventSource("/api/v1/events/stream?summary=true");
   source.onopen = () => { live.textContent = "live"; };
-  source.onerror = () => { live.textContent = "reconnecting…"; };
+  source.onerror = () => {
+    live.textContent = "reconnecting…";
+    if (source.readyState === EventSource.CLOSED) soon(5000); // refused: the page then says so, or listens again
+  };
   source.onmessage = (message) => {
     const event = JSON.parse(message.data);
     if (!MANY.includes(event.type)) show(event);
     soon(MANY.includes(event.type) ? 5000 : 700);
   };
-  setInterval(() => soon(0), 15000);
+}
+
+if (list) {
+  listen();
+  ticking = setInterval(() => soon(0), 15000);
 }
