@@ -375,7 +375,10 @@ async def test_a_sweep_of_what_nobody_names_leaves_what_lives_or_a_dvc_file_name
     live, left, mine = [await datasets.snapshot(place, one) for one in ("live", "left", "mine")]
     (folder / "left.dvc").unlink(missing_ok=True)
     (folder / "mine.dvc").write_text(f"outs:\n- md5: {mine.oid}\n  path: mine\n")
-    sweep = partial(datasets.sweep, place, [], [live.oid], projects=[place], dry=False)
+    own = str(Path(place.remote).parent)
+    sweep = partial(
+        datasets.sweep, place, [], [live.oid], projects=[place], own_remotes=own, dry=False
+    )
 
     young = await sweep(unnamed=True, grace=HOUR)
     plain = await sweep(grace=-HOUR)

@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from mlops.client import MLOpsClient
-from mlops.client.datasets import fetching
+from mlops.client.datasets import fetching, opening, trimming
 from mlops.client.datasets.dataset import Dataset
 from mlops.client.datasets.fetching import own_cache
 from mlops.client.endpoints import Endpoints
@@ -123,7 +123,7 @@ def test_a_folder_comes_with_all_of_its_files(gateway: Gateway, cache: Path) -> 
     assert not list(cache.rglob("*.part"))
 
 
-def test_a_version_that_is_open_outlasts_the_limit_and_goes_when_it_is_closed(
+def test_what_a_process_has_opened_outlasts_the_limit_and_goes_when_it_has_ended(
     gateway: Gateway, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLOPS_DATA_CACHE_GB", "0")
@@ -133,18 +133,47 @@ def test_a_version_that_is_open_outlasts_the_limit_and_goes_when_it_is_closed(
         gateway.tell(gateway.keep(content))
         return client(gateway).open_dataset("days")
 
-    first = opened(bytes(1000))
-    opened(b"second")
-    third = opened(b"third")
-    both = set(cache.glob("??/*"))
-    kept = {first.path(), third.path()}
-    content = first.bytes()
-    del first, third
+    # Only what a dataset has given out is kept, as of a loop over its files.
+    paths = [opened(content).path() for content in (bytes(1000), b"second", bytes(1000))]
+    content = opened(bytes(1000)).bytes()
+    meanwhile = set(cache.glob("??/*"))
+    descriptors = [opening._HELD.pop(key) for key in list(opening._HELD) if key[0] == cache]
+    for held in descriptors:
+        held.close()  # as when the process ends
     last = opened(b"last")
 
-    assert both == kept
+    assert meanwhile == set(paths)
+    assert len(descriptors) == 2
     assert list(cache.glob("??/*")) == [last.path()]
     assert content.tobytes() == bytes(1000)
+
+
+def test_what_no_note_can_be_kept_of_is_not_trimmed_as_soon_as_it_has_come(
+    gateway: Gateway, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLOPS_DATA_CACHE_GB", "0")
+    monkeypatch.setattr(trimming, "hold", lambda _address, _objects: None)
+    gateway.tell(gateway.keep(LONG))
+
+    assert client(gateway).open_dataset("days").bytes().tobytes() == LONG
+    assert list(cache.glob("??/*"))
+
+
+def test_a_folder_whose_listing_is_gone_again_is_not_opened_as_an_empty_one(
+    gateway: Gateway, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [{"md5": gateway.keep(LONG), "relpath": "days.bin"}]
+    gateway.tell(gateway.keep(json.dumps(lines).encode(), ".dir"), "days")
+
+    def gone(objects: Path, _limit: int) -> None:
+        for listing in objects.glob("??/*.dir"):
+            listing.unlink()
+
+    monkeypatch.setattr(trimming, "trim", gone)
+
+    with pytest.raises(MLOpsClientError, match="is gone again"):
+        client(gateway).open_dataset("days")
+    assert not list(cache.glob("??/*.dir"))
 
 
 @pytest.mark.parametrize("ending", ["", ".dir"])

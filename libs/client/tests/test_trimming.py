@@ -95,6 +95,7 @@ def test_what_is_open_stays_with_all_of_its_files_whatever_the_limit(cache: Cach
 
 def test_what_a_fetch_has_left_half_goes_before_anything_else(cache: Cache) -> None:
     whole = cache.bring(oid("a"))
+    cache.use(whole)
     cache.bring(oid("b", ".part"))
 
     trim(cache.objects, SIZE)
@@ -103,7 +104,7 @@ def test_what_a_fetch_has_left_half_goes_before_anything_else(cache: Cache) -> N
 
 
 def test_nothing_is_trimmed_while_somebody_fetches(cache: Cache) -> None:
-    cache.bring(oid("a"))
+    cache.use(cache.bring(oid("a")))
 
     with nothing_goes(cache.objects):
         trim(cache.objects, 0)
@@ -114,11 +115,35 @@ def test_nothing_is_trimmed_while_somebody_fetches(cache: Cache) -> None:
 def test_a_cache_that_the_client_has_not_made_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "dvc" / "files" / "md5").mkdir(parents=True)
     cache = Cache(tmp_path / "dvc")
-    cache.bring(oid("a"))
+    cache.use(cache.bring(oid("a")))
 
     trim(cache.objects, 0)
 
     assert cache.holds() == {oid("a")}
+
+
+def test_what_dvc_keeps_in_a_cache_that_the_client_has_made_stays(cache: Cache) -> None:
+    theirs = cache.bring_folder(oid("d", ".dir"), oid("a"), oid("b"))
+    cache.use(cache.bring_folder(oid("e", ".dir"), oid("b"), oid("c")))
+    (cache.objects.parent.parent / "used" / ".DS_Store").touch()
+
+    trim(cache.objects, 0)
+
+    # What the client has fetched is on the platform, whoever else keeps it.
+    assert cache.holds() == {theirs, oid("a")}
+
+
+def test_the_listing_of_what_is_trimmed_in_part_goes_last(cache: Cache) -> None:
+    folder = cache.bring_folder(oid("0", ".dir"), oid("a"), oid("b"))
+    cache.use(folder)
+    size = (cache.objects / "00" / f"{'0' * 30}.dir").stat().st_size
+
+    trim(cache.objects, size + SIZE)
+    after_one = cache.holds()
+    trim(cache.objects, size)
+
+    assert len(after_one) == 2
+    assert cache.holds() == {folder}
 
 
 def test_a_cache_that_can_only_be_read_can_be_read(

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from mlops.contracts.message import Message
 from mlops.contracts.settings import ProjectSettings
 from mlops.contracts.versioning import AddData, RemoteLost, RemoteRegained
 from mlops.contracts.workspaces import ProjectArchived, ProjectRegistered, ProjectUpdated
+from mlops.versioning.adapters import aside, dvc_reach
 from mlops.versioning.adapters.differences import FileDifferences
 from mlops.versioning.adapters.dvc_files import DvcFiles
 from mlops.versioning.adapters.dvc_reach import DvcReach
@@ -32,7 +35,7 @@ class World:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.now = folder, NOON
-        self.away, self.touched = "", list[str]()
+        self.away, self.moves, self.touched = "", False, list[str]()
         self.bus, self.versions = MemoryBus(), MemoryVersions()
         self.people = wire(
             self.bus,
@@ -51,10 +54,11 @@ class World:
         lost = self.bus.documents("versioning_remotes", LostRemote)
         self.watch = RemoteWatch(self.people.projects, self.versions, self, lost, lambda: self.now)
 
-    async def touch(self, place: Place, _oid: str) -> None:
+    async def touch(self, place: Place, _oid: str) -> bool:
         self.touched.append(place.remote)
         if self.away:
             raise UnavailableError(f"remote {place.remote}: {self.away}")
+        return not self.moves
 
     async def look(self, after: timedelta = timedelta()) -> list[Message]:
         self.now += after
@@ -97,7 +101,7 @@ async def test_a_lost_remote_is_told_once_and_its_return_also_after_a_restart(
     world.start()
     still = await world.look(EVERY)
     world.away = ""
-    [regained] = await world.look(PATIENCE)
+    [regained] = await world.look(EVERY)
 
     assert (before, again, still, await world.look(EVERY)) == ([], [], [], [])
     assert isinstance(lost, RemoteLost)
@@ -125,6 +129,31 @@ async def test_a_remote_that_is_well_is_looked_at_seldom(world: World) -> None:
     await world.look(EVERY / 2)
 
     assert len(world.touched) == 2
+
+
+async def test_a_remote_that_is_lost_is_looked_at_more_and_more_seldom(world: World) -> None:
+    world.away = "away"
+    minute = timedelta(minutes=1)
+    for _ in range(60):
+        await world.look(minute)
+
+    world.away = ""
+    back = [one for _ in range(10) for one in await world.look(minute)]
+
+    assert len(world.touched) == 13
+    assert [type(one) for one in back] == [RemoteRegained]
+
+
+async def test_a_remote_that_cannot_be_asked_is_neither_lost_nor_regained(world: World) -> None:
+    world.moves = True
+    unasked = [*await world.look(), *await world.look(EVERY)]
+    world.away = "away"
+    [lost] = [*await world.look(EVERY), *await world.look(PATIENCE)]
+    world.away = ""
+
+    assert unasked == []
+    assert isinstance(lost, RemoteLost)
+    assert await world.look(EVERY) == []
 
 
 async def test_a_remote_that_its_project_needs_no_more_is_missed_no_more(world: World) -> None:
@@ -162,5 +191,41 @@ async def test_a_folder_is_asked_for_the_object_itself(tmp_path: Path) -> None:
         await reach.touch(place, oid)
     file.touch()
 
-    await reach.touch(place, oid)
+    assert await reach.touch(place, oid)
     await reach.close()
+
+
+async def test_shares_that_never_answer_cost_no_thread_of_the_loop_and_one_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hang, begun = threading.Event(), list[str]()
+
+    def look(remote: str, _oid: str) -> bool:
+        begun.append(remote)
+        return hang.wait()
+
+    monkeypatch.setattr(dvc_reach, "_look", look)
+    monkeypatch.setattr(aside, "_ANSWER_S", 0.01)
+    reach = DvcReach({})
+    shares = [f"/share/{number}" for number in range(40)]
+    lost = [
+        remote
+        for remote in shares * 2
+        if await is_lost(reach, Place("rain", "/rain", remote, "/cache"))
+    ]
+    still = await asyncio.wait_for(asyncio.to_thread(lambda: True), 20)
+    hanging = [one for one in threading.enumerate() if one.name == "aside"]
+    hang.set()
+
+    assert (lost, sorted(begun), still) == (shares * 2, sorted(shares), True)
+    # Who waits for a thread when it ends would never end.
+    assert {one.daemon for one in hanging} == {True}
+    assert await reach.touch(Place("rain", "/rain", shares[0], "/cache"), "ab" + "0" * 30)
+    await reach.close()
+
+
+async def is_lost(reach: DvcReach, place: Place) -> bool:
+    try:
+        return not await reach.touch(place, "ab" + "0" * 30)
+    except UnavailableError as error:
+        return "no answer within" in str(error)

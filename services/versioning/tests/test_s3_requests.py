@@ -309,6 +309,43 @@ def test_two_fetches_of_one_object_do_not_write_into_each_others_draft(
     assert left(store) == [part.name]
 
 
+def test_a_fetch_that_was_killed_at_the_last_step_leaves_no_part_that_nobody_can_go_on_with(
+    objects: S3Objects, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "keep", killed)
+        with pytest.raises(KeyboardInterrupt):
+            receive(objects, store, OID)
+    parts = [name for name in left(store) if name.endswith(".part")]
+
+    receive(objects, store, OID)
+
+    assert parts == []
+    assert Path(store.place(OID)).read_bytes() == CONTENT
+
+
+def test_a_part_of_another_user_keeps_nobody_from_fetching(
+    objects: S3Objects, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = Path(store.path).with_name("drafts") / f"{OID}.part"
+    part.write_bytes(b"begun")
+    made = dvc_parts._made
+
+    def refused(place: str, flags: int) -> int:
+        if place == str(part):
+            raise PermissionError
+        return made(place, flags)
+
+    monkeypatch.setattr(dvc_parts, "_made", refused)
+    receive(objects, store, OID)
+
+    assert Path(store.place(OID)).read_bytes() == CONTENT
+    assert part.read_bytes() == b"begun"
+
+
 def test_a_part_that_nobody_goes_on_with_is_forgotten_after_a_day(store: Store) -> None:
     part = Path(store.path).with_name("drafts") / f"{OID}.part"
     part.write_bytes(b"begun")

@@ -78,6 +78,14 @@ def test_an_object_that_was_overwritten_is_damaged(world: World, content: bytes)
     assert len(world.server.read) == (len(content) > 1)
 
 
+def test_a_length_that_is_not_right_is_damage_whatever_the_tag_says(world: World) -> None:
+    world.server.tags[world.oids[1]] = world.oids[1]
+    world.server.objects[world.oids[1]] = b"x"
+
+    assert world.look().damaged == {world.oids[1]}
+    assert world.server.read == []
+
+
 def test_tags_of_a_server_that_makes_up_its_own_are_believed_after_one_reading_no_more(
     world: World,
 ) -> None:

@@ -290,6 +290,7 @@ class CollectData(ProjectCommand):
         default=False,
         description=(
             "Whether also what no version and no `.dvc` file of a registered folder names, and is older than a day: "
-            "leftovers of killed and refused additions, but also what only other git branches or clones name."
+            "leftovers of killed and refused additions, but also what only other git branches or clones name. Only in "
+            "the installation's own cache and remotes."
         ),
     )

@@ -75,6 +75,7 @@ def wire(
     *,
     models: Models | None = None,
     remote_root: str,
+    own_remotes: str = "",
     cache: str,
     bandwidth: str = "",
     clock: Clock = utc_now,
@@ -98,7 +99,7 @@ def wire(
     )
     data = Data(projects, datasets, versions, watching, clock)
     labelling = Labelling(versions, turns, clock)
-    keeping = Keeping(projects, datasets, versions, watching)
+    keeping = Keeping(projects, datasets, versions, watching, own_remotes)
     lineage = Lineage(versions)
     reading = Reading(projects, datasets, versions, comparison, errands)
     additions = Additions(bus.documents("versioning_additions", Addition), data, clock)
@@ -164,6 +165,7 @@ async def build(service: Service) -> None:
         files,
         models=models if settings.mlflow_url else None,
         remote_root=settings.remote_root,
+        own_remotes=str(settings.own_remotes),
         cache=str(settings.data_dir / "cache"),
         bandwidth=settings.bandwidth,
     )

@@ -155,6 +155,7 @@ class Upkeep(Protocol):
         *,
         projects: Sequence[Place] = (),
         unnamed: bool = False,
+        own_remotes: str = "",
         grace: timedelta,
         dry: bool,
         told: Told | None = None,
@@ -165,8 +166,9 @@ class Upkeep(Protocol):
         names stays too, but for a dead one that still stands in the place's own. An object younger than *grace*, counted from the call, stays: an
         addition that needs it may be under way (one that meets an old object makes it young). Where a live folder's
         listing is in no project's cache and on no project's remote nothing is deleted and UnavailableError says so.
-        With *unnamed* everything else goes that neither *live* contents nor such `.dvc` files name, and what was begun
-        on the remote and given up. What a killed call has left half written goes in any case.
+        With *unnamed* everything else goes that neither *live* contents nor such `.dvc` files name, from the shared cache
+        and from a remote in the folder *own_remotes*, not from what others may share; and what was begun on the remote
+        and given up. What a killed call has left half written goes in any case.
         """
 
 
@@ -189,8 +191,12 @@ class Claim:
 class Reach(Protocol):
     """Whether the remotes of projects can be used."""
 
-    async def touch(self, place: Place, oid: str) -> None:
-        """Return when the project's remote holds an object; UnavailableError says why it cannot be had there, and the fix."""
+    async def touch(self, place: Place, oid: str) -> bool:
+        """Return True when the project's remote holds an object; UnavailableError says why it cannot be had there, and the fix.
+
+        False while it cannot be asked at all: the project's folder is not there, or its versions move to another remote.
+        Nothing is changed by it.
+        """
 
 
 class PeoplesFiles(Protocol):

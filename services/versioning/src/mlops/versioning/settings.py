@@ -68,10 +68,15 @@ class Settings(ServiceSettings):
         return self.home.resolve() / "data"
 
     @property
+    def own_remotes(self) -> Path:
+        """Return the folder of remotes that no other installation has."""
+        return self.data_dir / "remote"
+
+    @property
     def remote_root(self) -> str:
         """Return where each project's remote goes, without the project."""
         if "://" in self.remote:
             return self.remote.rstrip("/")
         # DVC would take a relative path as relative to each project.
-        folder = Path(self.remote).expanduser() if self.remote else self.data_dir / "remote"
+        folder = Path(self.remote).expanduser() if self.remote else self.own_remotes
         return str(folder.resolve())

@@ -61,7 +61,8 @@ def gc(
         typer.Option(
             "--unnamed",
             help="Also what no version and no .dvc file of a registered folder names since a day: what killed additions "
-            "have left, but also what only another git branch or clone names.",
+            "have left, but also what only another git branch or clone names. Only in the platform's own cache and "
+            "remotes, not on a remote or in a cache of the project's own.",
         ),
     ] = False,
     project: ProjectOption = "",
@@ -78,6 +79,10 @@ def gc(
             f"{found['objects']} objects of {found['versions']} removed versions{whose} {verb}, "
             f"{size(found['size_bytes'])}"
         )
+        if unnamed:
+            output.say(
+                "what nobody names was looked for in the platform's own cache and remotes only: elsewhere others may need it"
+            )
 
 
 def _told(

@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import os
 import time
-import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path, PurePosixPath
@@ -15,12 +14,14 @@ from typing import Any, BinaryIO
 from mlops.client.datasets import fetching, trimming
 from mlops.client.datasets.dataset import Dataset
 from mlops.client.datasets.fetching import FOLDER, place_of
-from mlops.client.errors import NoAnswerError
+from mlops.client.errors import MLOpsClientError, NoAnswerError
 
 Ask = Callable[[], Mapping[str, Any]]
 # From what versioning answered, an address, and how much of it is here.
 Get = Callable[[Mapping[str, Any], str, int], AbstractContextManager[tuple[int, Iterator[bytes]]]]
 _PAUSE_S = 0.2
+# What a dataset has given out (paths, batches, views) outlives it, so nothing is let go before the process ends.
+_HELD: dict[tuple[Path, str], BinaryIO] = {}
 
 
 def opened(ask: Ask, wait_s: float, get: Get) -> Dataset:
@@ -32,27 +33,23 @@ def opened(ask: Ask, wait_s: float, get: Get) -> Dataset:
             hint = "it is still being fetched; ask again"
             raise NoAnswerError("versioning", "open dataset", told, hint)
         time.sleep(_PAUSE_S)
-    paths, held = _here(found, get)
-    data = Dataset(
+    return Dataset(
         project=str(found["project"]),
         name=str(found["name"]),
         version=int(found["version"]),
         hash=str(found["hash"]),
         size_bytes=int(found["size_bytes"]),
-        paths=paths,
+        paths=_here(found, get),
     )
-    if held:
-        weakref.finalize(data, held.close)
-    return data
 
 
-def _here(found: Mapping[str, Any], get: Get) -> tuple[dict[str, Path], BinaryIO | None]:
-    """Return where the files lie, and what keeps them there while it is open."""
+def _here(found: Mapping[str, Any], get: Get) -> dict[str, Path]:
+    """Return where the files lie: for as long as this process lives, as far as that is in our hands."""
     hash_, name = str(found["hash"]), PurePosixPath(str(found["path"])).name
     paths = _paths(Path(str(found["objects"])), hash_, name)
     # Not `exists`: that raises where a folder above belongs to somebody else, and says nothing of reading.
     if paths is not None and all(os.access(path, os.R_OK) for path in paths.values()):
-        return paths, None
+        return paths
     own, limit = fetching.own_cache() / "files" / "md5", trimming.limit_bytes()
     brought = list[str]()
 
@@ -61,11 +58,27 @@ def _here(found: Mapping[str, Any], get: Get) -> tuple[dict[str, Path], BinaryIO
         return get(found, address, offset)
 
     with trimming.nothing_goes(own):
+        # Before it comes: only what a note names is ever trimmed.
+        is_held = _hold(own, hash_)
         fetching.fetched(hash_, counted, own)
-        held = trimming.hold(hash_, own)
-    if brought:
+    if brought and is_held:
         trimming.trim(own, limit)
-    return _paths(own, hash_, name) or {}, held
+    paths = _paths(own, hash_, name)
+    if paths is None:
+        told = f"{place_of(own, hash_)} is gone again"
+        raise MLOpsClientError("dataset", "open dataset", told, "open it again")
+    return paths
+
+
+def _hold(objects: Path, address: str) -> bool:
+    held = trimming.hold(address, objects)
+    if held is None:
+        return False
+    before = _HELD.get((objects, address))
+    _HELD[objects, address] = held
+    if before is not None:
+        before.close()
+    return True
 
 
 def _paths(objects: Path, hash_: str, name: str) -> dict[str, Path] | None:

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Trimming: this user's cache of data keeps to a limit; what was used longest ago goes first, what is open now stays.
 
-A note per content, `used/<address>`, has the time of its last use, and whoever has the content open holds a lock on it,
-so that all processes see both. Nothing is trimmed while anybody fetches: what is there already may be a part of it. Only
-a folder that the client itself has made is trimmed: a cache of DVC, or the platform's, looks the same.
+A note per content that was fetched, `used/<address>`, has the time of its last use, and whoever has opened the content
+holds a lock on it for as long as the process lives, so that all processes see both. Nothing is trimmed while anybody
+fetches: what is there already may be a part of it. Only in a folder that the client itself has made is anything trimmed,
+and only what a note names: DVC may keep its own objects there by now.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mlops.client.datasets.fetching import FOLDER, place_of
-from mlops.client.errors import BadInputError
+from mlops.client.errors import BadInputError, MLOpsClientError
 
 LIMIT = "MLOPS_DATA_CACHE_GB"
 USUAL_GB = 50.0
@@ -57,9 +58,9 @@ def nothing_goes(objects: Path) -> Iterator[None]:
 
 
 def hold(address: str, objects: Path) -> BinaryIO | None:
-    """Note that a content is used now; it is not trimmed until what is returned is closed.
+    """Note that a content is the client's own and used now; it is not trimmed until what is returned is closed.
 
-    None where no note can be kept: what is mapped stays readable all the same.
+    None where no note can be kept: it may be trimmed by others then, and what is mapped stays readable all the same.
     """
     note = _note(objects, address)
     with contextlib.suppress(OSError), contextlib.ExitStack() as opened:
@@ -79,35 +80,42 @@ def trim(objects: Path, limit: int) -> None:
     """
     lock = _cache(objects) / "lock"
     with contextlib.suppress(OSError), _locked(lock, fcntl.LOCK_EX | fcntl.LOCK_NB):
-        kept = _kept(objects) if _is_own(objects) else {}
-        too_much = sum(one.size for one in kept.values()) - limit
-        if too_much > 0:
-            _remove(objects, kept, too_much)
+        if not _is_own(objects):
+            return
+        notes = _notes(objects)
+        kept = _kept(objects, notes)
+        _remove(kept, sum(one.size for one in kept) - limit)
+        _forget(objects, notes)
 
 
-def _remove(objects: Path, kept: dict[str, _Kept], too_much: int) -> None:
-    notes, spared = _notes(objects), set[str]()
-    for note in notes:
-        for address in _named(objects, note.address) & kept.keys():
-            kept[address].used_at = max(kept[address].used_at, note.used_at)
-            if note.is_open:
-                spared.add(address)
-    for address, one in sorted(kept.items(), key=lambda pair: pair[1].used_at):
-        if too_much > 0 and address not in spared:
+def _remove(kept: list[_Kept], too_much: int) -> None:
+    for one in sorted(kept, key=lambda one: (one.used_at, one.is_listing)):
+        if too_much > 0 and not one.is_open:
             one.place.unlink(missing_ok=True)
             too_much -= one.size
+
+
+def _forget(objects: Path, notes: list[_Note]) -> None:
     for note in notes:
-        if not note.is_open and not place_of(objects, note.address).exists():
+        if not note.is_open and _at(objects, note.address) is None:
             _note(objects, note.address).unlink(missing_ok=True)
 
 
 @dataclass
 class _Kept:
-    """A file of the cache; where no note tells of its use, it was used when it came."""
+    """A file of the cache that the client has fetched, or half of one.
+
+    Of one content a listing goes last: without it nobody could tell that the others are the client's.
+    """
 
     place: Path
     size: int
-    used_at: float
+    used_at: float = 0.0
+    is_open: bool = False
+
+    @property
+    def is_listing(self) -> bool:
+        return self.place.name.endswith(FOLDER)
 
 
 @dataclass(frozen=True)
@@ -117,14 +125,25 @@ class _Note:
     is_open: bool
 
 
-def _kept(objects: Path) -> dict[str, _Kept]:
-    found = {}
-    for place in objects.glob("??/*"):
-        with contextlib.suppress(FileNotFoundError):
-            told = place.stat()
-            kept = _Kept(place, told.st_size, 0.0 if place.suffix == ".part" else told.st_mtime)
-            found[place.parent.name + place.name] = kept
-    return found
+def _kept(objects: Path, notes: list[_Note]) -> list[_Kept]:
+    found = dict[str, _Kept]()
+    for note in notes:
+        for address in _named(objects, note.address):
+            one = found.get(address) or _at(objects, address)
+            if one is not None:
+                one.used_at = max(one.used_at, note.used_at)
+                one.is_open = one.is_open or note.is_open
+                found[address] = one
+    halves = [_Kept(half, half.stat().st_size) for half in objects.glob("??/*.part")]
+    return [*found.values(), *halves]
+
+
+def _at(objects: Path, address: str) -> _Kept | None:
+    # Somebody may have put something among the notes that is none.
+    with contextlib.suppress(FileNotFoundError, MLOpsClientError):
+        place = place_of(objects, address)
+        return _Kept(place, place.stat().st_size)
+    return None
 
 
 def _notes(objects: Path) -> list[_Note]:
@@ -146,7 +165,7 @@ def _named(objects: Path, address: str) -> set[str]:
         return {address}
     try:
         entries = json.loads(place_of(objects, address).read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, MLOpsClientError):
         return {address}
     return {address, *(str(one["md5"]) for one in entries)}
 

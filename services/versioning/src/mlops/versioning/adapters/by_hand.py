@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""named_by_hand: which contents the `.dvc` files of a folder, and the record of its pipelines, name just now."""
+"""named_by_hand: which contents the `.dvc` files of a folder, and the record of its pipelines, name just now.
+
+What it misses may be deleted, so it takes too much rather than too little: every address in any such file, however it is
+written down, in hidden folders and environments too.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +11,20 @@ import os
 import re
 from pathlib import Path
 
-_ADDRESS = re.compile(r"\bmd5: ([0-9a-f]{32}(?:\.dir)?)\s*$", re.MULTILINE)
+from mlops.chassis.errors import RejectedError
+
+_ADDRESS = re.compile(r"(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])(?:\.dir\b)?")
 _ENDING = ".dvc"
 _RECORD = "dvc.lock"
-_ENVIRONMENT = "pyvenv.cfg"
+# What git, Mercurial and DVC keep for themselves.
+_NOT_ENTERED = (".git", ".hg", ".dvc")
 
 
 def named_by_hand(folder: str) -> set[str]:
-    """Return the addresses; what DVC keeps, environments and hidden folders are not entered."""
+    """Return the addresses; RejectedError where a folder or a file cannot be read."""
     found: set[str] = set()
-    for above, folders, names in os.walk(folder):
-        if _ENVIRONMENT in names:
-            folders.clear()
-            continue
-        kept = {name.removesuffix(_ENDING) for name in names if name.endswith(_ENDING)}
-        folders[:] = [one for one in folders if not one.startswith(".") and one not in kept]
+    for above, folders, names in os.walk(folder, onerror=_refuse):
+        folders[:] = [one for one in folders if one not in _NOT_ENTERED]
         for name in names:
             if name.endswith(_ENDING) or name == _RECORD:
                 found.update(_addresses(Path(above, name)))
@@ -30,7 +33,15 @@ def named_by_hand(folder: str) -> set[str]:
 
 def _addresses(file: Path) -> list[str]:
     try:
-        with file.open(encoding="utf-8", errors="replace") as opened:
-            return _ADDRESS.findall(opened.read())
-    except FileNotFoundError:
+        return _ADDRESS.findall(file.read_text(encoding="utf-8", errors="replace"))
+    except OSError as error:
+        _refuse(error)
         return []
+
+
+def _refuse(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):  # gone meanwhile, it names nothing
+        raise RejectedError(
+            f"{error.filename!r} cannot be read ({error.strerror}), so nobody can tell what its `.dvc` files name; make "
+            "it readable for the platform's user; nothing was deleted"
+        ) from error

@@ -150,6 +150,7 @@ class DvcDatasets:
         *,
         projects: Sequence[Place] = (),
         unnamed: bool = False,
+        own_remotes: str = "",
         grace: timedelta,
         dry: bool,
         told: Told | None = None,
@@ -167,6 +168,7 @@ class DvcDatasets:
             folders=[one.folder for one in projects],
             before=before,
             unnamed=unnamed,
+            own=[one for one in (place.cache, own_remotes) if one],
             dry=dry,
         )
         return Swept(int(found["objects"]), int(found["size_bytes"]))

@@ -14,7 +14,9 @@ from pathlib import Path, PurePosixPath
 
 import structlog
 
+from mlops.chassis.errors import UnavailableError
 from mlops.chassis.sidecar import IDLE, Sidecar
+from mlops.versioning.adapters.aside import Aside
 from mlops.versioning.adapters.dvc_locks import LOCK, Locks, is_output
 from mlops.versioning.model import Content
 from mlops.versioning.ports import Claim, Place
@@ -46,6 +48,7 @@ class DvcFiles:
         self._known: dict[str, dict[str, _Folder]] = {}
         self._too_large: set[str] = set()
         self._locks = Locks()
+        self._aside: Aside[bool] = Aside()
 
     async def look(self, folder: str) -> dict[str, str]:
         """Return the signature of each `.dvc` file and of each output of a pipeline."""
@@ -60,7 +63,12 @@ class DvcFiles:
     async def arrived(self, place: Place, oid: str) -> bool:
         """Look at a remote that is a folder of this machine."""
         object_ = Path(place.remote, "files", "md5", oid[:2], oid[2:])
-        return "://" not in place.remote and await asyncio.to_thread(object_.is_file)
+        try:
+            return "://" not in place.remote and await self._aside.look(
+                place.remote, object_.is_file
+            )
+        except (OSError, UnavailableError):
+            return False
 
     async def unpushed(self, place: Place, files: Sequence[str]) -> set[str]:
         """Ask each remote once for all of them; an output that DVC puts on none is not told again."""

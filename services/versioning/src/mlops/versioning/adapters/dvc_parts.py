@@ -35,8 +35,7 @@ def receive(s3: S3Objects, target: Store, oid: str) -> None:
             raise
         if answer == md5_of(oid):
             file.flush()
-            os.chmod(place, MODE)
-            target.keep(place, oid, file.tell())
+            _keep(target, place, oid, file.tell())
             return
         forget(place)
     if answer is not None:
@@ -44,6 +43,18 @@ def receive(s3: S3Objects, target: Store, oid: str) -> None:
             f"{oid} is damaged on the remote; `mlops data verify --repair` puts it right from the cache, if that still "
             "has it"
         )
+
+
+def _keep(target: Store, place: str, oid: str, size: int) -> None:
+    # Under a name that goes with this process: a part that is read-only could not be gone on with.
+    whole = target.draft()
+    os.replace(place, whole)
+    try:
+        os.chmod(whole, MODE)
+        target.keep(whole, oid, size)
+    except BaseException:
+        forget(whole)
+        raise
 
 
 def forget_parts(store: Store, before: float) -> None:
@@ -71,12 +82,14 @@ def _filled(s3: S3Objects, oid: str, file: IO[bytes]) -> str | None:
 
 @contextlib.contextmanager
 def _draft(target: Store, oid: str) -> Iterator[tuple[str, IO[bytes]]]:
-    """Open the object's own draft, or a fresh one while another fetch has that."""
+    """Open the object's own draft, or a fresh one while another fetch, or another user, has that."""
     fresh = target.draft()
     place = os.path.join(_folder(target), oid + _ENDING)
     with contextlib.ExitStack() as opened:
-        file = opened.enter_context(open(place, "r+b", opener=_made))
-        if not _is_alone(file, place):
+        file = None
+        with contextlib.suppress(PermissionError):
+            file = opened.enter_context(open(place, "r+b", opener=_made))
+        if file is None or not _is_alone(file, place):
             place, file = fresh, opened.enter_context(open(fresh, "r+b", opener=_made))
         yield place, file
 

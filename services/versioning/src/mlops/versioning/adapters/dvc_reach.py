@@ -3,18 +3,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from mlops.chassis.errors import UnavailableError
 from mlops.chassis.sidecar import Sidecar
+from mlops.versioning.adapters.aside import Aside
 from mlops.versioning.ports import Place
 
-# Longer than a client tries a server that is away.
-_ANSWER = timedelta(minutes=5)
-_STAT_S = 20.0
+# Remotes are asked one after another: those that are away must not keep the others waiting for long.
+_ANSWER = timedelta(minutes=1)
 # It is asked every few minutes, for all projects in a row.
 _IDLE = timedelta(seconds=5)
 
@@ -22,38 +22,25 @@ _IDLE = timedelta(seconds=5)
 class DvcReach:
     """Keeps a process only while it asks."""
 
-    def __init__(self, own: Mapping[str, str], stat_s: float = _STAT_S) -> None:
+    def __init__(self, own: Mapping[str, str]) -> None:
         self._worker = Sidecar("mlops.versioning.adapters.people_worker", env=own, idle=_IDLE)
-        self._stat_s = stat_s
-        self._looks: dict[str, asyncio.Task[None]] = {}
+        self._aside: Aside[bool] = Aside()
 
-    async def touch(self, place: Place, oid: str) -> None:
+    async def touch(self, place: Place, oid: str) -> bool:
         """Look for an object; raise UnavailableError when it is not to be had."""
         if "://" not in place.remote:
-            await self._stat(place.remote, oid)
-            return
-        await self._worker.call(
+            return await self._aside.look(place.remote, partial(_look, place.remote, oid))
+        told = await self._worker.call(
             "touch", _ANSWER, folder=place.folder, remote=place.remote, cache=place.cache, oid=oid
         )
+        return bool(told)
 
     async def close(self) -> None:
         """End the process."""
         await self._worker.close()
 
-    async def _stat(self, remote: str, oid: str) -> None:
-        # A share whose server is gone may hold a thread for ever: one, and not one more at each look.
-        look = self._looks.get(remote) or asyncio.create_task(asyncio.to_thread(_look, remote, oid))
-        self._looks[remote] = look
-        done, _ = await asyncio.wait({look}, timeout=self._stat_s)
-        if not done:
-            raise UnavailableError(
-                f"remote {remote}: no answer within {self._stat_s:g} s; see whether what is mounted there still is"
-            )
-        del self._looks[remote]
-        look.result()
 
-
-def _look(remote: str, oid: str) -> None:
+def _look(remote: str, oid: str) -> bool:
     root = Path(remote)
     try:
         root.stat()
@@ -67,3 +54,4 @@ def _look(remote: str, oid: str) -> None:
         raise UnavailableError(
             f"remote {remote}: {error.strerror}; make the folder readable for the platform's user"
         ) from error
+    return True

@@ -19,7 +19,7 @@ from dvc.repo import Repo
 from scmrepo.exceptions import SCMError
 from scmrepo.git import Git
 
-from mlops.chassis.errors import RejectedError
+from mlops.chassis.errors import RejectedError, UnavailableError
 from mlops.versioning.adapters.dvc_transfer import REMOTE
 from mlops.versioning.adapters.remotes import refuse_missing_driver
 
@@ -44,6 +44,24 @@ def prepare(folder: str, remote: str, cache: str) -> None:
             _configure(root, remote, cache, fresh=fresh)
     except ConfigError as error:
         raise broken(folder, error) from error
+
+
+def refuse_other(repo: Repo, remote: str) -> None:
+    """Raise UnavailableError where our remote of an opened project is another one by now, or by a moment ago.
+
+    While versions move to another remote, who asks the old one may find the new one in its place, and be told of that.
+    """
+    if remote_of(repo) != remote:
+        raise UnavailableError(
+            f"the remote of {repo.root_dir!r} is {remote_of(repo)!r} just now, not {remote!r}; try again when its versions "
+            "have been brought there"
+        )
+
+
+def remote_of(repo: Repo) -> str | None:
+    """Return where our remote of an opened project is."""
+    url: str | None = repo.config["remote"].get(REMOTE, {}).get("url")
+    return url
 
 
 def broken(folder: str, error: ConfigError) -> RejectedError:

@@ -120,14 +120,20 @@ class Tags:
         held = self._s3.held(oid)
         if held is None:
             return
-        is_proven = not self._deep and held.tag in self._right(oid, held)
-        is_damaged = not is_proven and self._is_damaged(oid, held)
+        # A length that is not right is worth more than any tag: some servers let whoever writes say what the tag is.
+        is_damaged = self._is_cut(oid, held) or (
+            not self._is_proven(oid, held) and self._is_damaged(oid, held)
+        )
         (self._found.damaged if is_damaged else self._found.whole).add(oid)
+
+    def _is_cut(self, oid: str, held: Held) -> bool:
+        return oid in self._here and held.size != self._cache.size(oid)
+
+    def _is_proven(self, oid: str, held: Held) -> bool:
+        return not self._deep and held.tag in self._right(oid, held)
 
     def _is_damaged(self, oid: str, held: Held) -> bool:
         """Tell what only reading can tell; what is not read counts as whole, and as unread."""
-        if oid in self._here and held.size != self._cache.size(oid):
-            return True
         if self._deep:
             return not self._is_sound(oid)
         if not held.is_digest:

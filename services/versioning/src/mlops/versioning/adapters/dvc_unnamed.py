@@ -13,8 +13,6 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from mlops.versioning.adapters.dvc_copy import folder_of
-
 Found = tuple[Any, str, int]
 
 _ADDRESS = re.compile(r"[0-9a-f]{32}(?:\.dir)?")
@@ -23,26 +21,14 @@ _UPLOAD_S = 7 * 86_400.0
 
 
 def held(odb: Any, before: float) -> Iterator[Found]:
-    """Yield the objects of a store that are from *before*; what is at no object's place is somebody else's."""
-    for place, about in _entries(odb):
-        above, _, name = place.rpartition("/")
-        oid = above.rpartition("/")[2] + name
-        if _ADDRESS.fullmatch(oid) and changed_at(about) < before:
-            yield odb, oid, int(about.get("size") or 0)
-
-
-def _entries(odb: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    folder = folder_of(odb)
-    if folder is None:
-        odb.fs.fs.invalidate_cache()
-        yield from odb.fs.fs.find(odb.path, detail=True).items()
-        return
-    for above, _, names in os.walk(folder.path):
+    """Yield the objects of a store in a folder that are from *before*; what is at no object's place is somebody else's."""
+    for above, _, names in os.walk(odb.path):
         for name in names:
-            place = os.path.join(above, name)
+            oid = os.path.basename(above) + name
             with contextlib.suppress(FileNotFoundError):
-                found = os.stat(place)
-                yield place, {"size": found.st_size, "mtime": found.st_mtime}
+                found = os.stat(os.path.join(above, name))
+                if _ADDRESS.fullmatch(oid) and found.st_mtime < before:
+                    yield odb, oid, found.st_size
 
 
 def give_up_uploads(odb: Any, before: float) -> None:

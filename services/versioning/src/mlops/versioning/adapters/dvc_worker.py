@@ -29,7 +29,7 @@ from mlops.versioning.adapters.dvc_reasons import explained
 from mlops.versioning.adapters.dvc_restore import contents
 from mlops.versioning.adapters.dvc_restore import restore as put_back
 from mlops.versioning.adapters.dvc_room import check
-from mlops.versioning.adapters.dvc_setup import broken, prepare
+from mlops.versioning.adapters.dvc_setup import broken, prepare, refuse_other
 from mlops.versioning.adapters.dvc_store import Store
 from mlops.versioning.adapters.dvc_sweep import Asked
 from mlops.versioning.adapters.dvc_sweep import sweep as delete
@@ -169,13 +169,14 @@ def sweep(
     folders: list[str],
     before: float,
     unnamed: bool,
+    own: list[str],
     dry: bool,
     tell: Say | None = None,
 ) -> dict[str, int]:
     """Delete what only the dead contents name, or, with *unnamed*, what nobody does."""
     with _repo(folder, remote, cache) as repo:
         telling = _teller(tell, "count" if dry else "delete", "objects")
-        asked = Asked(dead, live, folders, before, unnamed=unnamed)
+        asked = Asked(dead, live, folders, before, unnamed=unnamed, own=tuple(own))
         return delete(repo, asked, dry=dry, tell=telling)
 
 
@@ -252,6 +253,7 @@ def _repo(folder: str, remote: str, cache: str) -> Iterator[Repo]:
         prepare(folder, remote, cache)
         try:
             with Repo(folder, _wait_for_lock=True) as repo:
+                refuse_other(repo, remote)
                 yield repo
         except _REFUSALS as error:
             raise RejectedError(" ".join(str(error).split())) from error

@@ -136,6 +136,7 @@ class MemoryDatasets:
         *,
         projects: Sequence[Place] = (),
         unnamed: bool = False,
+        own_remotes: str = "",
         grace: timedelta,
         dry: bool,
         told: Told | None = None,
@@ -150,10 +151,15 @@ class MemoryDatasets:
             for oid in named_by_hand(one.folder)
             if one.project != place.project or oid not in dead
         }
-        asked = self.cache.keys() | self.remote.keys() if unnamed else self._all(dead)
-        gone = asked - self._all(live) - self._all(sorted(by_hand))
-        old = {oid for oid in gone if self.born.get(oid, self.passed) + grace < self.passed}
-        held = [(side, oid) for side in (self.cache, self.remote) for oid in old if oid in side]
+        kept = self._all(live) | self._all(sorted(by_hand))
+        named = self._all(dead) - kept
+        is_own = bool(own_remotes) and Path(place.remote).is_relative_to(own_remotes)
+        held = [
+            (side, oid)
+            for side, whole in ((self.cache, unnamed), (self.remote, unnamed and is_own))
+            for oid in (side.keys() - kept if whole else named & side.keys())
+            if self.born.get(oid, self.passed) + grace < self.passed
+        ]
         swept = Swept(len(held), sum(len(side[oid]) for side, oid in held))
         if told and held:
             told(Progress("count" if dry else "delete", len(held), len(held), "objects"))

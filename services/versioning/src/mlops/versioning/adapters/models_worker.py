@@ -28,7 +28,7 @@ from mlops.versioning.adapters import dvc_transfer as transfer
 from mlops.versioning.adapters.dvc_add import Read, listing
 from mlops.versioning.adapters.dvc_pace import Pace, pace_of
 from mlops.versioning.adapters.dvc_reasons import explained
-from mlops.versioning.adapters.dvc_setup import prepare
+from mlops.versioning.adapters.dvc_setup import prepare, refuse_other
 from mlops.versioning.adapters.dvc_store import Store
 from mlops.versioning.model import Content, dvc_text
 
@@ -58,7 +58,9 @@ def keep(
         _forget_dead(beside)
         with tempfile.TemporaryDirectory(prefix=_BROUGHT, dir=beside) as brought:
             found = _fetched(mlflow_url, project, name, version, brought)
-            return None if found is None else _kept(folder, Path(found), name, pace_of(bytes_per_s))
+            if found is None:
+                return None
+            return _kept(folder, remote, Path(found), name, pace_of(bytes_per_s))
 
 
 def _forget_dead(beside: Path) -> None:
@@ -84,12 +86,15 @@ def _fetched(mlflow_url: str, project: str, name: str, version: int, to: str) ->
     return found
 
 
-def _kept(folder: str, found: Path, name: str, pace: Pace | None) -> dict[str, Any] | None:
+def _kept(
+    folder: str, remote: str, found: Path, name: str, pace: Pace | None
+) -> dict[str, Any] | None:
     files = dict(_files(found))
     if not files:
         return None
     try:
         with Repo(folder, _wait_for_lock=True) as repo:
+            refuse_other(repo, remote)
             store = Store(repo.cache.local.path)
             read: dict[str, Read] = {
                 rel: (None, *store.add_file(str(file), _quietly)) for rel, file in files.items()

@@ -28,7 +28,7 @@ from mlops.versioning.adapters.dvc_locks import LOCK, PIPELINE, is_output, parte
 from mlops.versioning.adapters.dvc_pace import Pace, pace_of
 from mlops.versioning.adapters.dvc_reasons import explained
 from mlops.versioning.adapters.dvc_s3 import Nowhere, s3_objects
-from mlops.versioning.adapters.dvc_setup import ASIDE, prepare
+from mlops.versioning.adapters.dvc_setup import ASIDE, prepare, refuse_other, remote_of
 
 # What DVC meets in files that people have written; the last ones in what it takes for granted.
 _UNREADABLE = (DvcException, AttributeError, LookupError, TypeError, ValueError)
@@ -67,6 +67,7 @@ def claimed(
         prepare(folder, remote, cache)
         try:
             with Repo(folder, _wait_for_lock=True) as repo:
+                refuse_other(repo, remote)
                 if is_output(file):
                     return _made(repo, folder, file, brings)
                 # Read once, before: people may write the file anew while remotes are asked.
@@ -81,14 +82,20 @@ def claimed(
             raise UnavailableError(f"DVC in {folder!r}: {error}") from error
 
 
-def touch(folder: str, remote: str, cache: str, oid: str) -> None:
-    """Raise UnavailableError when our remote cannot be asked, or lacks an object."""
+def touch(folder: str, remote: str, cache: str, oid: str) -> bool:
+    """Raise UnavailableError when our remote cannot be asked, or lacks an object; return False where it is not ours now.
+
+    It takes no turn, so it makes and changes nothing.
+    """
+    if not Path(folder, ".dvc").is_dir():
+        return False
     with explained(remote, cache):
-        prepare(folder, remote, cache)
         try:
             with Repo(folder, _wait_for_lock=True) as repo:
+                if remote_of(repo) != remote:
+                    return False
                 if not absent(odb := repo.cloud.get_remote_odb(transfer.REMOTE), {oid}):
-                    return
+                    return True
                 if s3 := s3_objects(odb):
                     # Whoever only lists hears nothing of a bucket that is gone.
                     with contextlib.closing(s3):
@@ -106,12 +113,11 @@ def unpushed(folder: str, remote: str, cache: str, asked: dict[str, str]) -> dic
     `not_kept` are outputs that DVC puts on no remote, `problems` what was wrong with a remote that could not be asked.
     """
     problems: list[str] = []
-    with explained(remote, cache):
-        prepare(folder, remote, cache)
-        with Repo(folder, _wait_for_lock=True) as repo:
-            not_kept = _not_kept(repo, folder, asked, problems)
-            wanted = {name: oid for name, oid in asked.items() if name not in not_kept}
-            lacking = _lacking(repo, set(wanted.values()), problems)
+    with explained(remote, cache), Repo(folder, _wait_for_lock=True) as repo:
+        refuse_other(repo, remote)
+        not_kept = _not_kept(repo, folder, asked, problems)
+        wanted = {name: oid for name, oid in asked.items() if name not in not_kept}
+        lacking = _lacking(repo, set(wanted.values()), problems)
     return {
         "unpushed": [name for name, oid in wanted.items() if oid in lacking],
         "not_kept": sorted(not_kept),

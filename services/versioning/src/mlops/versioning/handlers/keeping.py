@@ -32,12 +32,18 @@ class Keeping:
     """What people wish for contents that stand."""
 
     def __init__(
-        self, projects: Projects, upkeep: Upkeep, registry: Registry, watching: Watching
+        self,
+        projects: Projects,
+        upkeep: Upkeep,
+        registry: Registry,
+        watching: Watching,
+        own_remotes: str = "",
     ) -> None:
         self._projects = projects
         self._upkeep = upkeep
         self._registry = registry
         self._watching = watching
+        self._own_remotes = own_remotes
 
     async def do_verify_data(self, command: VerifyData) -> Sequence[Message]:
         """Read everything that the versions name again, and say which versions are not whole."""
@@ -73,16 +79,18 @@ class Keeping:
             known = await self._registry.known(command.project, removed=True)
             removed = [version for version in known if version.removed_at is not None]
             projects = await self._projects.places(archived=True)
+            if command.unnamed:
+                # Before it is asked what lives: an addition that ends in between would be in neither.
+                self._refuse_beside_others(command)
             live = await self._registry.live()
             dead = sorted({version.content.oid for version in removed} - set(live))
-            if command.unnamed:
-                self._refuse_beside_others(command)
             swept = await self._upkeep.sweep(
                 place,
                 dead,
                 live,
                 projects=projects,
                 unnamed=command.unnamed,
+                own_remotes=self._own_remotes,
                 grace=_GRACE_OF_UNNAMED if command.unnamed else _GRACE,
                 dry=command.dry_run,
                 told=told,

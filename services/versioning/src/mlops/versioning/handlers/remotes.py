@@ -52,15 +52,25 @@ class RemoteWatch:
             if not self._is_due(place, known):
                 continue
             self._looked_at[place.remote] = self._clock()
-            async for message in self._compare(place, known, await self._problem(place)):
+            problem = await self._problem(place)
+            if problem is None:
+                continue
+            async for message in self._compare(place, known, problem):
                 yield message
 
     def _is_due(self, place: Place, known: LostRemote | None) -> bool:
         looked_at = self._looked_at.get(place.remote)
-        return known is not None or looked_at is None or self._clock() - looked_at >= EVERY
+        if looked_at is None:
+            return True
+        # One that has been away for long is asked seldom, for each answer is waited for.
+        wait = EVERY if known is None else min(EVERY, (looked_at - known.lost_at) / 2)
+        return self._clock() - looked_at >= wait
 
-    async def _problem(self, place: Place) -> str:
-        """Return what keeps the remote from giving back the newest version; nothing when there is none to give."""
+    async def _problem(self, place: Place) -> str | None:
+        """Return what keeps the remote from giving back the newest version, None while that cannot be told.
+
+        Nothing when there is none to give.
+        """
         held = [
             one for one in await self._versions.known(place.project) if one.remote == place.remote
         ]
@@ -68,7 +78,8 @@ class RemoteWatch:
             return ""
         newest = max(held, key=lambda one: one.created_at)
         try:
-            await self._reach.touch(place, newest.content.oid)
+            if not await self._reach.touch(place, newest.content.oid):
+                return None
         except ChassisError as error:
             return str(error)[:_LONGEST]
         return ""
