@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The buses that promise the same, the stores of runs, and the orchestrators."""
+"""The buses that promise the same, the stores of runs, the orchestrators, and the ledgers of monitoring."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+from mlops.monitoring.adapters.memory import MemoryLedger
+from mlops.monitoring.adapters.sqlite import SqliteLedger
+from mlops.monitoring.ports import Ledger
 from mlops.orchestration_bridge.adapters.memory import FakePipelines
 from servers.buses import Harness, MemoryHarness, NatsHarness
 from servers.pipelines import STEP, Bench, airflow_module, pipelines_of
@@ -61,6 +64,13 @@ async def project(lab: Lab) -> str:
     name = f"p-{uuid.uuid4().hex[:12]}"
     await lab.registry.provision(name)
     return name
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Ledger]:
+    store: Ledger = MemoryLedger() if request.param == "memory" else SqliteLedger(tmp_path / "l.db")
+    yield store
+    await store.close()
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,6 @@ import pytest
 from mlops.chassis.errors import RejectedError, UnavailableError
 from mlops.contracts.message import Message
 from mlops.contracts.monitoring import AlertResolved
-from mlops.monitoring.adapters.memory import MemoryLedger
 from mlops.monitoring.adapters.sqlite import SqliteLedger
 from mlops.monitoring.model.adwin import Adwin
 from mlops.monitoring.model.alarm import Alarm
@@ -26,13 +25,6 @@ from mlops.monitoring.ports import Baseline, Ledger, Made, Page, Pair, ReportJob
 RAIN = ModelKey("rainfall", "rain")
 SNOW = ModelKey("rainfall", "snow")
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-async def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Ledger]:
-    store: Ledger = MemoryLedger() if request.param == "memory" else SqliteLedger(tmp_path / "l.db")
-    yield store
-    await store.close()
 
 
 def row(request_id: str, prediction: int = 1) -> Row:

@@ -3,29 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
-
-import pytest
 
 from mlops.contracts.message import Message
-from mlops.monitoring.adapters.memory import MemoryLedger
-from mlops.monitoring.adapters.sqlite import SqliteLedger
 from mlops.monitoring.model.growth import Growth, State
 from mlops.monitoring.model.windows import ModelKey
 from mlops.monitoring.ports import Baseline, Ledger, Page
 
 RAIN = ModelKey("rainfall", "rain")
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-async def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Ledger]:
-    store: Ledger = MemoryLedger() if request.param == "memory" else SqliteLedger(tmp_path / "l.db")
-    yield store
-    await store.close()
 
 
 async def test_a_second_reference_is_that_of_the_first_one(ledger: Ledger) -> None:

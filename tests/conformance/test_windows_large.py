@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from mlops.contracts.message import Message
-from mlops.monitoring.adapters.memory import MemoryLedger
 from mlops.monitoring.adapters.sqlite import SqliteLedger
 from mlops.monitoring.model.tally import Counted, Tally
 from mlops.monitoring.model.windows import ModelKey, Row, Truth
@@ -22,13 +21,6 @@ from mlops.monitoring.ports import Ledger, Page, Which
 RAIN = ModelKey("rainfall", "rain")
 SNOW = ModelKey("rainfall", "snow")
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-async def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Ledger]:
-    store: Ledger = MemoryLedger() if request.param == "memory" else SqliteLedger(tmp_path / "l.db")
-    yield store
-    await store.close()
 
 
 async def write(ledger: Ledger, key: ModelKey, window: int, names: Sequence[str]) -> None:

@@ -4,16 +4,13 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import pytest
-
 from mlops.contracts.message import Message
-from mlops.monitoring.adapters.memory import MemoryLedger
 from mlops.monitoring.adapters.sqlite import SqliteLedger
 from mlops.monitoring.model.vectors import Answer
 from mlops.monitoring.model.windows import ModelKey, Row
@@ -22,13 +19,6 @@ from mlops.monitoring.ports import Ledger, Page
 RAIN = ModelKey("rainfall", "rain")
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 ROW = Row("a", NOON, {"wind": 0.5}, 1)
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-async def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Ledger]:
-    store: Ledger = MemoryLedger() if request.param == "memory" else SqliteLedger(tmp_path / "l.db")
-    yield store
-    await store.close()
 
 
 async def write(ledger: Ledger, *rows: Row) -> None:

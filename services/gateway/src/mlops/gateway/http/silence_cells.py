@@ -9,9 +9,9 @@ from urllib.parse import quote
 
 from mlops.gateway.http import frame
 
-_KINDS = (
+KINDS = (
     "data", "missing", "prediction", "label", "performance", "latency", "replicas", "candidate", "rollout",
-    "deployment", "data-remote", "training", "evaluation", "approval", "promotion", "declined", "dead-letters",
+    "deployment", "data-remote", "reference", "training", "evaluation", "approval", "promotion", "declined", "dead-letters",
 )  # fmt: skip
 _LENGTHS = {3600: "1 hour", 4 * 3600: "4 hours", 86400: "1 day", 7 * 86400: "1 week"}
 
@@ -36,7 +36,7 @@ def _silences(found: Sequence[Mapping[str, object]] | None, *, ends: bool) -> st
 def form(projects: Iterable[str]) -> str:
     """Return what makes a silence in one of the projects."""
     options = "".join(f"<option>{escape(name)}</option>" for name in projects)
-    kinds = "".join(f'<option value="{kind}">' for kind in _KINDS)
+    kinds = "".join(f'<option value="{kind}">' for kind in KINDS)
     lengths = "".join(f'<option value="{time}">{text}</option>' for time, text in _LENGTHS.items())
     return (
         "<details><summary>Silence alerts for a while</summary>"

@@ -93,11 +93,14 @@ class DeploymentHandlers:
     async def on_deployment_completed(self, event: DeploymentCompleted) -> Sequence[Message]:
         """Watch the new version: its promise, its own windows, its own reference."""
         project = await self._projects.get(event.project) or WatchedProject()
-        version = checked_version(event.version)
-        brought = await self._tables.of_project(project)
+        version, key = checked_version(event.version), ModelKey(event.project, event.model)
+        known = await self._ledger.look(lambda page: page.models.get(key) or Watched(key))
+        # One that answers again has its own reference; the file is of a later training by now.
+        is_new = version not in known.expected
+        brought = await self._tables.of_project(project) if is_new else None
 
         def change(page: Page) -> Sequence[Message]:
-            turn = Turn(page, event, ModelKey(event.project, event.model), project)
+            turn = Turn(page, event, key, project)
             before = turn.model
             after = before.deployed(version, event.time, event.metrics)
             if after.version != before.version:
@@ -107,7 +110,6 @@ class DeploymentHandlers:
             page.models.put(after.rolled_out(version, event.time))
             for forgotten in before.expected.keys() - after.expected.keys():
                 page.baselines.drop(turn.key, forgotten)
-            # One that answers again has its own reference; the file is of a later training by now.
             if brought is not None and version in after.expected.keys() - before.expected.keys():
                 self._tables.take(turn, version, brought)
             self._judge.catch_up(turn)

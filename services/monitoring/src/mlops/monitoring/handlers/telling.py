@@ -144,7 +144,7 @@ def reference_chosen(
 def reference_to_come(
     key: ModelKey, version: int, window_rows: int, problem: str | None = None
 ) -> ReferenceChosen:
-    """Say that the next windows become the reference of a version; *problem*: why the file it should have did not."""
+    """Say that the next windows become the reference of a version; *problem*: why not the rows of the project's file."""
     return ReferenceChosen(
         project=key.project,
         model=key.model,

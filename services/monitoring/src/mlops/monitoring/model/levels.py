@@ -16,9 +16,8 @@ from mlops.monitoring.model.phases import DAY_S
 _LEAST_DAYS = 3
 _ROWS_OF_A_DAY = 60
 _SURE = 0.3  # chance that days show as little as they do where they differ by what is taken
-_FREE = (
-    2 / 3
-)  # each hour is compared with the mean of its own three days, so they differ less from it
+# Each hour is compared with the mean of its own three days, so they differ less from it.
+_FREE = 2 / 3
 
 
 def effect_of_days(series: Floats, times: Floats, window_rows: int) -> float:
